@@ -1,0 +1,1 @@
+"""One file per command. A command composes; it decides nothing."""

@@ -1,0 +1,40 @@
+"""`tunesmith audit`: lengths, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    experiment: Annotated[Path, typer.Argument(help="The experiment file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings to change.")] = None,
+    variant: Annotated[str | None, typer.Option(help="The variant.")] = None,
+    characters: Annotated[
+        bool, typer.Option(help="Count characters: quick, and needs no tokenizer.")
+    ] = False,
+    max_samples: Annotated[
+        int | None, typer.Option(min=1, help="Look at this many training records only.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Show what this limit would hit.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
+) -> None:
+    """Lengths of the training examples, the share that is trained, what a limit would hit, and a limit to set."""
+    from tunesmith.config.read import read_experiment
+
+    settings = read_experiment(experiment, overrides or [], variant)
+
+    from rich.console import Console
+
+    from tunesmith.pipeline.audit import audit
+    from tunesmith.pipeline.steps import MAIN, Steps
+
+    terminal = Console(stderr=json)
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
+    found = audit(steps, characters, max_samples, limit or settings.data.length.max_tokens)
+    if json:
+        Console().print_json(data=found.to_json())
+    else:
+        terminal.print("\n".join(found.lines()), highlight=False, markup=False)

@@ -1,0 +1,34 @@
+"""`tunesmith evaluate`: base and tuned model on the held-out records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    experiment: Annotated[Path, typer.Argument(help="The experiment file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings to change, as in training.")] = None,
+    variant: Annotated[str | None, typer.Option(help="The variant.")] = None,
+    base_only: Annotated[
+        bool, typer.Option("--base", help="Evaluate the untouched base model only.")
+    ] = False,
+) -> None:
+    """Score the base and what training left on the held-out records, and compare them."""
+    from tunesmith.config.read import read_experiment
+
+    settings = read_experiment(experiment, overrides or [], variant)
+
+    from rich.console import Console
+
+    from tunesmith.pipeline.steps import MAIN, Steps
+    from tunesmith.pipeline.training import trained_before
+
+    terminal = Console()
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
+    terminal.print(f"base: {steps.baseline()}")
+    if not base_only:
+        trained = trained_before(steps)
+        terminal.print(f"tuned: {steps.evaluation(trained.result, trained.fingerprint)}")

@@ -1,0 +1,80 @@
+"""The `tunesmith` command: every other file in this folder is a subcommand, named after the file."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import pkgutil
+import sys
+from typing import Annotated
+
+import typer
+
+from tunesmith import __version__, cli
+from tunesmith.errors import DataError, ExperimentError, ModelError, TunesmithError
+
+EXIT_CODES: dict[type[TunesmithError], int] = {
+    TunesmithError: 1,
+    ExperimentError: 2,
+    DataError: 3,
+    ModelError: 4,
+}
+"""Exit code by kind of error, as docs/commands.md tells. A wrong command line is 2, an interruption 130."""
+DISK_FULL = 5
+
+
+def application() -> typer.Typer:
+    """The command line, with a subcommand for every file in `cli/`; none imports anything heavy."""
+    app = typer.Typer(name="tunesmith", no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_tunesmith)
+    for module in pkgutil.iter_modules(cli.__path__):
+        if module.name != "main":
+            command = importlib.import_module(f"{cli.__name__}.{module.name}").command
+            app.command(module.name.replace("_", "-"))(command)
+    return app
+
+
+def main() -> None:
+    """Run the command line and exit with a code that tells what went wrong; see docs/commands.md."""
+    try:
+        application()(prog_name="tunesmith")
+    except TunesmithError as error:
+        _fail(str(error), EXIT_CODES[type(error)])
+    except Exception as error:
+        if not _is_disk_full(error):
+            raise
+        _fail(
+            f"the disk is full, nothing more could be written ({error}); free some space and run again",
+            DISK_FULL,
+        )
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"tunesmith {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+def _tunesmith(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Fine-tune Qwen models on labelled data, and prove on held-out data what got better and what worse."""
+
+
+def _fail(message: str, code: int) -> None:
+    typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+    sys.exit(code)
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    """True for the system's error, and for those of libraries (safetensors, torch) that only quote it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in str(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""`tunesmith prepare`: records and split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    experiment: Annotated[Path, typer.Argument(help="The experiment file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings to change, such as data.split.seed=3.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="The variant.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the split's certificate as JSON.")] = False,
+) -> None:
+    """Read the source, choose what is held out, look for leaks, and write the split's certificate."""
+    from tunesmith.config.read import read_experiment
+
+    settings = read_experiment(experiment, overrides or [], variant)
+
+    from rich.console import Console
+
+    from tunesmith.pipeline.steps import MAIN, Steps
+
+    terminal = Console(stderr=json)
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
+    certificate = steps.prepared.certificate
+    if json:
+        Console().print_json(data=certificate)
+        return
+    for side, count in certificate["counts"].items():
+        terminal.print(f"{side:>12}: {count}")
+    terminal.print(f"    checksum: {certificate['checksum']}")

@@ -1,0 +1,39 @@
+"""`tunesmith run`: the whole job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    experiment: Annotated[Path, typer.Argument(help="The experiment file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings to change, such as seed=3 or stages.0.epochs=2.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="The variant to run.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run every variant, then compare them.")] = False,
+) -> None:
+    """Prepare, baseline, train, evaluate, report; what is done and unchanged is not done again."""
+    from tunesmith.config.read import read_experiment, read_variants
+
+    if every:
+        chosen = read_variants(experiment, overrides or [])
+    else:
+        chosen = {variant or "main": read_experiment(experiment, overrides or [], variant)}
+
+    from rich.console import Console
+
+    from tunesmith.pipeline.run import run
+    from tunesmith.report.compare import write_comparison
+    from tunesmith.report.terminal import print_summary
+
+    terminal = Console()
+    folders = []
+    for name, settings in chosen.items():
+        folders.append(run(settings, experiment.parent, name, terminal))
+        print_summary(folders[-1], terminal)
+    if len(folders) > 1:
+        terminal.print(f"all variants: {write_comparison(folders, folders[0].parent / 'report.html')}")

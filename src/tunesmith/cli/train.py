@@ -1,0 +1,33 @@
+"""`tunesmith train`: the training step alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    experiment: Annotated[Path, typer.Argument(help="The experiment file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings to change, such as stages.0.epochs=2.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="The variant.")] = None,
+) -> None:
+    """Train every stage, without baseline and evaluation; goes on where it was interrupted."""
+    from tunesmith.config.read import read_experiment
+
+    settings = read_experiment(experiment, overrides or [], variant)
+
+    from rich.console import Console
+
+    from tunesmith.pipeline.folder import at_work
+    from tunesmith.pipeline.steps import MAIN, Steps
+    from tunesmith.pipeline.training import train
+
+    terminal = Console()
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
+    with at_work(steps.folder.path):
+        steps.write_down()
+        terminal.print(f"trained: {train(steps, terminal).result}")

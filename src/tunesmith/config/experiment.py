@@ -1,0 +1,301 @@
+"""The whole experiment file as one typed value. Every unit and default is said here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from tunesmith.config.settings import Duration, DurationText, ImpossibleError, Settings, parse_duration
+from tunesmith.config.shelf import Shelf
+
+if TYPE_CHECKING:
+    from tunesmith.data.sources import Source as AnySource
+    from tunesmith.evaluate.engines import Engine as AnyEngine
+    from tunesmith.methods import Method as AnyMethod
+    from tunesmith.tasks import Task as AnyTask
+    from tunesmith.train.observers import Observer as AnyObserver
+else:
+    AnySource = Shelf("tunesmith.data.sources").union()
+    AnyTask = Shelf("tunesmith.tasks").union()
+    AnyMethod = Shelf("tunesmith.methods").union()
+    AnyEngine = Shelf("tunesmith.evaluate.engines").union()
+    AnyObserver = Shelf("tunesmith.train.observers").union()
+
+Amount = Annotated[float, Field(ge=0)]
+AmountOrSource = Annotated[
+    Annotated[Amount, Tag("<amount>")] | Annotated[AnySource, Tag("<source>")],
+    Discriminator(lambda value: "<amount>" if isinstance(value, int | float) else "<source>"),
+]
+FieldNames = Annotated[
+    list[str],
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str]
+    ),
+]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class Model(Settings):
+    """Which base model, in which precision, on which device."""
+
+    path: str
+    """Hub name, local folder, `.gguf` file, or `package:NAME` for the GGUF file in an installed package."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; none is the default branch."""
+    weights: Literal["bf16", "fp32", "nf4", "int8"] = "bf16"
+    """Precision of weights that are not trained; nf4 and int8 by bitsandbytes. Trained ones are in fp32."""
+    attention: Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"] = "auto"
+    """Attention of packed batches; `auto` takes the fastest that this machine has and says so in the log."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    thinking: bool = False
+    """Let models that can think do so before they answer (Qwen3); alike in training, prompts and reading."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs; `auto` is the GPU if there is one."""
+    allow_remote_code: bool = False
+    """Run Python code that comes with the model. Only for a path you trust."""
+    allow_pickle: bool = False
+    """Load pickled weights (`.bin`), which can run code. Only for a path you trust."""
+
+    @model_validator(mode="after")
+    def _device_has_attention(self) -> Model:
+        if self.device == "cpu" and self.attention in ("varlen", "flash_attention_2"):
+            needs = "needs a GPU, but model.device is 'cpu'; use 'auto', 'sdpa' or 'eager'"
+            raise ImpossibleError(("attention", f"{self.attention!r} {needs}"))
+        return self
+
+
+class Split(Settings):
+    """Which records are held out, chosen once and written to a manifest."""
+
+    holdout: AmountOrSource = 0.1
+    """Test side, never seen in training: below 1 a share of the records, from 1 on a number, or a source."""
+    validation: AmountOrSource = 0.05
+    """Validation side, for evaluation during training: a share, a number (0 for none), or a source."""
+    by: FieldNames | None = None
+    """Fields whose normalised text tells duplicates; none is all the fields that the task asks about."""
+    stratify: str | None = None
+    """Field whose values keep their shares on every side."""
+    group: str | None = None
+    """Field whose equal values stay on one side, such as a person or a document."""
+    seed: int = 17
+    """Seed of the choice, apart from the experiment's own."""
+    manifest: Path | None = None
+    """A manifest made before; records keep the sides that it gives them."""
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Split:
+        shares = [side for side in (self.holdout, self.validation) if isinstance(side, float) and side < 1]
+        if sum(shares) >= 1:
+            raise ImpossibleError(
+                ("holdout", f"with validation it takes {sum(shares):.0%} of the records; none is left")
+            )
+        return self
+
+
+class Leaks(Settings):
+    """What counts as the same record on two sides, and what to do about it."""
+
+    action: Literal["refuse", "drop"] = "refuse"
+    """On a leak: `refuse` to go on and name the pairs, or `drop` the training side and count it."""
+    near: Annotated[float, Field(gt=0, le=1)] | None = 0.9
+    """Jaccard similarity of word shingles from which texts are near-duplicates; none finds exact ones."""
+
+
+class Length(Settings):
+    """How long an example may be."""
+
+    max_tokens: Annotated[int, Field(ge=8)] | None = None
+    """Most tokens in one example; none is what the model's positions allow."""
+    over: Literal["refuse", "drop"] = "refuse"
+    """Examples over the limit: `refuse` to train and list them, or `drop` and count them. Never cut."""
+
+
+class Data(Settings):
+    """Where records come from and which are held out."""
+
+    source: AnySource
+    """Where the labelled records are."""
+    split: Split = Split()
+    """Which are held out."""
+    leaks: Leaks = Leaks()
+    """What counts as a leak."""
+    length: Length = Length()
+    """How long an example may be."""
+    on_bad_rows: Literal["stop", "skip"] = "stop"
+    """A row that cannot be read: `stop` and list them, or `skip` and count them in log and report."""
+
+
+class Optimizer(Settings):
+    """How weights move."""
+
+    kind: Literal["adamw", "adamw-8bit", "paged-adamw-8bit", "adafactor"] = "adamw"
+    """8-bit and paged states are bitsandbytes'."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Peak learning rate; a part may set its own."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled; never on norms and biases."""
+    betas: tuple[Rate, Rate] = (0.9, 0.999)
+    """Decay of the first and second moment."""
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    """Added to the root of the second moment."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """Shape of the learning rate after warmup; linear and cosine end at zero."""
+    warmup: Annotated[float, Field(ge=0)] = 0.03
+    """Updates of linear warmup: below 1 a share of the stage, from 1 on a number."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest global gradient norm; none does not clip."""
+
+
+class Batch(Settings):
+    """How much one update sees."""
+
+    examples: Annotated[int, Field(ge=1)] = 16
+    """Examples in one update, over all micro-batches."""
+    tokens_per_device: Annotated[int, Field(ge=16)] = 8192
+    """Most tokens in one packed micro-batch (one longer example is a micro-batch of its own)."""
+
+
+class Stage(Settings):
+    """One stretch of training."""
+
+    name: Name = "train"
+    """Name of the stage and of its folder: letters, digits, '.', '_' and '-'."""
+    start: Annotated[Literal["previous", "base"], Field(alias="from")] = "previous"
+    """Start from what the stage before left, or from the base model."""
+    parts: Annotated[dict[str, AnyMethod], Field(min_length=1)]
+    """Method by part of the model; a part that is not named stays frozen."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the stage's records; 1 if neither this nor `steps` is given."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Updates, instead of epochs."""
+    batch: Batch = Batch()
+    """How much one update sees."""
+    optimizer: Optimizer = Optimizer()
+    """How weights move."""
+    trained: Literal["answer", "assistant", "all"] = "answer"
+    """Tokens that carry loss: the last answer, every assistant turn, or all text."""
+    where: str | None = None
+    """Only records for which this holds, such as `stage == 2`."""
+    order: str = "shuffled"
+    """`shuffled`, or the field to sort by (shuffled among equals)."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Stage:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("epochs and steps are both given; keep one of them")
+        return self
+
+    @property
+    def length(self) -> Duration:
+        """How long the stage lasts."""
+        return Duration(float(self.steps), "steps") if self.steps else Duration(self.epochs or 1.0, "epochs")
+
+
+class Evaluate(Settings):
+    """How answers are obtained and scored."""
+
+    every: DurationText | None = None
+    """Evaluate on validation records during training and keep the best checkpoint; none keeps the last."""
+    examples: Annotated[int, Field(ge=1)] = 1000
+    """Most validation records for an evaluation during training; the sample is fixed."""
+    test_examples: Annotated[int, Field(ge=1)] | None = None
+    """Most test records for base and tuned evaluation; none is all of them."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop a stage after this many evaluations without a better one; none never stops early."""
+    metric: str | None = None
+    """Metric that tells the best checkpoint; none is the task's first."""
+    engine: AnyEngine | None = None
+    """How answers are obtained; none is what the task prefers."""
+    metrics: list[str] | None = None
+    """Metrics to report; none is the task's own list."""
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    """Bootstrap resamples for the 95 % intervals."""
+
+    @model_validator(mode="after")
+    def _patience_counts_something(self) -> Evaluate:
+        if self.patience is not None and self.every is None:
+            raise ImpossibleError(
+                ("patience", "counts evaluations during a stage, but `every` is not set; set it")
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patience_needs_evaluations(self) -> Evaluate:
+        if self.patience is not None and self.every is None:
+            raise ValueError(
+                "patience counts evaluations during training; set `every` too, such as '200 steps'"
+            )
+        return self
+
+
+class Checkpoints(Settings):
+    """What is kept so that an interrupted run goes on where it was."""
+
+    every: DurationText = parse_duration("1 epoch")
+    """How often a checkpoint is written; every evaluation that is the best so far writes one too."""
+    keep: Annotated[int, Field(ge=1)] = 1
+    """How many of the last are kept, beside the best."""
+
+
+class Experiment(Settings):
+    """One experiment file."""
+
+    name: Name
+    """Name of the experiment and of its run folder: letters, digits, '.', '_' and '-'."""
+    seed: int = 17
+    """Seed of order, initialisation and dropout."""
+    model: Model
+    """The base model."""
+    data: Data
+    """Records and what is held out."""
+    task: AnyTask
+    """What is asked, how an answer is read and marked."""
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    """Training, one stage after the other."""
+    evaluate: Evaluate = Evaluate()
+    """How answers are obtained and scored."""
+    checkpoints: Checkpoints = Checkpoints()
+    """What is kept for going on after an interruption."""
+    track: list[AnyObserver] = Field(default_factory=list)
+    """Trackers beside the console and the JSON log, which are always there."""
+    output: Path = Path("runs")
+    """Folder of run folders."""
+    variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """Overrides by name (letters, digits, '.', '_' and '-'), with dotted keys as on the command line."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Experiment:
+        faults = [*_doubled_names(self.stages), *_quantised_but_trained(self)]
+        if faults:
+            raise ImpossibleError(*faults)
+        return self
+
+
+def _doubled_names(stages: list[Stage]) -> Iterator[tuple[str, str]]:
+    names = [stage.name for stage in stages]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            first = names.index(name)
+            yield (
+                f"stages.{index}.name",
+                f"got {name!r}, which stages.{first} has too; each stage names a folder",
+            )
+
+
+def _quantised_but_trained(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    weights = experiment.model.weights
+    if weights not in ("nf4", "int8"):
+        return
+    for index, stage in enumerate(experiment.stages):
+        method = stage.parts.get("language")
+        if method is not None and method.needs_float_weights:
+            yield (
+                f"stages.{index}.parts.language",
+                f"kind {method.kind!r} trains the model's own weights, but model.weights is {weights!r} and"
+                " quantised weights cannot be trained; use kind 'lora', or model.weights 'bf16' or 'fp32'",
+            )

@@ -1,0 +1,49 @@
+"""A sample's journey, form 2: what is asked, turn by turn, and the answer that is wanted. Made by a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of a turn that is text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one side says: pieces in order. Text is one kind of piece; pictures are another."""
+
+    role: Role
+    pieces: tuple[Text, ...]
+
+    @staticmethod
+    def of(role: Role, text: str) -> Turn:
+        """A turn of one text."""
+        return Turn(role, (Text(text),))
+
+    @property
+    def text(self) -> str:
+        """The turn's texts joined."""
+        return "".join(piece.text for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Turns up to the question, and the reference answer to it."""
+
+    record: str
+    """Id of the record that it was made from."""
+    turns: tuple[Turn, ...]
+    """All turns before the answer; the last one is the user's. Earlier assistant turns may stand among them."""
+    answer: str
+    """The reference answer, exactly as the model should write it."""
+    label: int | None = None
+    """Index of the class, if the task has classes."""
+    accepted: tuple[str, ...] = ()
+    """Other answers that are as right as the reference."""

@@ -1,0 +1,129 @@
+"""What a record is told by, as 64-bit hashes: its id, its content, its normalised text, its group."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt64
+
+from tunesmith.data.normalise import normalise, text_of
+from tunesmith.errors import did_you_mean
+
+
+@dataclass(frozen=True)
+class Told:
+    """The fields that records are told by."""
+
+    by: tuple[str, ...]
+    """Fields whose text tells duplicates; none stands for all fields."""
+    required: bool
+    """True if a record without one of `by` is a bad row; else it counts as empty there."""
+    group: str | None = None
+    stratify: str | None = None
+
+    def texts(self, fields: Mapping[str, Any]) -> list[str]:
+        """The normalised text of each field of `by`; ValueError names a field that is required and
+        missing."""
+        if self.required:
+            for name in self.by:
+                _require(fields, name, "data.split.by")
+        return [normalise(text_of(fields.get(name))) for name in self.by or sorted(fields)]
+
+    def group_of(self, fields: Mapping[str, Any]) -> str:
+        """The value that is the same for a whole group; ValueError if it is missing."""
+        return _value(fields, self.group, "data.split.group")
+
+    def stratum_of(self, fields: Mapping[str, Any]) -> str:
+        """The value whose shares are kept; ValueError if it is missing."""
+        return _value(fields, self.stratify, "data.split.stratify")
+
+
+@dataclass(frozen=True, eq=False)
+class Keys:
+    """One row a record, in the order of the store."""
+
+    origin: Int[np.ndarray, "record"]
+    """The side that the record's source stands for; TRAIN where it is ours to choose."""
+    id: UInt64[np.ndarray, "record"]
+    content: UInt64[np.ndarray, "record"]
+    text: UInt64[np.ndarray, "record"]
+    group: UInt64[np.ndarray, "record"] | None
+    """None if records are not grouped."""
+    stratum: Int[np.ndarray, "record"]
+    """Index into `strata`; all 0 if records are not stratified."""
+    strata: tuple[str, ...] = ()
+
+
+@dataclass
+class KeyBuilder:
+    """Gathers keys, a record at a time, in a few bytes each."""
+
+    told: Told
+    _origin: array[int] = field(default_factory=lambda: array("b"))
+    _id: array[int] = field(default_factory=lambda: array("Q"))
+    _content: array[int] = field(default_factory=lambda: array("Q"))
+    _text: array[int] = field(default_factory=lambda: array("Q"))
+    _group: array[int] = field(default_factory=lambda: array("Q"))
+    _stratum: array[int] = field(default_factory=lambda: array("q"))
+    _strata: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._origin)
+
+    def add(self, id: str, sha256: str, fields: Mapping[str, Any], origin: int = 1) -> str:
+        """Take in one record and return its normalised text; ValueError, with nothing taken in, if it lacks a
+        field."""
+        texts = self.told.texts(fields)
+        group = self.told.group_of(fields) if self.told.group else None
+        stratum = self.told.stratum_of(fields) if self.told.stratify else ""
+        self._origin.append(origin)
+        self._id.append(hash64(id))
+        self._content.append(int(sha256[:16], 16))
+        self._text.append(hash64("\x1f".join(texts)))
+        if group is not None:
+            self._group.append(hash64(group))
+        self._stratum.append(self._strata.setdefault(stratum, len(self._strata)))
+        return " ".join(texts)
+
+    def keys(self) -> Keys:
+        """All that was taken in."""
+        names = np.array(list(self._strata), dtype=object)
+        by_name = np.argsort(names)
+        rank = np.argsort(by_name)
+        return Keys(
+            origin=np.array(self._origin, dtype=np.int64),
+            id=np.array(self._id, dtype=np.uint64),
+            content=np.array(self._content, dtype=np.uint64),
+            text=np.array(self._text, dtype=np.uint64),
+            group=np.array(self._group, dtype=np.uint64) if self.told.group else None,
+            stratum=rank[np.array(self._stratum, dtype=np.int64)],
+            strata=tuple(names[by_name]) if self.told.stratify else (),
+        )
+
+
+def hash64(text: str) -> int:
+    """First 64 bits of a text's BLAKE2b hash."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _value(fields: Mapping[str, Any], name: str | None, setting: str) -> str:
+    assert name is not None
+    _require(fields, name, setting)
+    value = fields[name]
+    if value is None:
+        raise ValueError(f"field {name!r} is null, but {setting} goes by it.")
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _require(fields: Mapping[str, Any], name: str, setting: str) -> None:
+    if name not in fields:
+        raise ValueError(
+            f"has no field {name!r}, but {setting} goes by it (fields: {', '.join(fields) or 'none'})."
+            + did_you_mean(name, fields)
+        )

@@ -1,0 +1,281 @@
+"""Prepared data: all records in one file, each on its side, with a certificate that no side holds another's
+records.
+
+Made once for each setting of `data`, then shared by every variant; everything after works on the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from tunesmith.config.experiment import Data
+from tunesmith.data import leaks as leaks_room
+from tunesmith.data import manifest
+from tunesmith.data.clusters import Clusters
+from tunesmith.data.keys import KeyBuilder, Keys, Told
+from tunesmith.data.leaks import Leaks
+from tunesmith.data.progress import Report, reporting
+from tunesmith.data.reading import BadRows, Reader, sources_of
+from tunesmith.data.record import Record
+from tunesmith.data.sides import Side, SideName
+from tunesmith.data.similar import Signatures
+from tunesmith.data.sources import Source
+from tunesmith.data.split import Choice, wanted
+from tunesmith.data.store import RecordStore, Selection, write_store
+from tunesmith.errors import DataError
+from tunesmith.files import whole_folder, write_json
+
+_FORMAT = 1
+_RECORDS = "records.arrow"
+_SIGNATURES = "signatures"
+_AGAIN = "Remove the folder and prepare the data again."
+_KEPT = (Side.TRAIN, Side.VALIDATION, Side.TEST)
+_DROP_ADVICE = (
+    "Take them out of one of the two, or set data.leaks.action to drop: "
+    "then the first of each pair is left out and counted."
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared folder, opened."""
+
+    folder: Path
+    certificate: dict[str, Any]
+    """What `manifest.json` holds: settings, counts, checksum, leaks found and dropped, bad rows."""
+
+    @staticmethod
+    def open(folder: Path) -> Prepared:
+        """The folder that `prepare` made; DataError if it is none."""
+        return Prepared(folder, manifest.read_certificate(folder))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of records by side: train, validation, test, dropped."""
+        return dict(self.certificate["counts"])
+
+    def records(self, side: SideName) -> Selection:
+        """Records of one side in the order of their sources, read from disk when they are asked for."""
+        return Selection(self._store, np.flatnonzero(self._sides == Side[side.upper()]))
+
+    def verify(self) -> None:
+        """Nothing, if every record is what the manifest says and no side holds another's records; else
+        DataError names the records, or the pairs. Near-duplicates are not looked for again: records and sides
+        are those among which they were."""
+        table = manifest.read_rows(self.folder / manifest.ROWS)
+        told = Told(**{**self.certificate["told"], "by": tuple(self.certificate["told"]["by"])})
+        keys = KeyBuilder(told)
+        changed: list[str] = []
+        hashes = table["sha256"].to_pylist()
+        if len(hashes) != len(self._store):
+            raise DataError(
+                f"{self.folder}: {len(self._store)} records, but {len(hashes)} in the manifest. {_AGAIN}"
+            )
+        for wanted_hash, (id, _, text) in zip(hashes, self._store.stored(), strict=True):
+            sha256 = hashlib.sha256(text.encode()).hexdigest()
+            if sha256 != wanted_hash:
+                changed.append(id)
+            elif not changed:
+                keys.add(id, sha256, json.loads(text))
+        if changed:
+            names = ", ".join(changed[: leaks_room.NUM_NAMED])
+            raise DataError(
+                f"{self.folder}: {len(changed)} records are not what the manifest says: {names}. {_AGAIN}"
+            )
+        leaks_room.refuse(leaks_room.find(keys.keys(), self._sides), self._store, _AGAIN)
+
+    @cached_property
+    def _store(self) -> RecordStore:
+        return RecordStore(self.folder / _RECORDS)
+
+    @cached_property
+    def _sides(self) -> Int[np.ndarray, "record"]:
+        return manifest.sides_in(manifest.read_rows(self.folder / manifest.ROWS))
+
+
+def prepared_key(data: Data, asked: tuple[str, ...], base: Path, checked: str = "") -> str:
+    """Twelve hexadecimal digits that change when the prepared data would: settings of `data`, fields that the
+    task asks about, the sources' fingerprints, and `checked`, a text for whatever the check of records goes
+    by."""
+    settings = data.model_dump(mode="json", exclude={"length"})
+    earlier = data.split.manifest and _earlier(data.split.manifest, base)
+    stated = [_FORMAT, settings, list(asked), _fingerprint(data, base), checked, earlier]
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def prepare(
+    data: Data,
+    asked: tuple[str, ...],
+    base: Path,
+    folder: Path,
+    check: Callable[[Record], None] | None = None,
+    progress: Report | None = None,
+    checked: str = "",
+) -> Prepared:
+    """The prepared folder, made unless it is there already with the same key.
+
+    `asked` are the fields that the task's question is made of, `base` is what relative paths are relative
+    to, `check` raises DataError for a record that the task cannot use, and `checked` is a text that changes
+    when `check` does. DataError if rows cannot be read, the hold-out cannot be had, or records leak; then the
+    folder is as it was before.
+    """
+    key = prepared_key(data, asked, base, checked)
+    if not _is_prepared(folder, key):
+        with whole_folder(folder) as making, reporting(progress) as report:
+            _Preparation(data, asked, base, making, report).make(check, key)
+    return Prepared.open(folder)
+
+
+@dataclass
+class _Preparation:
+    """One making of a prepared folder."""
+
+    data: Data
+    asked: tuple[str, ...]
+    base: Path
+    folder: Path
+    report: Report
+
+    def make(self, check: Callable[[Record], None] | None, key: str) -> None:
+        """Write the store, the manifest and the certificate into the folder."""
+        near = self.data.leaks.near
+        told = self._told()
+        builder = KeyBuilder(told)
+        signatures = Signatures(self.folder / _SIGNATURES, near) if near is not None else None
+        with write_store(self.folder / _RECORDS) as writer:
+            reader = Reader(writer, builder, signatures, check, chat="messages" in self.asked)
+            reader.read(self.data, self.base, self.report)
+            if self.data.on_bad_rows == "stop":
+                reader.bad.refuse()
+        keys = builder.keys()
+        store = RecordStore(self.folder / _RECORDS)
+        if not len(store):
+            first = ": ".join(reader.bad.first[0])
+            raise DataError(f"data: all {reader.bad.count} rows are bad; the first is {first}")
+        repeats, clusters = self._link(keys, signatures)
+        sides, found = self._sides(keys, clusters, store)
+        checksum = manifest.write_rows(self.folder, store, sides)
+        certificate = self._certificate(keys, sides, reader.bad)
+        certificate |= {"key": key, "checksum": checksum, "told": vars(told), "duplicates": repeats}
+        certificate["leaks"] |= _leaks_found(found, store)
+        write_json(self.folder / manifest.CERTIFICATE, certificate)
+
+    def _told(self) -> Told:
+        split = self.data.split
+        by = tuple(split.by) if split.by is not None else self.asked
+        return Told(by, required=split.by is not None, group=split.group, stratify=split.stratify)
+
+    def _link(self, keys: Keys, signatures: Signatures | None) -> tuple[dict[str, int], Clusters]:
+        """Numbers of repeated records by what they repeat, and clusters of same or near texts."""
+        clusters = Clusters(len(keys.id))
+        distinct = len(np.unique(keys.content))
+        repeats = {"content": len(keys.id) - distinct, "text": clusters.link_equal(keys.text)}
+        if signatures is not None:
+            repeats["near"] = signatures.link(clusters, keys.text, self.report)
+            shutil.rmtree(self.folder / _SIGNATURES)
+        return repeats, clusters
+
+    def _sides(
+        self, keys: Keys, clusters: Clusters, store: RecordStore
+    ) -> tuple[Int[np.ndarray, "record"], Leaks]:
+        """The side of every record, and the leaks that were dropped on the way."""
+        split = self.data.split
+        sides = keys.origin.copy()
+        if split.manifest is not None:
+            sides = manifest.earlier_sides(self.base / split.manifest, store)
+        found = leaks_room.find(keys, sides, clusters.roots())
+        if self.data.leaks.action == "refuse":
+            leaks_room.refuse(found, store, _DROP_ADVICE)
+        sides[found.records] = Side.DROPPED
+        _refuse_no_training(sides)
+        if split.manifest is None:
+            free = np.flatnonzero(sides == Side.TRAIN)
+            if keys.group is not None:
+                clusters.link_equal(keys.group)
+            choice = Choice(keys.content[free], clusters.roots()[free], keys.stratum[free], split.seed)
+            sides[free] = choice.sides(self._amounts(len(free)))
+            _refuse_no_training(sides)
+        return sides, found
+
+    def _amounts(self, total: int) -> list[tuple[Side, int, str]]:
+        split = self.data.split
+        asked = ((Side.TEST, "holdout", split.holdout), (Side.VALIDATION, "validation", split.validation))
+        amounts = []
+        for side, name, amount in asked:
+            if not isinstance(amount, Source):
+                setting = f"data.split.{name}"
+                amounts.append((side, wanted(setting, amount, total), setting))
+        return amounts
+
+    def _certificate(self, keys: Keys, sides: Int[np.ndarray, "record"], bad: BadRows) -> dict[str, Any]:
+        counts = np.bincount(sides, minlength=len(Side)).tolist()
+        return {
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "source": _fingerprint(self.data, self.base),
+            "settings": self.data.model_dump(mode="json"),
+            "by": list(self._told().by),
+            "counts": {side.word: counts[side] for side in (*_KEPT, Side.DROPPED)},
+            "strata": _strata(keys, sides),
+            "bad_rows": {"count": bad.count, "first": bad.first},
+            "leaks": {"action": self.data.leaks.action, "near": self.data.leaks.near},
+        }
+
+
+def _strata(keys: Keys, sides: Int[np.ndarray, "record"]) -> dict[str, dict[str, int]]:
+    """Number of records by side and stratum; nothing if records are not stratified."""
+    if not keys.strata:
+        return {}
+    tallies = {
+        side.word: np.bincount(keys.stratum[sides == side], minlength=len(keys.strata)) for side in _KEPT
+    }
+    return {side: dict(zip(keys.strata, tally.tolist(), strict=True)) for side, tally in tallies.items()}
+
+
+def _leaks_found(found: Leaks, store: RecordStore) -> dict[str, Any]:
+    return {
+        "exact_pairs": len(found.why) - found.num_near,
+        "near_pairs": found.num_near,
+        "dropped": len(found.why),
+        "examples": found.named(store),
+    }
+
+
+def _refuse_no_training(sides: Int[np.ndarray, "record"]) -> None:
+    if not (sides == Side.TRAIN).any():
+        held = ", ".join(f"{(sides == side).sum()} {side.word}" for side in Side if side != Side.TRAIN)
+        raise DataError(
+            f"data.split: no record is left to train on, of {len(sides)} ({held}). "
+            "Lower data.split.holdout and data.split.validation, or give more records."
+        )
+
+
+def _fingerprint(data: Data, base: Path) -> str:
+    return " | ".join(f"{side.word}: {source.fingerprint(base)}" for side, source in sources_of(data))
+
+
+def _earlier(path: Path, base: Path) -> str:
+    where = base / path
+    where = where / manifest.ROWS if where.is_dir() else where
+    if not where.is_file():
+        raise DataError(
+            f"data.split.manifest: {path} does not exist in {base}. Give a manifest.parquet, or its folder."
+        )
+    return hashlib.sha256(where.read_bytes()).hexdigest()
+
+
+def _is_prepared(folder: Path, key: str) -> bool:
+    try:
+        return manifest.read_certificate(folder).get("key") == key
+    except DataError:
+        return False

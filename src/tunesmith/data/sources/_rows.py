@@ -1,0 +1,138 @@
+"""What all sources have in common: naming columns, and finding the files that a path means."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import io
+import zlib
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tunesmith.data.record import Record
+from tunesmith.data.sources import BadRow, Source
+from tunesmith.errors import DataError, did_you_mean
+
+LONGEST_ROW = 64 * 2**20
+"""Bytes in one row beyond which the file is taken for something else than it is said to be."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a source: the name that records carry, and where it is."""
+
+    name: str
+    path: Path
+
+    @contextmanager
+    def open(self) -> Iterator[io.BufferedReader]:
+        """Its bytes, unpacked if they are gzip; DataError if they cannot be read to the end."""
+        try:
+            with self.path.open("rb", buffering=0) as raw:
+                packed = raw.read(2) == b"\x1f\x8b"
+                raw.seek(0)
+                unpacked = gzip.GzipFile(fileobj=raw) if packed else raw
+                with io.BufferedReader(cast(Any, unpacked)) as plain:
+                    _refuse_utf16(self.name, plain.peek(4))
+                    yield plain
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{self.name}: cannot be read to its end ({error}). Is the file whole?"
+            ) from error
+
+
+def _refuse_utf16(name: str, start: bytes) -> None:
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{name}: is UTF-16, not UTF-8. Save it as UTF-8.")
+
+
+class FileSource(Source):
+    """A source that is one file or several."""
+
+    path: str | list[str]
+    """A file, a pattern such as `data/*.jsonl`, or a list of these. gzip is recognised by its content."""
+
+    @abstractmethod
+    def rows_of(self, file: File) -> Iterator[Record | BadRow]:
+        """Rows of one file."""
+
+    def rows(self, base: Path) -> Iterator[Record | BadRow]:
+        """Rows of all files, in the order of `path`, matches of a pattern by name."""
+        for file in self.files(base):
+            empty = True
+            for row in self.rows_of(file):
+                empty = False
+                yield row
+            if empty:
+                raise DataError(f"{file.name}: is empty: it holds no rows.")
+
+    def fingerprint(self, base: Path) -> str:
+        """Name, size and time of change of every file."""
+        stats = [(file.name, file.path.stat()) for file in self.files(base)]
+        return "; ".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+
+    def files(self, base: Path) -> list[File]:
+        """The files that `path` means; DataError if there are none."""
+        patterns = [self.path] if isinstance(self.path, str) else self.path
+        found = {path: None for pattern in patterns for path in _matches(base, pattern)}
+        if not found:
+            raise DataError("data source: path is an empty list; name at least one file.")
+        return [File(_name(path, base), path) for path in found]
+
+
+def _matches(base: Path, pattern: str) -> list[Path]:
+    path = base / Path(pattern).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        raise DataError(f"{pattern}: is a folder. Name its files, such as {pattern.rstrip('/')}/*.")
+    if glob.has_magic(pattern):
+        matches = sorted(
+            Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file()
+        )
+        if matches:
+            return matches
+        raise DataError(f"{pattern}: no file in {base} matches this pattern.")
+    raise DataError(f"{pattern}: there is no such file in {path.parent}." + _neighbour(path))
+
+
+def _neighbour(path: Path) -> str:
+    if not path.parent.is_dir():
+        return " The folder does not exist either."
+    names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
+    return did_you_mean(path.name, names) or (
+        f" It has {', '.join(names[:10])}." if names else " It has no files."
+    )
+
+
+def _name(path: Path, base: Path) -> str:
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
+
+
+def row(where: str, fields: Mapping[str, Any], columns: Mapping[str, str]) -> Record | BadRow:
+    """The record with its columns renamed to fields, or what is wrong with it."""
+    if not columns:
+        return Record(where, fields)
+    missing = [column for column in columns.values() if column not in fields]
+    if missing:
+        return BadRow(where, _lacks(missing[0], fields))
+    renamed = set(columns.values())
+    kept = {name: value for name, value in fields.items() if name not in renamed}
+    return Record(where, kept | {field: fields[column] for field, column in columns.items()})
+
+
+def require_columns(where: str, columns: Mapping[str, str], present: Collection[str]) -> None:
+    """DataError if a mapped column is not among those that a whole table has."""
+    for column in columns.values():
+        if column not in present:
+            raise DataError(f"{where}: {_lacks(column, present)}")
+
+
+def _lacks(column: str, present: Collection[str]) -> str:
+    return f"has no column {column!r} (it has {', '.join(present) or 'none'})." + did_you_mean(
+        column, present
+    )

@@ -1,0 +1,74 @@
+"""Rows out of Arrow tables, as JSON-like values. Columns of bytes (pictures, sound) are not read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.data.record import Record
+from tunesmith.data.sources import BadRow
+from tunesmith.data.sources._rows import row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def readable(schema: pa.Schema) -> list[str]:
+    """Names of the columns that hold no bytes."""
+    return [field.name for field in schema if "binary" not in str(field.type)]
+
+
+def rows_of_batch(
+    source: str, first: int, batch: pa.RecordBatch, columns: Mapping[str, str]
+) -> Iterator[Record | BadRow]:
+    """Rows of one batch, named `source:number`, the first of them `first`."""
+    for number, fields in enumerate(_values(batch), first):
+        where = f"{source}:{number}"
+        if fields is None:
+            yield BadRow(where, "holds text that is not UTF-8.")
+        else:
+            yield row(where, fields, columns)
+
+
+def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
+    import pyarrow.types as types
+
+    plain_types = (types.is_string, types.is_large_string, types.is_integer, types.is_boolean)
+    odd = [field.name for field in batch.schema if not any(is_type(field.type) for is_type in plain_types)]
+    try:
+        rows = batch.to_pylist()
+    except UnicodeDecodeError:
+        rows = [_one(batch.slice(index, 1)) for index in range(batch.num_rows)]
+    for fields in rows:
+        if fields is not None:
+            fields.update({name: plain(fields[name]) for name in odd})
+        yield fields
+
+
+def _one(batch: pa.RecordBatch) -> dict[str, Any] | None:
+    try:
+        return dict(batch.to_pylist()[0])
+    except UnicodeDecodeError:
+        return None
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: dates and decimals as text, NaN as None.
+
+    >>> plain({"day": date(2026, 1, 31), "score": float("nan")})
+    {'day': '2026-01-31', 'score': None}
+    """
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | timedelta):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

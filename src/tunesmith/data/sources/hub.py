@@ -1,0 +1,104 @@
+"""Source `hub`: a data set of the Hugging Face hub, or a local folder laid out like one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tunesmith.data.record import Record
+from tunesmith.data.sources import BadRow, Source
+from tunesmith.data.sources._rows import require_columns
+from tunesmith.data.sources._tables import readable, rows_of_batch
+from tunesmith.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+
+_ROWS_AT_ONCE = 1024
+
+
+class Hub(Source):
+    """A data set by the `datasets` library. A class label reads as its name; columns of bytes are left
+    out."""
+
+    kind: Literal["hub"] = "hub"
+    path: str
+    """Name on the hub (`fancyzhx/ag_news`), or a local folder: in hub layout, or from
+    `Dataset.save_to_disk`."""
+    config: str | None = None
+    """Name of the configuration (subset); none is the default one."""
+    split: str = "train"
+    """Which split, such as `train`, `test`, or `train[:1000]`."""
+    revision: str | None = None
+    """Branch, tag or commit. Only a commit makes sure that the rows stay the same."""
+
+    def rows(self, base: Path) -> Iterator[Record | BadRow]:
+        """One row a row, named `path/split:number` from 1; DataError if there is no such data set or
+        split."""
+        dataset = self._load(base)
+        labels = _label_names(dataset)
+        names = readable(dataset.features.arrow_schema)
+        where = "/".join(part for part in (self.path, self.config, self.split) if part)
+        require_columns(where, self.columns, names)
+        first = 1
+        for table in dataset.select_columns(names).with_format("arrow").iter(_ROWS_AT_ONCE):
+            for batch in _named(table, labels).combine_chunks().to_batches():
+                yield from rows_of_batch(where, first, batch, self.columns)
+                first += batch.num_rows
+        if first == 1:
+            raise DataError(f"{where}: is empty: it holds no rows.")
+
+    def fingerprint(self, base: Path) -> str:
+        """Name and revision; of a local folder, name, size and time of change of every file."""
+        folder = base / self.path
+        name = f"{self.path} {self.config} {self.split} {self.revision}"
+        if not folder.is_dir():
+            return name
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
+        return "; ".join([name, *(f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats)])
+
+    def _load(self, base: Path) -> Dataset:
+        import datasets
+
+        folder = base / self.path
+        try:
+            if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+                return self._saved(folder)
+            path = str(folder) if folder.is_dir() else self.path
+            return datasets.load_dataset(path, self.config, split=self.split, revision=self.revision)
+        except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"hub data set {self.path!r}: {str(error) or type(error).__name__}") from error
+
+    def _saved(self, folder: Path) -> Dataset:
+        import datasets
+
+        saved = datasets.load_from_disk(str(folder))
+        if isinstance(saved, datasets.Dataset):
+            return saved
+        if self.split not in saved:
+            raise ValueError(
+                f"has no split {self.split!r} ({', '.join(saved)})." + did_you_mean(self.split, saved)
+            )
+        return saved[self.split]
+
+
+def _label_names(dataset: Dataset) -> dict[str, list[str]]:
+    import datasets
+
+    return {name: of.names for name, of in dataset.features.items() if isinstance(of, datasets.ClassLabel)}
+
+
+def _named(table: pa.Table, labels: dict[str, list[str]]) -> pa.Table:
+    """The table with class labels by name; -1, which means that there is no label, as null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column, names in labels.items():
+        index = table.schema.get_field_index(column)
+        codes = table.column(index).combine_chunks()
+        known = pc.if_else(pc.greater_equal(codes, 0), codes, pa.scalar(None, codes.type))
+        table = table.set_column(index, column, pa.array(names, pa.string()).take(known))
+    return table

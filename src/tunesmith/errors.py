@@ -1,0 +1,34 @@
+"""The three errors that reach the user without a traceback: each says where, what, what is possible, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TunesmithError(Exception):
+    """Something the user can put right. The message is the whole story."""
+
+
+class ExperimentError(TunesmithError):
+    """The experiment file, an override or a command asks for something that cannot be."""
+
+
+class DataError(TunesmithError):
+    """A record, a source or a split is not what it must be."""
+
+
+class ModelError(TunesmithError):
+    """A model, an adapter or a device cannot do what the experiment asks."""
+
+
+def did_you_mean(got: str, possible: Iterable[str]) -> str:
+    """` Did you mean 'language'?` when something possible is near what was got, else nothing.
+
+    >>> did_you_mean("languge", ["vision", "language"])
+    " Did you mean 'language'?"
+    >>> did_you_mean("audio", ["vision", "language"])
+    ''
+    """
+    near = difflib.get_close_matches(got, list(possible), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

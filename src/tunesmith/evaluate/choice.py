@@ -1,0 +1,113 @@
+"""Which engine answers and which metrics are reported, from the settings and what the task offers."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
+
+from tunesmith.config.shelf import Shelf
+from tunesmith.errors import ExperimentError, did_you_mean
+from tunesmith.evaluate.engines import Engine
+from tunesmith.metrics import Metric, MetricFunction
+from tunesmith.tasks import Task
+
+if TYPE_CHECKING:
+    from tunesmith.config.experiment import Evaluate
+
+_METRICS = Shelf("tunesmith.metrics")
+
+
+def resolve_engine(task: Task, settings: Evaluate) -> Engine:
+    """The engine that was asked for, or the one that the task prefers."""
+    engine: Engine = settings.engine or Shelf("tunesmith.evaluate.engines").item(task.default_engine)()
+    return engine
+
+
+def resolve_metrics(task: Task, settings: Evaluate) -> tuple[str, ...]:
+    """Names of the metrics to report, the one that tells the best checkpoint among them.
+
+    Of the task's own list, those that the engine cannot give are left out. ExperimentError names all metrics
+    that were asked for and do not exist, or cannot be had of this task and engine.
+    """
+    asked = settings.metrics if settings.metrics is not None else []
+    if settings.metric is not None:
+        asked = [*asked, settings.metric.partition("/")[0]]
+    faults = [_fault(name, task, settings) for name in dict.fromkeys(asked)]
+    if settings.metric is not None and not any(faults):
+        faults = [_fault_of_primary(settings.metric, task)]
+    if any(faults):
+        raise ExperimentError("\n".join(fault for fault in faults if fault))
+    if settings.metrics is not None and asked:
+        return tuple(dict.fromkeys(asked))
+    own = [name for name in task.default_metrics if not _missing(name, task, settings)]
+    if not own and not asked:
+        raise ExperimentError(
+            f"evaluate.engine: with {resolve_engine(task, settings).kind!r} none of the metrics of task "
+            f"{task.kind!r} can be had ({', '.join(task.default_metrics)}). Leave evaluate.engine out, "
+            f"or use {task.default_engine!r}"
+        )
+    return tuple(dict.fromkeys([*own, *asked]))
+
+
+def primary_metric(task: Task, settings: Evaluate) -> tuple[str, Literal["higher", "lower"]]:
+    """Name of the metric that tells the best checkpoint, and whether `higher` or `lower` is better."""
+    name = settings.metric or resolve_metrics(task, settings)[0]
+    return name, metric_of(name).better
+
+
+def metric_of(name: str) -> Metric:
+    """How the numbers of a metric, or of one class of it, are to be read."""
+    metric: Metric = _module(name).METRIC
+    return metric
+
+
+def function_of(name: str) -> MetricFunction:
+    """The function that computes a metric."""
+    function: MetricFunction = vars(_module(name))[name]
+    return function
+
+
+def _module(name: str):  # type: ignore[no-untyped-def]  # a module's contents have no static type
+    return import_module(f"tunesmith.metrics.{name.partition('/')[0]}")
+
+
+def _missing(name: str, task: Task, settings: Evaluate) -> list[str]:
+    """What a metric is made of and neither task nor engine gives."""
+    given = {*task.marks, resolve_engine(task, settings).gives} | (
+        {"classes"} if task.labels_in_order else set()
+    )
+    return [need for need in metric_of(name).needs if need not in given]
+
+
+def _fault(name: str, task: Task, settings: Evaluate) -> str | None:
+    known = [kind.replace("-", "_") for kind in _METRICS.kinds()]
+    if name not in known:
+        return (
+            f"evaluate.metrics: there is no metric {name!r} ({', '.join(known)}).{did_you_mean(name, known)}"
+        )
+    missing = _missing(name, task, settings)
+    if not missing:
+        return None
+    engine = resolve_engine(task, settings).kind
+    possible = [one for one in known if not _missing(one, task, settings)]
+    return (
+        f"evaluate.metrics: {name!r} needs {', '.join(missing)}, which task {task.kind!r} "
+        f"with engine {engine!r} does not give. Possible here: {', '.join(possible)}"
+    )
+
+
+def _fault_of_primary(name: str, task: Task) -> str | None:
+    """What is wrong with an existing metric as the one that tells the best checkpoint."""
+    metric, slash, label = name.partition("/")
+    labels = task.labels_in_order or ()
+    if not metric_of(name).per_class:
+        return f"evaluate.metric: {metric!r} is one number; leave '/{label}' out" if slash else None
+    if slash and label not in labels:
+        near = did_you_mean(label, labels)
+        return f"evaluate.metric: there is no class {label!r} ({', '.join(labels)}).{near}"
+    if not slash and task.positive_index is None:
+        return (
+            f"evaluate.metric: {metric!r} is one number a class. Name one, such as "
+            f"'{metric}/{labels[0]}', set task.positive, or take a metric of all classes, such as 'f1_macro'"
+        )
+    return None

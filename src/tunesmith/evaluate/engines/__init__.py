@@ -1,0 +1,34 @@
+"""The shelf of engines: one file per way of getting answers out of a model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunesmith.config.settings import Settings
+
+if TYPE_CHECKING:
+    from tunesmith.data.conversation import Conversation
+    from tunesmith.model.loaded import LoadedModel
+    from tunesmith.tasks import Answer, Task
+
+
+class Engine(Settings):
+    """What every engine can do."""
+
+    kind: Any
+
+    gives: ClassVar[str] = "text"
+    """`text` if the model writes its answers, `scores` if it only weighs given ones."""
+
+    def fitted(self, model: LoadedModel, task: Task, conversations: Sequence[Conversation]) -> Engine:
+        """The engine with every limit settled that depends on all conversations, so that it answers a few of
+        them as it would among all."""
+        return self
+
+    @abstractmethod
+    def answers(
+        self, model: LoadedModel, task: Task, conversations: Sequence[Conversation]
+    ) -> Iterator[tuple[int, Answer]]:
+        """Index of each conversation and its answer, as they come (any order, each once)."""

@@ -1,0 +1,125 @@
+"""Low-rank adapters on a part's linear layers (Hu et al. 2021), in PEFT's own form."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from tunesmith.errors import ModelError, did_you_mean
+from tunesmith.methods import Method
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from torch import nn
+
+BLOCKS = {
+    "attention": re.compile(r"(^|[._])(\w*attn|\w*attention)[._]"),
+    "mlp": re.compile(r"(^|[._])(mlp|ffn|feed_forward|experts)[._]"),
+}
+"""Which linear layers a word stands for, told by the names of the modules around them."""
+
+
+class Lora(Method):
+    """Each target's weight W stays, and B A with `rank` inner dimensions is added to it, scaled by alpha /
+    rank."""
+
+    kind: Literal["lora"] = "lora"
+    rank: Annotated[int, Field(ge=1)] = 16
+    """Inner dimension of an adapter."""
+    alpha: Annotated[float, Field(gt=0)] = 32
+    """What an adapter adds is multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of an adapter's inputs that is zeroed in training."""
+    targets: Literal["attention", "mlp", "all"] | list[str] = "all"
+    """Linear layers with an adapter: those of attention, of the MLPs, all of both, or a list of names
+    (`q_proj`) and regular expressions over full names."""
+    bias: Literal["none", "lora", "all"] = "none"
+    """Biases that are trained beside: none, those of the targets, or all of the part."""
+    rslora: bool = False
+    """Multiply by alpha / sqrt(rank) instead (Kalajdzievski 2023)."""
+    dora: bool = False
+    """Train each weight's magnitude apart from its direction (Liu et al. 2024)."""
+    init: Literal["default", "gaussian"] = "default"
+    """How A begins: uniform as in a linear layer, or normal. B begins at zero in either case."""
+    start: Literal["continue", "new"] = "continue"
+    """After an earlier stage's adapter: go on training it, or merge it into the weights and put on a new
+    one."""
+
+    @field_validator("targets")
+    @classmethod
+    def _expressions_compile(cls, targets: str | list[str]) -> str | list[str]:
+        for target in targets if isinstance(targets, list) else []:
+            try:
+                re.compile(target)
+            except re.error as error:
+                raise ValueError(
+                    f"{target!r} is neither a name nor a regular expression ({error})"
+                ) from error
+        if not targets:
+            raise ValueError("names no layer; give at least one, or attention, mlp or all")
+        return targets
+
+    def weights(self, part: dict[str, nn.Module]) -> list[str]:
+        """Full names of the biases that are trained beside the adapters."""
+        if self.bias == "none":
+            return []
+        biased = self.target_modules(part) if self.bias == "lora" else list(part)
+        return [
+            f"{name}.bias" for name in biased if "bias" in dict(part[name].named_parameters(recurse=False))
+        ]
+
+    def adapter(self, part: dict[str, nn.Module]) -> LoraConfig:
+        """PEFT's config with the targets' full names; ModelError if a target matches nothing."""
+        from peft import LoraConfig
+
+        biases: dict[str, Literal["none", "lora_only", "all"]] = {
+            "none": "none",
+            "lora": "lora_only",
+            "all": "all",
+        }
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_dropout=self.dropout,
+            target_modules=self.target_modules(part),
+            bias=biases[self.bias],
+            use_rslora=self.rslora,
+            use_dora=self.dora,
+            init_lora_weights=True if self.init == "default" else self.init,
+        )
+
+    def target_modules(self, part: dict[str, nn.Module]) -> list[str]:
+        """Full names of the layers with an adapter, in the model's order."""
+        possible = _adaptable(part)
+        if isinstance(self.targets, str):
+            blocks = [block for word, block in BLOCKS.items() if self.targets in ("all", word)]
+            wanted = {name for name in possible if any(block.search(name) for block in blocks)}
+            unmatched: list[str] = [] if wanted else [self.targets]
+        else:
+            matches = {
+                target: {name for name in possible if _matches(target, name)} for target in self.targets
+            }
+            wanted = set().union(*matches.values())
+            unmatched = [target for target, names in matches.items() if not names]
+        if unmatched:
+            short = sorted({name.rpartition(".")[2] for name in possible})
+            raise ModelError(
+                f"targets: {', '.join(map(repr, unmatched))} matches no layer of this part "
+                f"({', '.join(short)})." + did_you_mean(unmatched[0], short)
+            )
+        return [name for name in possible if name in wanted]
+
+
+def _adaptable(part: dict[str, nn.Module]) -> list[str]:
+    """Full names of the layers that an adapter can be put on."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    return [name for name, module in part.items() if isinstance(module, nn.Linear | nn.Embedding | Conv1D)]
+
+
+def _matches(target: str, name: str) -> bool:
+    return name == target or name.endswith(f".{target}") or re.fullmatch(target, name) is not None

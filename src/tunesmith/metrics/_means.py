@@ -1,0 +1,27 @@
+"""Weighted means over the rows that have a value."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from tunesmith.metrics import Outcomes
+
+
+def mean(values: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value"]) -> float:
+    """Weighted mean of the values that are not NaN; NaN if none of them weighs anything."""
+    return ratio(values, np.ones_like(values), weights)
+
+
+def mean_mark(name: str, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> float:
+    """Weighted mean of a mark; NaN if no row has it."""
+    return mean(outcomes.marks[name], weights) if name in outcomes.marks else float("nan")
+
+
+def ratio(
+    parts: Float[np.ndarray, "value"], wholes: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value"]
+) -> float:
+    """Weighted sum of parts by weighted sum of wholes, over rows that have both; NaN if there are none."""
+    weights = np.where(np.isnan(parts) | np.isnan(wholes), 0.0, weights)
+    whole = weights @ np.nan_to_num(wholes)
+    return float(weights @ np.nan_to_num(parts) / whole) if whole > 0 else float("nan")

@@ -1,0 +1,16 @@
+"""Metric `precision`: share of the predictions of a class that are right."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from tunesmith.metrics import Metric, Outcomes
+from tunesmith.metrics._confusion import ClassCounts, by_class
+
+METRIC = Metric(needs=("classes",), per_class=True)
+
+
+def precision(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+    """Precision by class; an unread answer is no prediction."""
+    return by_class("precision", ClassCounts.of(outcomes, weights).precision, outcomes)

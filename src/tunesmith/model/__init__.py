@@ -1,0 +1,1 @@
+"""Models: families, loading and precision, parts, packed attention, what is trainable."""

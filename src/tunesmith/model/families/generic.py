@@ -1,0 +1,279 @@
+"""Any decoder that transformers knows, talked to through its tokenizer's own chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int32
+from torch import Tensor, nn
+
+from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.data.example import Example
+from tunesmith.errors import DataError, ModelError
+from tunesmith.model.families import Family, Trained
+from tunesmith.model.modules import own_modules
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+    from tunesmith.data.batch import Batch
+
+Tokens = Int32[np.ndarray, "token"]
+Messages = list[dict[str, str]]
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""For base models whose vocabulary has the turns of ChatML but whose tokenizer has no template."""
+
+ATTENDING = {"full_attention", "sliding_attention"}
+"""Kinds of layers that packed batches can keep apart."""
+
+PROBES = ("x", " x", "1", "{", "é", "X.")
+"""Beginnings of answers that tell whether a tokenizer's pieces stay apart at the end of a prompt."""
+
+
+class Generic(Family):
+    """What holds for every decoder: the chat template writes, one forward pass reads."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, thinking: bool = False
+    ) -> None:
+        super().__init__(tokenizer, config, thinking)
+        self._refuse_layers_without_attention()
+        if not tokenizer.chat_template:
+            self._use_chatml()
+        added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self._special_tokens = sorted(added | set(tokenizer.all_special_tokens))
+        self._end_of_turn = self._find_end_of_turn()
+        if thinking and not self._can_think():
+            raise ModelError(
+                f"model.thinking: {config.model_type} cannot switch thinking: its chat template has no "
+                "`enable_thinking`. Remove the setting, or use a model that can think (Qwen3)"
+            )
+
+    def render(self, conversation: Conversation, trained: Trained = "answer") -> Example:
+        """The training example; DataError if its text holds control tokens or the chat template refuses
+        it."""
+        self._check(conversation)
+        before, after = self._texts(conversation, conversation.answer)
+        prompt = self._encode(before)
+        rest = self._encode_after(before, after)
+        tokens = np.concatenate([prompt, rest])
+        carries = np.zeros(len(tokens), dtype=bool)
+        if trained == "all":
+            carries[1:] = True
+        else:
+            carries[len(prompt) : len(prompt) + self._end(rest)] = True
+        if trained == "assistant":
+            for start, end in self._earlier_answers(conversation, prompt):
+                carries[start:end] = True
+        return Example(conversation.record, tokens, carries, conversation.label)
+
+    def prompt(self, conversation: Conversation) -> Tokens:
+        """Tokens up to where the answer begins."""
+        self._check(conversation)
+        return self._encode(self._apply(conversation.record, _messages(conversation), prompting=True))
+
+    def continuation(self, conversation: Conversation, text: str) -> Tokens:
+        """Tokens after the prompt if the answer were `text`, up to and with the end of the turn."""
+        self._check(replace(conversation, answer=text))
+        rest = self._encode_after(*self._texts(conversation, text))
+        return rest[: self._end(rest)]
+
+    def parse(self, tokens: Sequence[int]) -> tuple[str, bool]:
+        """The answer's text, and whether it ended by itself."""
+        stops = self.stop_tokens
+        length = next((place for place, token in enumerate(tokens) if token in stops), len(tokens))
+        return self._read(list(tokens[:length])), length < len(tokens)
+
+    @cached_property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """Ids that end an answer: the chat template's, and those that config and tokenizer name."""
+        named = self.config.get_text_config().eos_token_id
+        several = named if isinstance(named, list) else [named]
+        stops = {self._end_of_turn, self.tokenizer.eos_token_id, *several} - {None}
+        return tuple(sorted(stops))
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens that the model's positions allow."""
+        positions = getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        return int(positions or self.tokenizer.model_max_length)
+
+    def parts(self, model: nn.Module) -> dict[str, dict[str, nn.Module]]:
+        """One part: the whole decoder, with its embeddings and its output head."""
+        return {"language": own_modules(model)}
+
+    def logits(self, model: nn.Module, batch: Batch) -> Float[Tensor, "prediction vocabulary"]:
+        """Logits at `batch.predicting` of one packed line of tokens."""
+        out = model(
+            input_ids=batch.tokens[None],
+            position_ids=batch.positions[None],
+            attention_mask=None,
+            use_cache=False,
+            logits_to_keep=batch.predicting,
+            segments=batch.segments,
+        )
+        return out.logits[0]  # type: ignore[no-any-return]
+
+    def _template_settings(self) -> Mapping[str, Any]:
+        """What the chat template is told beside the messages."""
+        return {}
+
+    def _can_think(self) -> bool:
+        """Whether `thinking` makes a difference to this model."""
+        return False
+
+    def _read(self, tokens: list[int]) -> str:
+        """The text of an answer's tokens."""
+        return str(
+            self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+
+    def _check(self, conversation: Conversation) -> None:
+        """Raise DataError if a text would be taken for the template's own marks."""
+        found = {token for turn in conversation.turns for token in self._control_tokens if token in turn.text}
+        # Reading an answer drops all special tokens, so none may be part of one.
+        found |= {token for token in self._special_tokens if token in conversation.answer}
+        if found:
+            raise DataError(
+                f"{conversation.record}: the text holds {', '.join(sorted(found))}, which the model reads as "
+                "a control token and not as text. Remove it from the record, or write it differently"
+            )
+
+    @cached_property
+    def _control_tokens(self) -> tuple[str, ...]:
+        """Special tokens that the template writes or that end an answer. Others in a question do no harm."""
+        turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
+        written = self._apply("chat template", turns)
+        stops = self.tokenizer.convert_ids_to_tokens(list(self.stop_tokens))
+        return tuple(token for token in self._special_tokens if token in written or token in stops)
+
+    def _texts(self, conversation: Conversation, answer: str) -> tuple[str, str]:
+        """What the chat template writes before and from the answer on."""
+        messages = _messages(conversation)
+        before = self._apply(conversation.record, messages, prompting=True)
+        whole = self._apply(conversation.record, [*messages, {"role": "assistant", "content": answer}])
+        if not whole.startswith(before):
+            raise DataError(
+                f"{conversation.record}: the chat template does not write this answer where it prompts for "
+                f"one (it prompts with ...{before[-60:]!r}). Check the answer for thinking, or the template"
+            )
+        return before, whole[len(before) :]
+
+    def _apply(self, record: str, messages: Messages, prompting: bool = False) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
+                messages, tokenize=False, add_generation_prompt=prompting, **self._template_settings()
+            )
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise DataError(
+                f"{record}: the model's chat template refuses turns of {roles} ({error}). "
+                "Change the turns, or leave out task.system"
+            ) from error
+
+    def _encode(self, text: str) -> Tokens:
+        return np.array(self.tokenizer.encode(text, add_special_tokens=False, verbose=False), dtype=np.int32)
+
+    def _encode_after(self, before: str, after: str) -> Tokens:
+        """Tokens of `after` where it follows `before`, cut so that those of `before` stay what they are
+        alone."""
+        if self._tokens_stay_apart:
+            return self._encode(after)
+        prompt, whole = self._encode(before), self._encode(before + after)
+        is_prefix = np.array_equal(whole[: len(prompt)], prompt)
+        return whole[len(prompt) :] if is_prefix else self._encode(after)
+
+    @cached_property
+    def _tokens_stay_apart(self) -> bool:
+        """False for tokenizers that put something before a text of its own, such as SentencePiece's space."""
+        before = self._apply("probe", [{"role": "user", "content": "x"}], prompting=True)
+        return all(
+            np.array_equal(
+                self._encode(before + probe), np.concatenate([self._encode(before), self._encode(probe)])
+            )
+            for probe in PROBES
+        )
+
+    def _end(self, rest: Tokens) -> int:
+        """Number of an answer's tokens, the end of the turn included."""
+        places = np.flatnonzero(rest == self._end_of_turn)
+        assert len(places), "the chat template did not end an answer as it ended the first"
+        return int(places[0]) + 1
+
+    def _earlier_answers(self, conversation: Conversation, prompt: Tokens) -> list[tuple[int, int]]:
+        """Where the assistant's turns before the answer lie in the prompt, the ends of the turns included."""
+        messages = _messages(conversation)
+        earlier = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+        if not earlier:
+            return []
+        text = self._apply(conversation.record, messages, prompting=True)
+        mapped = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ends_at = np.array(mapped["offset_mapping"])[:, 1]
+        spans = []
+        for index in earlier:
+            before = self._apply(conversation.record, messages[:index])
+            asking = self._apply(conversation.record, messages[:index], prompting=True)
+            opening = before + self._earlier_header(asking.removeprefix(before))
+            if not text.startswith(opening):
+                raise DataError(
+                    f"{conversation.record}: turn {index + 1} (assistant) cannot be told apart in what the "
+                    "chat template writes. Alternate user and assistant turns, or use trained: answer"
+                )
+            start = int(np.searchsorted(ends_at, len(opening), side="right"))
+            spans.append((start, start + self._end(prompt[start:])))
+        return spans
+
+    def _earlier_header(self, header: str) -> str:
+        """What stands before an earlier answer, given what the template writes to prompt for one."""
+        return header
+
+    def _find_end_of_turn(self) -> int:
+        """The token with which the chat template ends an answer."""
+        _, after = self._texts(Conversation("chat template", (Turn.of("user", "x"),), ""), "ANSWER")
+        marks = {self.tokenizer.convert_tokens_to_ids(token) for token in self._special_tokens}
+        ending = [int(token) for token in self._encode(after.rpartition("ANSWER")[2]) if token in marks]
+        if not ending:
+            raise ModelError(
+                "model.path: the model's chat template ends an answer with no control token, so the model "
+                "could never learn to stop. Put another chat_template.jinja into its folder"
+            )
+        return ending[0]
+
+    def _refuse_layers_without_attention(self) -> None:
+        """Raise ModelError for layers that carry something on from token to token, past the end of an
+        example."""
+        text = self.config.get_text_config()
+        kinds = set(getattr(text, "layer_types", None) or ())
+        if not getattr(text, "num_attention_heads", None):
+            kinds = {self.config.model_type}
+        if kinds - ATTENDING:
+            raise ModelError(
+                f"model.path: the model has layers of {', '.join(sorted(kinds - ATTENDING))}, in which "
+                "packed examples would leak into each other. Use a model with attention in every layer"
+            )
+
+    def _use_chatml(self) -> None:
+        """Give the tokenizer ChatML, if its vocabulary has it, so that what is saved has it too."""
+        vocabulary = self.tokenizer.get_vocab()
+        if not {"<|im_start|>", "<|im_end|>"} <= vocabulary.keys():
+            raise ModelError(
+                "model.path: the model has no chat template, so it is a base model. Use its Instruct "
+                "version, or put a chat_template.jinja into its folder"
+            )
+        self.tokenizer.chat_template = CHATML
+
+
+def _messages(conversation: Conversation) -> Messages:
+    return [{"role": turn.role, "content": turn.text} for turn in conversation.turns]

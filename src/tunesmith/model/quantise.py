@@ -1,0 +1,77 @@
+"""Frozen weights in 4 or 8 bits (bitsandbytes), and back to 16."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import math
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+from tunesmith.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig
+
+Weights = Literal["bf16", "fp32", "nf4", "int8"]
+
+
+def quantisation(weights: Weights) -> BitsAndBytesConfig | None:
+    """What transformers must be told so that it loads such weights, or None for unquantised ones; ModelError
+    if bitsandbytes is not installed. NF4 with double quantisation is QLoRA's (Dettmers et al. 2023, section
+    3)."""
+    if weights in ("bf16", "fp32"):
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"model.weights: {weights} needs bitsandbytes, which is not installed. Install "
+            "tunesmith[quant], or use bf16"
+        )
+    from transformers import BitsAndBytesConfig
+
+    if weights == "int8":
+        # It says at every product that it is done in fp16, whatever comes in.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def keep_trainable_on_cpu(model: nn.Module) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights at the first forward pass in eval mode on CPUs with
+    AVX512-BF16: afterwards no gradient would pass them and merging would silently be wrong (bitsandbytes
+    0.50)."""
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def is_quantised(module: nn.Module) -> bool:
+    """True if the module, or one in it, holds quantised weights."""
+    return any(_is_bitsandbytes(inner, "Linear4bit", "Linear8bitLt") for inner in module.modules())
+
+
+def is_int8(module: nn.Module) -> bool:
+    """True if the module itself holds int8 weights."""
+    return _is_bitsandbytes(module, "Linear8bitLt")
+
+
+def _is_bitsandbytes(module: nn.Module, *kinds: str) -> bool:
+    """By name, so that bitsandbytes, which takes seconds to import, is only needed where it was used."""
+    return any(
+        kind.__name__ in kinds and kind.__module__.startswith("bitsandbytes") for kind in type(module).__mro__
+    )
+
+
+def num_weights(weight: nn.Parameter) -> int:
+    """Number of weights, also where two are stored in one byte."""
+    state = vars(weight).get("quant_state")
+    return weight.numel() if state is None else math.prod(state.shape)

@@ -1,0 +1,179 @@
+"""Which weights are trained: the methods of a stage, carried out on the model's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from tunesmith.errors import ModelError, did_you_mean
+from tunesmith.methods import Method
+from tunesmith.model.adapters import has_adapter, put_on, refuse_other_shape
+from tunesmith.model.loaded import LoadedModel
+from tunesmith.model.merging import merge
+from tunesmith.model.modules import adapted_layer, is_adapter, own_name
+from tunesmith.model.quantise import is_int8, is_quantised, num_weights
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+Parts = dict[str, dict[str, nn.Module]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trained weights of one part."""
+
+    part: str
+    kind: str
+    """The method's."""
+    learning_rate: float | None
+    """The part's own peak learning rate, or None for the optimizer's."""
+    parameters: dict[str, nn.Parameter]
+    """By full name, without an adapter's wrapping; in fp32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trainable:
+    """A model of which exactly the weights in `groups` are trained."""
+
+    loaded: LoadedModel
+    groups: tuple[Group, ...]
+    summary: tuple[Mapping[str, Any], ...]
+    """Dicts of part, method, trained and total (numbers of weights), share, and bytes of what is trained."""
+    merged_earlier: bool = False
+    """True if an earlier stage's adapter went into the model's own weights."""
+
+
+def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int) -> Trainable:
+    """The model with its parts trained by these methods; parts without one are frozen.
+
+    Adapters begin the same for the same seed. An earlier stage's adapter is gone on with, or merged into the
+    weights if a method asks for a new one or trains the weights themselves. Raises ModelError for a part that
+    the model does not have, a target that matches nothing, and what cannot be trained as asked.
+    """
+    parts = loaded.family.parts(loaded.model)
+    _refuse_unknown_parts(methods, parts)
+    configs = _adapter_configs(methods, parts)
+    own = {part: method.weights(parts[part]) for part, method in methods.items()}
+    _refuse_quantised(own, parts)
+    _refuse_dora_on_int8(configs, parts)
+    has_earlier = has_adapter(loaded.model)
+    goes_on = has_earlier and bool(configs) and _goes_on(methods, configs)
+    if goes_on:
+        refuse_other_shape(loaded.model, configs)  # type: ignore[arg-type]
+    else:
+        loaded = _merged(loaded) if has_earlier else loaded
+        model = put_on(loaded.model, configs, seed) if configs else loaded.model
+        loaded = replace(loaded, model=model)
+    groups = _open(loaded.model, methods, configs, own)
+    if not any(group.parameters for group in groups):
+        said = ", ".join(f"{part}: {method.kind}" for part, method in methods.items())
+        raise ModelError(f"stages.parts: nothing is trained ({said}). Use lora or full for a part")
+    summary = tuple(_summary(part, modules, methods, groups) for part, modules in parts.items())
+    return Trainable(loaded, groups, summary, merged_earlier=has_earlier and not goes_on)
+
+
+def _refuse_unknown_parts(methods: Mapping[str, Method], parts: Parts) -> None:
+    unknown = [part for part in methods if part not in parts]
+    if unknown:
+        raise ModelError(
+            "\n".join(
+                f"stages.parts.{part}: the model has no such part "
+                f"({', '.join(parts)}).{did_you_mean(part, parts)}"
+                for part in unknown
+            )
+        )
+
+
+def _adapter_configs(methods: Mapping[str, Method], parts: Parts) -> dict[str, LoraConfig]:
+    configs = {}
+    for part, method in methods.items():
+        try:
+            config = method.adapter(parts[part])
+        except ModelError as error:
+            raise ModelError(f"stages.parts.{part}.{error}") from error
+        if config is not None:
+            configs[part] = config
+    return configs
+
+
+def _refuse_quantised(own: Mapping[str, list[str]], parts: Parts) -> None:
+    for part, names in own.items():
+        modules = {name.rpartition(".")[0] for name in names}
+        if any(is_quantised(parts[part][module]) for module in modules):
+            raise ModelError(
+                f"stages.parts.{part}: quantised weights and their biases cannot be trained. Use kind: lora "
+                "with bias: none, or model.weights: bf16"
+            )
+
+
+def _refuse_dora_on_int8(configs: Mapping[str, LoraConfig], parts: Parts) -> None:
+    for part, config in configs.items():
+        if config.use_dora and any(is_int8(parts[part][name]) for name in config.target_modules or ()):
+            raise ModelError(
+                f"stages.parts.{part}.dora: bitsandbytes loses the scales of int8 weights when their "
+                "magnitudes are taken. Use dora: false, or model.weights: nf4"
+            )
+
+
+def _merged(loaded: LoadedModel) -> LoadedModel:
+    if is_quantised(loaded.model):
+        raise ModelError(
+            "stages.parts: the earlier stage's adapter would have to be merged into quantised weights, which "
+            "would change what the model answers. Use start: continue, or model.weights: bf16"
+        )
+    return merge(loaded)
+
+
+def _goes_on(methods: Mapping[str, Method], configs: Mapping[str, LoraConfig]) -> bool:
+    """Whether the earlier adapter is gone on with; ModelError if parts differ in that."""
+    starts = {part: methods[part].model_dump()["start"] for part in configs}
+    if len(set(starts.values())) > 1:
+        said = ", ".join(f"{part} says {start}" for part, start in starts.items())
+        raise ModelError(f"stages.parts: the parts share one adapter, but {said} for `start`. Let them agree")
+    return set(starts.values()) == {"continue"}
+
+
+def _open(
+    model: nn.Module,
+    methods: Mapping[str, Method],
+    configs: Mapping[str, LoraConfig],
+    own: Mapping[str, list[str]],
+) -> tuple[Group, ...]:
+    """Let gradients reach the trained weights, in fp32, and no others."""
+    model.requires_grad_(False)
+    groups = []
+    for part, method in methods.items():
+        adapted = set(configs[part].target_modules or ()) if part in configs else set()
+        named = set(own[part])
+        chosen = {
+            own_name(name): weight
+            for name, weight in model.named_parameters()
+            if (adapted_layer(name) in adapted if is_adapter(name) else own_name(name) in named)
+        }
+        for weight in chosen.values():
+            weight.data = weight.data.float()
+            weight.requires_grad_(True)
+        groups.append(Group(part, method.kind, method.learning_rate, chosen))
+    return tuple(groups)
+
+
+def _summary(
+    part: str, modules: dict[str, nn.Module], methods: Mapping[str, Method], groups: Sequence[Group]
+) -> Mapping[str, Any]:
+    own = {id(weight): weight for module in modules.values() for weight in module.parameters(recurse=False)}
+    trained = [weight for group in groups if group.part == part for weight in group.parameters.values()]
+    added = [weight for weight in trained if id(weight) not in own]
+    num_trained = sum(weight.numel() for weight in trained)
+    total = sum(map(num_weights, own.values())) + sum(weight.numel() for weight in added)
+    return {
+        "part": part,
+        "method": methods[part].kind if part in methods else "frozen",
+        "trained": num_trained,
+        "total": total,
+        "share": num_trained / total if total else 0.0,
+        "bytes": sum(weight.nbytes for weight in trained),
+    }

@@ -1,0 +1,29 @@
+"""On what a run was made: versions, device, command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+import psutil
+import torch
+
+PACKAGES = ("tunesmith", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "datasets", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Versions of what matters, the processor, the GPU if there is one, and the command line (JSON-like)."""
+    installed = {package.metadata["Name"].lower(): package.version for package in metadata.distributions()}
+    gpu = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
+    return {
+        "versions": {"python": platform.python_version()}
+        | {name: installed[name] for name in PACKAGES if name in installed},
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": None if gpu is None else {"name": gpu.name, "memory_gib": round(gpu.total_memory / 2**30, 1)},
+        "command": " ".join(sys.argv),
+    }

@@ -1,0 +1,35 @@
+"""From an experiment to a page of evidence: the five steps in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console as Terminal
+
+from tunesmith.config.experiment import Experiment
+from tunesmith.pipeline.folder import at_work
+from tunesmith.pipeline.steps import MAIN, Steps
+from tunesmith.pipeline.training import check_early, train
+from tunesmith.report.page import write_report
+
+
+def run(
+    experiment: Experiment, where: Path = Path(), variant: str = MAIN, terminal: Terminal | None = None
+) -> Path:
+    """Prepare, baseline, train, evaluate, report; gives the run folder. What is done and unchanged is not done again,
+    and an interrupted run goes on where it was.
+
+    `where` is the folder that data and model may be named relative to; the run folder stands in
+    `experiment.output`, relative to the current folder. Raises ExperimentError, DataError or
+    ModelError, each with a message for the user; ExperimentError too if another process is at work on this run.
+    """
+    terminal = terminal or Terminal()
+    steps = Steps(experiment, where, variant, say=lambda text: terminal.print(f"[bold]{text}[/bold]"))
+    with at_work(steps.folder.path):
+        steps.write_down()
+        check_early(steps)
+        steps.baseline()
+        trained = train(steps, terminal)
+        steps.evaluation(trained.result, trained.fingerprint)
+        write_report(steps.folder.path)
+    return steps.folder.path

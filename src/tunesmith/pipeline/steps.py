@@ -1,0 +1,182 @@
+"""The steps of one run. Each looks whether it is done and unchanged, and else does it; a killed run goes on here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.experiment import Experiment, Model
+from tunesmith.config.read import dump_experiment
+from tunesmith.data.conversation import Conversation
+from tunesmith.data.prepare import Prepared, prepare, prepared_key
+from tunesmith.data.record import Record
+from tunesmith.evaluate.choice import resolve_engine
+from tunesmith.evaluate.compare import compare
+from tunesmith.evaluate.engines import Engine
+from tunesmith.evaluate.evaluate import evaluate
+from tunesmith.evaluate.scores import Scores
+from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.model.families import Family
+from tunesmith.model.load import load, load_family
+from tunesmith.model.loaded import LoadedModel
+from tunesmith.pipeline.environment import environment
+from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
+from tunesmith.pipeline.sampling import fixed_sample
+from tunesmith.train.examples import Rendered
+
+MAIN = "main"
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """One experiment (its variant already chosen) on its way through its run folder."""
+
+    experiment: Experiment
+    where: Path
+    """Folder of the experiment file: data and model may be named relative to it."""
+    variant: str = MAIN
+    say: Callable[[str], None] = print
+    """Told what begins, in a few words."""
+    rendered: dict[str, tuple[Sequence[Record], Rendered]] = field(default_factory=dict)
+    """By stage: its records and their examples, while they are needed."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where everything lies."""
+        return RunFolder(self.experiment.output / self.experiment.name, self.variant)
+
+    @property
+    def model(self) -> Model:
+        """The model's settings, with a folder that stands beside the experiment file found there."""
+        model = self.experiment.model
+        beside = self.where / model.path
+        return model.model_copy(update={"path": str(beside)}) if beside.exists() else model
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """Records, split and checked; made if they are not there yet, and verified against their manifest."""
+        data, task = self.experiment.data, self.experiment.task
+        folder = self.folder.data(self.data_key)
+        self.say(f"prepare: records and split in {folder}")
+
+        def check(record: Record) -> None:
+            task.conversation(record)
+
+        with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
+            checked = key_of(task.model_dump(mode="json"))
+            prepared = prepare(data, task.fields_asked(), self.where, folder, check, checked=checked)
+        prepared.verify()
+        return prepared
+
+    @cached_property
+    def data_key(self) -> str:
+        """Changes when the prepared records would."""
+        task = self.experiment.task
+        checked = key_of(task.model_dump(mode="json"))
+        return prepared_key(self.experiment.data, task.fields_asked(), self.where, checked)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that was asked for, or the task's own."""
+        return resolve_engine(self.experiment.task, self.experiment.evaluate)
+
+    @cached_property
+    def base_model(self) -> LoadedModel:
+        """The untouched base model."""
+        return load(self.model)
+
+    @cached_property
+    def family(self) -> Family:
+        """The base model's family, had without its weights."""
+        return load_family(self.model)
+
+    @cached_property
+    def shots(self) -> tuple[Conversation, ...]:
+        """Solved examples for every prompt, from the training side."""
+        task = self.experiment.task
+        records = (
+            fixed_sample(self.prepared.records("train"), task.shots, self.experiment.seed)
+            if task.shots
+            else []
+        )
+        return tuple(task.conversation(record) for record in records)
+
+    @cached_property
+    def test_records(self) -> Sequence[Record]:
+        """What base and tuned model are compared on."""
+        settings = self.experiment.evaluate
+        return fixed_sample(self.prepared.records("test"), settings.test_examples, self.experiment.seed)
+
+    @property
+    def asked(self) -> list[Any]:
+        """All settings that decide what the evaluations measure."""
+        experiment = self.experiment
+        return [
+            experiment.task.model_dump(mode="json"),
+            experiment.evaluate.model_dump(
+                mode="json", include={"engine", "metrics", "test_examples", "resamples"}
+            ),
+            experiment.seed,
+            self.prepared.certificate["checksum"],
+        ]
+
+    @property
+    def base(self) -> list[Any]:
+        """All that decides what the base model is."""
+        return [
+            self.model.model_dump(mode="json", exclude={"checkpointing"}),
+            files_key(Path(self.model.path)),
+        ]
+
+    def write_down(self) -> None:
+        """The resolved experiment, the environment, and where the shared pieces lie."""
+        with whole_file(self.folder.path / "experiment.yaml") as file:
+            file.write_text(dump_experiment(self.experiment), encoding="utf-8")
+        write_json(self.folder.path / "environment.json", environment())
+        names = {"experiment": self.experiment.name, "variant": self.variant}
+        shared = {"data": f"../data-{self.data_key}", "base": f"../base-{key_of(self.asked, self.base)}"}
+        write_json(self.folder.path / "run.json", names | shared)
+
+    def baseline(self) -> Path:
+        """Scores of the untouched base model on the test side; gives their folder."""
+        folder = self.folder.base(key_of(self.asked, self.base))
+        with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
+            if not (folder / "scores.json").exists():
+                self.say(f"baseline: the untouched model on {len(self.test_records)} held-out records")
+                self.score(self.base_model, "base", folder)
+        return folder
+
+    def evaluation(self, result: Path, fingerprint: str) -> Path:
+        """Scores of what the last stage left (read back from disk), compared with the base; gives their folder."""
+        folder, key = self.folder.evaluation, key_of(self.asked, fingerprint)
+        key_file = folder / "key.json"
+        if not key_file.exists() or read_json(key_file) != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            write_json(key_file, key)
+        if not (folder / "scores.json").exists():
+            self.say(f"evaluate: the tuned model on the same {len(self.test_records)} held-out records")
+            self.score(load(self.model, start=result), "tuned", folder)
+        settings = self.experiment.evaluate
+        compare(self.baseline(), folder, self.experiment.task, settings, self.experiment.seed)
+        return folder
+
+    def score(
+        self, loaded: LoadedModel, name: str, folder: Path | None, records: Sequence[Record] | None = None
+    ) -> Scores:
+        """Scores of a model on the test side or on other records, written to the folder if there is one."""
+        experiment = self.experiment
+        return evaluate(
+            loaded,
+            experiment.task,
+            self.engine,
+            self.test_records if records is None else records,
+            experiment.evaluate,
+            folder=folder,
+            name=name,
+            shots=self.shots,
+            seed=experiment.seed,
+        )

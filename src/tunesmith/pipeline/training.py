@@ -1,0 +1,272 @@
+"""The training step of a run: every stage in order, each from what the one before left, none done twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console as Terminal
+from rich.progress import track
+
+from tunesmith.config.experiment import Stage
+from tunesmith.data.record import Record
+from tunesmith.data.where import matcher
+from tunesmith.errors import DataError, ExperimentError, did_you_mean
+from tunesmith.evaluate.choice import primary_metric, resolve_metrics
+from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.model.load import load
+from tunesmith.model.loaded import LoadedModel
+from tunesmith.model.saving import save_result
+from tunesmith.model.trainable import make_trainable
+from tunesmith.pipeline.folder import files_sha256, key_of
+from tunesmith.pipeline.sampling import fixed_sample
+from tunesmith.pipeline.seeds import seed_everything
+from tunesmith.pipeline.steps import Steps
+from tunesmith.plan.audit import summarise
+from tunesmith.train.checkpoint import latest_checkpoint, step_of
+from tunesmith.train.examples import Rendered, render_examples
+from tunesmith.train.loss import answer_loss
+from tunesmith.train.observers import Event, Listener
+from tunesmith.train.observers._console import Console
+from tunesmith.train.observers._jsonl import Jsonl
+from tunesmith.train.stages import Judge, train_stage
+from tunesmith.train.updates import Updates
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left."""
+
+    result: Path
+    """Folder of the last stage."""
+    fingerprint: str
+    """Key of everything that led to it."""
+
+
+def train(steps: Steps, terminal: Terminal) -> Trained:
+    """Every stage of the experiment, skipping what is done and unchanged."""
+    trained: Trained | None = None
+    lineage: list[dict[str, Any]] = []
+    for number, stage in enumerate(steps.experiment.stages):
+        before = None if stage.start == "base" else trained
+        fingerprint = stage_key(steps, stage, number, before)
+        folder = steps.folder.stage(stage.name)
+        if not is_done(folder, fingerprint):
+            run_stage(steps, stage, number, before, fingerprint, terminal)
+        trained = Trained(folder, fingerprint)
+        lineage.append(
+            {
+                "stage": stage.name,
+                "started_from": before.result.name if before else "base",
+                "started_from_key": before.fingerprint if before else key_of(steps.base),
+                "key": fingerprint,
+                "left": read_json(folder / "done.json")["sha256"],
+            }
+        )
+        write_json(steps.folder.path / "lineage.json", lineage)
+    assert trained is not None
+    return trained
+
+
+def trained_before(steps: Steps) -> Trained:
+    """What an earlier call left; ExperimentError if a stage is missing or was trained with other settings."""
+    trained: Trained | None = None
+    for number, stage in enumerate(steps.experiment.stages):
+        before = None if stage.start == "base" else trained
+        fingerprint = stage_key(steps, stage, number, before)
+        folder = steps.folder.stage(stage.name)
+        if not is_done(folder, fingerprint):
+            raise ExperimentError(
+                f"{folder}: stage {stage.name!r} is not trained yet with these settings. Call `tunesmith train` or "
+                "`tunesmith run` with the same experiment, overrides and variant first"
+            )
+        trained = Trained(folder, fingerprint)
+    assert trained is not None
+    return trained
+
+
+def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -> str:
+    """Key of everything that decides what a stage leaves."""
+    experiment = steps.experiment
+    return key_of(
+        [experiment.seed, number, stage.model_dump(mode="json"), before.fingerprint if before else None],
+        [steps.base, steps.asked, experiment.data.length.model_dump(mode="json")],
+        experiment.evaluate.model_dump(mode="json"),
+    )
+
+
+def is_done(folder: Path, fingerprint: str) -> bool:
+    """True if the stage's folder holds what these settings lead to."""
+    done = folder / "done.json"
+    return done.exists() and read_json(done)["fingerprint"] == fingerprint
+
+
+def run_stage(
+    steps: Steps, stage: Stage, number: int, before: Trained | None, fingerprint: str, terminal: Terminal
+) -> None:
+    """Train one stage, or go on with it, and write what it leaves."""
+    folder = steps.folder.stage(stage.name)
+    make_room(folder, fingerprint)
+    experiment = steps.experiment
+    steps.say(f"train: stage {stage.name}, {number + 1} of {len(experiment.stages)}")
+    records, rendered = stage_examples(steps, stage)
+    loaded = load(steps.model, start=before.result) if before else steps.base_model
+    seed_everything(experiment.seed + number)
+    if number == 0:
+        write_audit(steps, rendered)
+    trainable = make_trainable(loaded, stage.parts, experiment.seed + number)
+    write_json(folder / "parts.json", list(trainable.summary))
+    sort_by = None
+    if stage.order != "shuffled":
+        kept = {example.record for example in rendered.examples}
+        sort_by = [field_of(record, stage.order) for record in records if record.id in kept]
+    updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by)
+    newest = latest_checkpoint(folder / "checkpoints")
+    rewind_log(steps.folder.log, stage.name, step_of(newest) if newest else 0)
+    with listeners(steps, terminal) as listen:
+        progress = train_stage(
+            trainable,
+            updates,
+            stage,
+            experiment.checkpoints,
+            folder / "checkpoints",
+            answer_loss,
+            judge_of(steps, loaded),
+            listen,
+            notes_of(loaded, rendered),
+        )
+    save_result(trainable, folder)
+    done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
+    left = [file for kind in ("adapter", "model") for file in sorted((folder / kind).rglob("*.safetensors"))]
+    saved = {"bytes": sum(file.stat().st_size for file in left), "sha256": files_sha256(left)}
+    write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved)
+    steps.__dict__.pop("base_model", None)
+    steps.rendered.clear()
+
+
+def check_early(steps: Steps) -> None:
+    """Tell before anything long begins of a metric that cannot be had, and of a record that the first stage (unless
+    it is done) cannot train on."""
+    resolve_metrics(steps.experiment.task, steps.experiment.evaluate)
+    stage = steps.experiment.stages[0]
+    if not is_done(steps.folder.stage(stage.name), stage_key(steps, stage, 0, None)):
+        stage_examples(steps, stage)
+
+
+def stage_examples(steps: Steps, stage: Stage) -> tuple[Sequence[Record], Rendered]:
+    """The training records that the stage's `where` lets through, without those that serve as shots, and all their
+    examples; remembered until the stage is over."""
+    if stage.name in steps.rendered:
+        return steps.rendered[stage.name]
+    holds = matcher(stage.where) if stage.where else None
+    shots = {shot.record for shot in steps.shots}
+    records: Sequence[Record] = steps.prepared.records("train")
+    if holds or shots:
+        records = [record for record in records if record.id not in shots and (not holds or holds(record))]
+    task = steps.experiment.task
+    shown = track(records, description="rendering examples", total=len(records), transient=True)
+    conversations = (task.conversation(record, steps.shots) for record in shown)
+    rendered = render_examples(steps.family, conversations, stage.trained, steps.experiment.data.length)
+    steps.rendered[stage.name] = records, rendered
+    return records, rendered
+
+
+def write_audit(steps: Steps, rendered: Rendered) -> None:
+    """The lengths of the first stage's examples, for the report."""
+    examples, limit = rendered.examples, steps.experiment.data.length.max_tokens
+    trained = round(examples.trained_share * int(examples.lengths.sum()))
+    write_json(
+        steps.folder.path / "audit.json", summarise(examples.lengths, trained, "tokens", limit).to_json()
+    )
+
+
+def field_of(record: Record, field: str) -> Any:
+    """The value that a stage is ordered by; DataError if the record has no such field."""
+    if field not in record.fields:
+        raise DataError(
+            f"{record.id}: order: there is no field {field!r} ({', '.join(record.fields)})."
+            + did_you_mean(field, record.fields)
+        )
+    return record.fields[field]
+
+
+def judge_of(steps: Steps, loaded: LoadedModel) -> Judge | None:
+    """How validation records tell the best checkpoint; None if the experiment does not ask for it."""
+    settings, seed = steps.experiment.evaluate, steps.experiment.seed
+    if settings.every is None:
+        return None
+    records = fixed_sample(steps.prepared.records("validation"), settings.examples, seed)
+    if not records:
+        raise ExperimentError(
+            "evaluate.every: there are no validation records to evaluate on; set data.split.validation to a share "
+            "or a number above 0, or leave evaluate.every out"
+        )
+    metric, better = primary_metric(steps.experiment.task, settings)
+
+    def measure() -> Mapping[str, float]:
+        scores = steps.score(loaded, "validation", None, records)
+        return {name: score.value for name, score in scores.metrics.items()}
+
+    return Judge(measure, metric, better, settings.every, settings.patience)
+
+
+def notes_of(loaded: LoadedModel, rendered: Rendered) -> tuple[str, ...]:
+    """What the log should say once at the start of a stage."""
+    examples = rendered.examples
+    notes = [
+        f"attention: {loaded.attention} ({loaded.attention_reason})",
+        f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {examples.trained_share:.1%} of them trained",
+    ]
+    if rendered.too_long:
+        notes.append(f"{len(rendered.too_long)} examples left out: over the length limit")
+    return tuple(notes)
+
+
+@contextmanager
+def listeners(steps: Steps, terminal: Terminal) -> Iterator[Callable[[Event], None]]:
+    """A function that hands an event to the console, the JSON log and every tracker of the experiment."""
+    folder, name = steps.folder, f"{steps.experiment.name}/{steps.variant}"
+    settings = steps.experiment.model_dump(mode="json")
+    with ExitStack() as closing:
+        opened: list[Listener] = [Console(terminal), Jsonl(folder.log)]
+        opened += [tracker.watch(folder.path, name, settings) for tracker in steps.experiment.track]
+        for listener in opened:
+            closing.callback(listener.close)
+
+        def listen(event: Event) -> None:
+            for listener in opened:
+                listener.event(event)
+
+        yield listen
+
+
+def make_room(folder: Path, fingerprint: str) -> None:
+    """Claim the stage's folder for these settings; what other settings left there is moved aside, not deleted."""
+    claim = folder / "claim.json"
+    if claim.exists() and read_json(claim) != fingerprint:
+        aside = folder.parent.parent / "replaced" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(aside)
+    write_json(claim, fingerprint)
+
+
+def rewind_log(log: Path, stage: str, step: int) -> None:
+    """Take back what the log says of a stage's updates after `step`: they will be done again."""
+    if not log.exists():
+        return
+
+    def stays(line: str) -> bool:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return False
+        return event.get("stage") != stage or (event.get("step", 0) <= step and event["event"] != "stage_end")
+
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if stays(line)]
+    with whole_file(log) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,122 @@
+"""How long the examples are, how much of them is trained, and which limit on their length is sane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from tunesmith.data.conversation import Conversation
+from tunesmith.errors import DataError
+from tunesmith.model.families import Family
+
+ROUND_UP_TO = 64
+PERCENTILES = (50, 90, 95, 99)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Lengths of a sample of examples, in tokens or, in the quick mode, in characters."""
+
+    mode: Literal["tokens", "characters"]
+    samples: int
+    lengths: dict[str, float]
+    """min, mean, p50, p90, p95, p99 and max."""
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    """Examples between an edge and the next."""
+    trained_share: float
+    """Share of all tokens (or characters) that carry loss."""
+    limit: int | None
+    over_limit: int
+    """Examples that the limit hits."""
+    recommended: int | None
+    """The limit to set, in tokens; None in the quick mode."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of `audit.json` (docs/run-folder.md)."""
+        return {
+            "mode": self.mode,
+            "samples": self.samples,
+            self.mode: self.lengths,
+            "histogram": {"edges": list(self.edges), "counts": list(self.counts)},
+            "trained_share": self.trained_share,
+            "limit": self.limit,
+            "over_limit": self.over_limit,
+            "recommended": self.recommended,
+        }
+
+    def lines(self, width: int = 40) -> list[str]:
+        """The audit as text: lengths, histogram, what is trained, what the limit hits, what to set."""
+        tallest = max(self.counts)
+        told = [f"{self.samples} examples, lengths in {self.mode}"]
+        told += [f"{name:>7} {value:,.0f}" for name, value in self.lengths.items()]
+        told += [
+            f"{low:>7,.0f} to {high:<7,.0f} {'█' * round(width * count / tallest)} {count}"
+            for (low, high), count in zip(pairwise(self.edges), self.counts, strict=True)
+        ]
+        told.append(f"{self.trained_share:.1%} of all {self.mode} are trained")
+        if self.limit:
+            told.append(
+                f"a limit of {self.limit:,} hits {self.over_limit} ({self.over_limit / self.samples:.1%})"
+            )
+        if self.recommended:
+            told.append(f"recommended: data.length.max_tokens: {self.recommended}")
+        return told
+
+
+def audit_tokens(family: Family, conversations: Iterable[Conversation], limit: int | None = None) -> Audit:
+    """The audit by the model's own tokenizer and chat template."""
+    lengths, trained = [], 0
+    for conversation in conversations:
+        example = family.render(conversation)
+        lengths.append(len(example))
+        trained += int(example.trained.sum())
+    return summarise(np.array(lengths), trained, "tokens", limit)
+
+
+def audit_characters(conversations: Iterable[Conversation], limit: int | None = None) -> Audit:
+    """The quick audit, which needs no tokenizer: characters of all turns and of the answer."""
+    lengths, trained = [], 0
+    for conversation in conversations:
+        asked = sum(len(turn.text) for turn in conversation.turns)
+        lengths.append(asked + len(conversation.answer))
+        trained += len(conversation.answer)
+    return summarise(np.array(lengths), trained, "characters", limit)
+
+
+def summarise(
+    lengths: Int[np.ndarray, "example"],
+    trained: int,
+    mode: Literal["tokens", "characters"],
+    limit: int | None,
+) -> Audit:
+    """The audit of these lengths, of which `trained` in sum carry loss; DataError if there are none."""
+    if not len(lengths):
+        raise DataError("audit: there is no record to look at; check the source and the split")
+    percentiles = {f"p{share}": float(np.percentile(lengths, share)) for share in PERCENTILES}
+    ends = {"min": float(lengths.min()), "mean": float(lengths.mean())}
+    counts, edges = np.histogram(lengths, bins=min(20, len(np.unique(lengths))))
+    return Audit(
+        mode=mode,
+        samples=len(lengths),
+        lengths=ends | percentiles | {"max": float(lengths.max())},
+        edges=tuple(edges.tolist()),
+        counts=tuple(counts.tolist()),
+        trained_share=trained / float(lengths.sum()),
+        limit=limit,
+        over_limit=int((lengths > limit).sum()) if limit else 0,
+        recommended=recommend(lengths) if mode == "tokens" else None,
+    )
+
+
+def recommend(lengths: Int[np.ndarray, "example"]) -> int:
+    """The longest example rounded up to 64 tokens; where a few are much longer than the rest (over twice the 99th
+    percentile), that percentile rounded up."""
+    longest, most = float(lengths.max()), float(np.percentile(lengths, 99))
+    reach = longest if longest <= 2 * most else most
+    return int(-(-reach // ROUND_UP_TO) * ROUND_UP_TO)

@@ -1,0 +1,176 @@
+"""What this machine has: versions, devices, attention, quantisation, trackers, disk. Tried, not guessed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from tunesmith.model.attention import choose
+
+NEEDED = ("torch", "transformers", "peft", "datasets", "tokenizers", "safetensors", "pyarrow", "numpy")
+TRACKERS = ("tensorboard", "wandb", "trackio")
+QUANT, TRACKING = "pip install 'tunesmith[quant]'", "pip install 'tunesmith[tracking]'"
+FLASH = "pip install flash-attn --no-build-isolation"
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for."""
+
+    name: str
+    works: bool
+    says: str
+    """Its version or size, or why it does not work."""
+    bring: str | None = None
+    """The command that brings it, if it is missing and can be had."""
+
+
+def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
+    """What was found, by topic. Attention and quantisation are tried on the device that training takes."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {
+        "versions": [
+            Finding("python", True, platform.python_version()),
+            *(_package(name) for name in NEEDED),
+        ],
+        "devices": _devices(),
+        "attention": [
+            _try("auto", lambda: "takes {}: {}".format(*choose("auto", device, torch.bfloat16))),
+            _try("varlen", lambda: _varlen_attention(device)),
+            _try("flash_attention_2", lambda: _flash_attention(device), FLASH),
+            _try("sdpa", lambda: _plain_attention(device)),
+        ],
+        "weights": [
+            _try("bf16", lambda: _bf16(device)),
+            _try("nf4", lambda: _nf4(device), QUANT),
+            _try("int8", lambda: _int8(device), QUANT),
+        ],
+        "trackers": [_package(name, TRACKING) for name in TRACKERS],
+        "disk": [_disk("here", folder), _disk("model cache", _model_cache())],
+    }
+
+
+def _package(name: str, bring: str | None = None) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, "is not installed", bring or f"pip install {name}")
+
+
+def _devices() -> list[Finding]:
+    memory = psutil.virtual_memory()
+    found = [
+        Finding(
+            "cpu",
+            True,
+            f"{os.cpu_count()} cores, {memory.total / _GIB:.1f} GiB ({memory.available / _GIB:.1f} free)",
+        )
+    ]
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        free, total = torch.cuda.mem_get_info(index)
+        memory = f"{total / _GIB:.1f} GiB ({free / _GIB:.1f} free)"
+        says = f"{card.name}, {memory}, compute capability {card.major}.{card.minor}"
+        found.append(Finding(f"cuda:{index}", True, says))
+    if len(found) == 1:
+        found.append(Finding("cuda", False, "no GPU that this torch can use"))
+    return found
+
+
+def _try(name: str, use: Callable[[], str], bring: str | None = None) -> Finding:
+    """Use it for real. What it raises is the finding: a driver, a kernel, a package that does not load."""
+    try:
+        return Finding(name, True, use())
+    except ImportError as error:
+        return Finding(name, False, f"is not installed ({error})", bring)
+    except Exception as error:
+        return Finding(name, False, str(error).strip().partition("\n")[0] or type(error).__name__)
+
+
+def _varlen_attention(device: torch.device) -> str:
+    _needs_gpu(device)
+    from torch.nn.attention.varlen import varlen_attn
+
+    heads, boundaries = _packed(device)
+    varlen_attn(heads, heads, heads, boundaries, boundaries, 5, 5)
+    return "torch's own kernel"
+
+
+def _flash_attention(device: torch.device) -> str:
+    _needs_gpu(device)
+    from flash_attn import flash_attn_varlen_func
+
+    heads, boundaries = _packed(device)
+    flash_attn_varlen_func(heads, heads, heads, boundaries, boundaries, 5, 5, causal=True)
+    return f"flash-attn {metadata.version('flash-attn')}"
+
+
+def _needs_gpu(device: torch.device) -> None:
+    if device.type != "cuda":
+        raise RuntimeError("needs a GPU")
+
+
+def _packed(device: torch.device) -> tuple[Float[Tensor, "token head width"], Int32[Tensor, "boundary"]]:
+    """Two segments of 3 and 5 tokens laid end to end, and their boundaries."""
+    heads = torch.randn(8, 1, 64, device=device, dtype=torch.bfloat16)
+    return heads, torch.tensor([0, 3, 8], device=device, dtype=torch.int32)
+
+
+def _plain_attention(device: torch.device) -> str:
+    heads = torch.randn(1, 1, 8, 16, device=device)
+    torch.nn.functional.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
+    return "torch's own"
+
+
+def _bf16(device: torch.device) -> str:
+    square = torch.eye(8, device=device, dtype=torch.bfloat16)
+    _check_error((square @ square).float(), square.float(), 1e-2)
+    return f"works on {device.type}"
+
+
+def _nf4(device: torch.device) -> str:
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    weights = torch.randn(64, 64, device=device)
+    packed, state = quantize_4bit(weights, quant_type="nf4", compress_statistics=True)
+    _check_error(dequantize_4bit(packed, state), weights, 0.2)
+    return f"bitsandbytes {metadata.version('bitsandbytes')}, works on {device.type}"
+
+
+def _int8(device: torch.device) -> str:
+    from bitsandbytes.functional import int8_vectorwise_dequant, int8_vectorwise_quant
+
+    weights = torch.randn(64, 64, device=device).half()
+    whole, scales, _ = int8_vectorwise_quant(weights)
+    _check_error(int8_vectorwise_dequant(whole, scales), weights.float(), 0.05)
+    return f"bitsandbytes {metadata.version('bitsandbytes')}, works on {device.type}"
+
+
+def _check_error(got: Float[Tensor, "row column"], wanted: Float[Tensor, "row column"], limit: float) -> None:
+    """RuntimeError if the relative error is above the limit: loads, but computes nonsense."""
+    error = float((got.float() - wanted).norm() / wanted.norm())
+    if not error < limit:
+        raise RuntimeError(f"loads, but its values are wrong (relative error {error:.2g})")
+
+
+def _model_cache() -> Path:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def _disk(name: str, folder: Path) -> Finding:
+    """Free space where the folder is, or would be."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    return Finding(name, True, f"{shutil.disk_usage(there).free / _GIB:.1f} GiB free at {folder.absolute()}")

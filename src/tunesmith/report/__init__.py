@@ -1,0 +1,1 @@
+"""Run folders in, tables, plots and one self-contained page out. Reads files only."""

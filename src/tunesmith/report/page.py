@@ -1,0 +1,183 @@
+"""One run as one page: a single HTML file that needs no network, no script and no font from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tunesmith.evaluate.scores import Confusion
+from tunesmith.files import whole_file
+from tunesmith.report import summary, words
+from tunesmith.report.charts import Plot, Series, histogram, line_plot
+from tunesmith.report.curves import other_curves, training_curves
+from tunesmith.report.examples import example_groups, reliability
+from tunesmith.report.run_folder import Audit, RunFolder, read_run_folder
+
+MAX_CLASSES = 40
+"""A confusion matrix shows at most this many classes: those with the most mistakes."""
+DENSE_FROM = 12
+"""With more classes than this, cells are small."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix ready to draw."""
+
+    title: str
+    labels: tuple[str, ...]
+    rows: tuple[tuple[tuple[int, float], ...], ...]
+    """By true class: count and depth of colour (0 to 1) of each predicted class; the last is unread."""
+    is_dense: bool
+    left_out: int
+    """Classes that are not shown because they had the fewest mistakes."""
+
+
+def write_report(run_folder: Path) -> Path:
+    """Path of the `report.html` that was written into the run folder. DataError if a file in it is broken."""
+    run = read_run_folder(run_folder)
+    return write_page("report.html.jinja", run_folder / "report.html", run=run, **_evidence(run))
+
+
+def write_page(template: str, path: Path, **values: Any) -> Path:
+    """The path, once the page stands there whole."""
+    page = _templates().get_template(template).render(**values)
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="replace")
+    return path
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("tunesmith.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"words": words, "zip": zip}
+    return environment
+
+
+def _evidence(run: RunFolder) -> dict[str, Any]:
+    """What the page's template shows, computed."""
+    class_metrics, classes = summary.class_rows(run)
+    return {
+        "headline": summary.headline(run),
+        "metrics": summary.metric_rows(run),
+        "worse": summary.worse(run),
+        "unread": summary.unread(run),
+        "class_metrics": class_metrics,
+        "classes": classes,
+        "matrices": list(_matrices(run)),
+        "mistakes": summary.common_mistakes(run),
+        "curves": training_curves(run.stages, summary.primary(run)),
+        "other_curves": other_curves(run.stages, summary.primary(run)),
+        "reliability": reliability_plot(run),
+        "lengths": length_plot(run.audit) if run.audit else None,
+        "audit_pairs": list(audit_pairs(run.audit)) if run.audit else [],
+        "examples": example_groups(run),
+        "facts": summary.facts(run),
+        "environment": list(flat(run.environment)),
+        "lineage": [list(flat(entry)) for entry in run.lineage or ()],
+    }
+
+
+def _matrices(run: RunFolder) -> Iterator[Matrix]:
+    for title, evaluated in (("Base", run.base), ("Tuned", run.tuned)):
+        if evaluated is not None and evaluated.scores.confusion is not None:
+            yield matrix(title, evaluated.scores.confusion)
+
+
+def matrix(title: str, confusion: Confusion) -> Matrix:
+    """The confusion matrix, of the classes with the most mistakes if there are too many to draw.
+
+    A cell's depth is its share of the row, and the root of it where many classes make all shares small.
+    """
+    counts, num_classes = confusion.counts, len(confusion.labels)
+    mistakes = [
+        sum(counts[index]) + sum(row[index] for row in counts) - 2 * counts[index][index]
+        for index in range(num_classes)
+    ]
+    most = sorted(range(num_classes), key=lambda index: (-mistakes[index], index))[:MAX_CLASSES]
+    kept = sorted(most)
+    is_dense = len(kept) > DENSE_FROM
+
+    def cells(row: Sequence[int]) -> tuple[tuple[int, float], ...]:
+        total, power = sum(row) or 1, 0.5 if is_dense else 1.0
+        return tuple((row[column], (row[column] / total) ** power) for column in (*kept, num_classes))
+
+    return Matrix(
+        title,
+        tuple(confusion.labels[index] for index in kept),
+        tuple(cells(counts[true]) for true in kept),
+        is_dense,
+        num_classes - len(kept),
+    )
+
+
+def reliability_plot(run: RunFolder) -> Plot | None:
+    """Share right against probability of the likeliest class; on the diagonal a model is as sure as right."""
+    series = [
+        Series(name, [(each.probability, each.right) for each in bins], name, markers=True)
+        for name, evaluated in (("base", run.base), ("tuned", run.tuned))
+        if (bins := reliability(evaluated))
+    ]
+    if not series:
+        return None
+    ideal = Series("as sure as right", [(0.0, 0.0), (1.0, 1.0)], "ideal")
+    return line_plot(
+        "Share right by probability of the likeliest class",
+        [ideal, *series],
+        lambda value: f"{value:.0%}",
+        x_title="probability",
+        legend=True,
+    )
+
+
+def length_plot(audit: Audit) -> Plot:
+    """Lengths of all examples, with the median, the 95th percentile and the limit."""
+    marks = [(audit.lengths[name], name) for name in ("p50", "p95") if name in audit.lengths]
+    if audit.limit is not None and audit.limit <= 2 * audit.histogram.edges[-1]:
+        marks.append((float(audit.limit), "limit"))
+    return histogram(
+        f"Lengths of {words.count(audit.samples)} examples",
+        audit.histogram.edges,
+        audit.histogram.counts,
+        marks,
+        x_title=audit.mode,
+    )
+
+
+def audit_pairs(audit: Audit) -> Iterator[tuple[str, str]]:
+    """The audit's numbers as name and text."""
+    for name, value in audit.lengths.items():
+        yield name, words.count(value)
+    if audit.trained_share is not None:
+        yield "share of trained tokens", words.number(audit.trained_share, "share")
+    for name, number in (
+        ("limit", audit.limit),
+        ("over the limit", audit.over_limit),
+        ("recommended limit", audit.recommended),
+    ):
+        if number is not None:
+            yield name, words.count(number)
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested JSON as (dotted path, text)."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
+        for index, inner in enumerate(value):
+            yield from flat(inner, f"{prefix}.{index}")
+    elif isinstance(value, list):
+        yield prefix, ", ".join(map(str, value))
+    else:
+        yield prefix, "" if value is None else str(value)

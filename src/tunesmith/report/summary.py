@@ -1,0 +1,201 @@
+"""What a run comes to, in words and rows; the page and the terminal show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tunesmith.evaluate.compare import Change, Verdict, WorseClass
+from tunesmith.evaluate.scores import Score, Scores
+from tunesmith.report import words
+from tunesmith.report.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The run in one sentence."""
+
+    text: str
+    verdict: Verdict | None
+    """None while there is nothing to compare."""
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric of the base model beside the tuned one. What is not there yet is None."""
+
+    name: str
+    base: Score | None
+    tuned: Score | None
+    change: Change | None
+
+    @property
+    def title(self) -> str:
+        """The metric's name as a heading."""
+        return words.title(self.name)
+
+    @property
+    def measure(self) -> Score:
+        """Whichever of the two is there: both have the same unit and direction."""
+        found = self.tuned or self.base
+        assert found is not None
+        return found
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One class taken for another."""
+
+    true: str
+    predicted: str
+    count: int
+    before: int | None
+    """How often the base model did the same."""
+
+
+def headline(run: RunFolder) -> Headline:
+    """What became of the primary metric, whatever it was."""
+    scores = _latest(run)
+    if scores is None or scores.primary not in scores.metrics:
+        return Headline("There is no evaluation on held-out records yet.", None)
+    row = metric_row(run, scores.primary)
+    name, records = row.title, f"{words.count(scores.records)} held-out records"
+    change, unit = row.change, row.measure.unit
+    if change is None:
+        which = "The tuned model's" if run.tuned else "The untouched base model's"
+        return Headline(
+            f"{which} {words.within(name)} on {records} is {words.with_interval(row.measure)}.", None
+        )
+    before, after = words.number(change.first, unit), words.number(change.second, unit)
+    if change.verdict == "no clear change":
+        text = f"No clear change: {words.within(name)} on {records} was {before} before and {after} after"
+    else:
+        verb = "rose" if change.change > 0 else "fell"
+        text = f"{name} on {records} {'got worse: it ' if change.verdict == 'worse' else ''}{verb}"
+        text += f" from {before} to {after}"
+    return Headline(f"{text} ({words.changed(change, unit)}).", change.verdict)
+
+
+def primary(run: RunFolder) -> str:
+    """The metric that tells; before any evaluation on held-out records, the first that training looked at."""
+    scores = _latest(run)
+    if scores is not None:
+        return scores.primary
+    return next((name for stage in run.stages for event in stage.evaluations for name in event.metrics), "")
+
+
+def metric_row(run: RunFolder, name: str) -> MetricRow:
+    """One metric, before and after."""
+    return MetricRow(
+        name,
+        run.base.scores.metrics.get(name) if run.base else None,
+        run.tuned.scores.metrics.get(name) if run.tuned else None,
+        run.comparison.metrics.get(name) if run.comparison else None,
+    )
+
+
+def metric_rows(run: RunFolder) -> list[MetricRow]:
+    """Metrics of all records, the primary one first."""
+    names = [name for name in _metric_names(run) if "/" not in name]
+    names.sort(key=lambda name: name != primary(run))
+    return [metric_row(run, name) for name in names]
+
+
+def class_rows(run: RunFolder) -> tuple[list[str], dict[str, list[MetricRow | None]]]:
+    """Metrics that are had per class (`f1/World`): their names, and by class a row each (None if absent)."""
+    pairs = [name.partition("/")[::2] for name in _metric_names(run) if "/" in name]
+    metrics, labels = dict.fromkeys(metric for metric, _ in pairs), dict.fromkeys(label for _, label in pairs)
+    known = set(pairs)
+    return list(metrics), {
+        label: [
+            metric_row(run, f"{metric}/{label}") if (metric, label) in known else None for metric in metrics
+        ]
+        for label in labels
+    }
+
+
+def worse(run: RunFolder) -> list[str]:
+    """Everything that clearly got worse, a line each: metrics of all records first, then classes."""
+    return list(_worse(run))
+
+
+def _worse(run: RunFolder) -> Iterator[str]:
+    if run.comparison is None:
+        return
+    for row in metric_rows(run):
+        if row.change is not None and row.change.verdict == "worse":
+            yield _arrow(row.title, row.change, row.measure.unit)
+    for change in run.comparison.worse_classes:
+        name = f"{change.metric}/{change.label}"
+        unit = metric_row(run, name).measure.unit if name in _metric_names(run) else "share"
+        yield _arrow(words.title(name), change, unit)
+
+
+def unread(run: RunFolder) -> list[str]:
+    """How many answers could not be read, a phrase for each evaluation that is there."""
+    evaluations = (("base", run.base), ("tuned", run.tuned))
+    return [
+        f"{name} {words.count(scores.unread)} of {words.count(scores.records)} "
+        f"({words.number(scores.unread / scores.records if scores.records else 0, 'share')})"
+        for name, evaluated in evaluations
+        if evaluated is not None and (scores := evaluated.scores)
+    ]
+
+
+def common_mistakes(run: RunFolder, most: int = 8) -> list[Mistake]:
+    """The pairs of classes that the tuned model (the base, if there is none) mixes up most."""
+    evaluated = run.tuned or run.base
+    if evaluated is None or evaluated.scores.confusion is None:
+        return []
+    labels, counts = evaluated.scores.confusion.labels, evaluated.scores.confusion.counts
+    before = run.base.scores.confusion if run.base and run.tuned else None
+    answers = (*labels, "an unread answer")
+    found = [
+        Mistake(labels[true], answers[predicted], count, before.counts[true][predicted] if before else None)
+        for true, row in enumerate(counts)
+        for predicted, count in enumerate(row)
+        if count and predicted != true
+    ]
+    return sorted(found, key=lambda mistake: -mistake.count)[:most]
+
+
+def facts(run: RunFolder) -> list[tuple[str, str]]:
+    """What the run cost and what it left: a few pairs of name and value."""
+    parts = [part for stage in run.stages for part in stage.parts]
+    most = {part.part: max(other.trained for other in parts if other.part == part.part) for part in parts}
+    trained, total = sum(most.values()), sum({part.part: part.total for part in parts}.values())
+    seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]
+    updates = [update for stage in run.stages for update in stage.updates]
+    done = run.stages[-1].done if run.stages else None
+    model = run.settings.get("model")
+    pairs = [
+        ("Base model", str(model["path"]) if isinstance(model, Mapping) and "path" in model else ""),
+        (
+            "Trained weights",
+            f"{words.count(trained)} ({words.number(trained / total, 'share')})" if total else "",
+        ),
+        ("Training time", words.duration(sum(seconds)) if seconds else ""),
+        ("Peak memory", f"{max(update.memory_gib for update in updates):.2f}\u202fGiB" if updates else ""),
+        ("Saved", words.size(done.bytes) if done and done.bytes is not None else ""),
+        ("Held-out records", words.count(scores.records) if (scores := _latest(run)) else ""),
+    ]
+    return [(name, value) for name, value in pairs if value]
+
+
+def _arrow(name: str, change: Change | WorseClass, unit: str) -> str:
+    before, after = words.number(change.first, unit), words.number(change.second, unit)
+    return f"{name} {before} → {after} ({words.changed(change, unit)})"
+
+
+def _latest(run: RunFolder) -> Scores | None:
+    evaluated = run.tuned or run.base
+    return evaluated.scores if evaluated else None
+
+
+def _metric_names(run: RunFolder) -> dict[str, None]:
+    return dict.fromkeys(
+        name
+        for evaluated in (run.base, run.tuned)
+        if evaluated is not None
+        for name in evaluated.scores.metrics
+    )

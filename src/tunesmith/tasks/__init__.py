@@ -1,0 +1,97 @@
+"""The shelf of tasks: how a record is asked about, how an answer is read, and how a reading is marked.
+
+One file per task. A task is one frozen object for training and evaluation alike, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tunesmith.config.settings import Settings
+from tunesmith.data.conversation import Conversation
+from tunesmith.data.record import Record
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back from the model for one conversation. Made by an engine."""
+
+    text: str
+    """The text, without control tokens and without thinking; of a scoring engine, the likeliest candidate."""
+    ended: bool = True
+    """False if the answer was cut at its longest allowed length."""
+    scores: tuple[float, ...] | None = None
+    """Of a scoring engine: natural-log likelihood of each of the task's candidates, in their order."""
+    num_tokens: tuple[int, ...] | None = None
+    """Of a scoring engine: number of tokens of each candidate."""
+    probabilities: tuple[float, ...] | None = None
+    """Of a scoring engine: probability of each candidate among them."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An answer that could not be read. Counted and shown, never scored as if it were an answer."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What one answer is worth."""
+
+    reading: Any
+    """The parsed value (JSON-like), or None if unread."""
+    unread: str | None
+    """Why it could not be read, or None."""
+    marks: Mapping[str, float | None]
+    """Numbers that metrics are made of, by name; None where there is none."""
+
+
+class Task(Settings):
+    """What every task can do."""
+
+    kind: Any
+    system: str | None = None
+    """System prompt; none leaves it to the model's chat template."""
+    shots: int = 0
+    """Number of solved examples from the training side before the question."""
+
+    default_engine: ClassVar[str] = "generate"
+    default_metrics: ClassVar[tuple[str, ...]] = ()
+    marks: ClassVar[tuple[str, ...]] = ()
+    """Names of the numbers that `mark` gives. `correct` (1 or 0) is what tells fixed from broken answers."""
+
+    @property
+    def labels_in_order(self) -> tuple[str, ...] | None:
+        """Class names in the order of their indices, or None for a task without classes."""
+        return None
+
+    @property
+    def positive_index(self) -> int | None:
+        """Index of the class that a binary task is about, or None."""
+        return None
+
+    @abstractmethod
+    def fields_asked(self) -> tuple[str, ...]:
+        """Record fields that the question is made of; they tell duplicates unless `split.by` does."""
+
+    @abstractmethod
+    def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The question and its reference answer; DataError (with the record's id) for a wrong field."""
+
+    def candidates(self, conversation: Conversation) -> tuple[str, ...]:
+        """Texts whose likelihood a scoring engine compares; by default only the reference answer."""
+        return (conversation.answer,)
+
+    @abstractmethod
+    def read(self, answer: Answer) -> Any | Unread:
+        """The value that the answer states (JSON-like), or why it cannot be read."""
+
+    @abstractmethod
+    def mark(
+        self, conversation: Conversation, answer: Answer, reading: Any | Unread
+    ) -> Mapping[str, float | None]:
+        """Numbers for the metrics, by name. An Unread reading gets the marks of no answer at all."""

@@ -1,0 +1,63 @@
+"""Task `answer`: open questions, judged by how near the answer's words come to an accepted one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from tunesmith.data.conversation import Conversation
+from tunesmith.data.record import Record
+from tunesmith.errors import DataError
+from tunesmith.tasks import Answer as ModelAnswer
+from tunesmith.tasks import Task, Unread
+from tunesmith.tasks._overlap import exact_match, rouge_l, token_f1
+from tunesmith.tasks._prompt import Template, fields_of, fill, text_of, turns, value_of
+
+
+class Answer(Task):
+    """Open questions with one or more accepted answers."""
+
+    kind: Literal["answer"] = "answer"
+    prompt: Template
+    """The question; `{name}` is the record's field of that name, `{{` a brace."""
+    field: str = "answer"
+    """Record field with the answer, or with a list of accepted ones, of which the first is trained."""
+
+    default_engine: ClassVar[str] = "generate"
+    default_metrics: ClassVar[tuple[str, ...]] = ("token_f1", "exact_match", "rouge_l", "unread")
+    marks: ClassVar[tuple[str, ...]] = ("correct", "token_f1", "rouge_l")
+
+    def fields_asked(self) -> tuple[str, ...]:
+        """The prompt's fields."""
+        return fields_of(self.prompt)
+
+    def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The filled prompt and the accepted answers; DataError for a missing field or no answer."""
+        value = value_of(record, self.field, "task.field")
+        answers = [text_of(one) for one in (value if isinstance(value, list) else [value]) if one is not None]
+        if not answers or not all(one.strip() for one in answers):
+            raise DataError(
+                f"{record.id}: field {self.field!r} is {value!r}; it must be the answer, or a list of "
+                "accepted ones, none of them empty"
+            )
+        question = fill(self.prompt, record)
+        return Conversation(
+            record.id, turns(question, self.system, record, shots), answers[0], accepted=tuple(answers[1:])
+        )
+
+    def read(self, answer: ModelAnswer) -> str | Unread:
+        """The text without white space around it, if there is any."""
+        return answer.text.strip() or Unread("is empty")
+
+    def mark(
+        self, conversation: Conversation, answer: ModelAnswer, reading: str | Unread
+    ) -> Mapping[str, float | None]:
+        """`correct` (exact match), `token_f1` and `rouge_l`, each the best over the accepted answers."""
+        if isinstance(reading, Unread):
+            return dict.fromkeys(self.marks, 0.0)
+        accepted = (conversation.answer, *conversation.accepted)
+        return {
+            "correct": max(exact_match(reading, one) for one in accepted),
+            "token_f1": max(token_f1(reading, one) for one in accepted),
+            "rouge_l": max(rouge_l(reading, one) for one in accepted),
+        }

@@ -1,0 +1,167 @@
+"""Task `classify`: one of several classes, answered as its label, as JSON, or as a letter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from tunesmith.data.conversation import Conversation
+from tunesmith.data.record import Record
+from tunesmith.errors import DataError, did_you_mean
+from tunesmith.tasks import Answer, Task, Unread
+from tunesmith.tasks._forms import AnyForm, LetterForm, TextForm, plain
+from tunesmith.tasks._prompt import Template, fields_of, fill, text_of, turns, value_of
+
+_Codes = Annotated[
+    dict[str, str],
+    BeforeValidator(
+        lambda value: (
+            {text_of(code): label for code, label in value.items()} if isinstance(value, dict) else value
+        ),
+        json_schema_input_type=dict[str | int, str],
+    ),
+]
+
+
+class Classify(Task):
+    """One of several classes."""
+
+    kind: Literal["classify"] = "classify"
+    labels: Annotated[list[str] | _Codes, Field(min_length=2)]
+    """Classes in order, as the model names them; or a mapping from the value in the data to that name."""
+    field: str = "label"
+    """Record field with the class: its label, its index in `labels` (from 0), or a key of the mapping."""
+    prompt: Template
+    """The question; `{name}` is the record's field of that name, `{options}` the classes, `{{` a brace."""
+    answer: AnyForm = TextForm()
+    """Form of the answer: `text` (the label), `json` (`{"category":"World"}`) or `letter` (A, B, C)."""
+    positive: str | None = None
+    """Label that precision, recall and F1 are about, such as `Yes`; none gives them by class only."""
+
+    default_engine: ClassVar[str] = "score"
+    default_metrics: ClassVar[tuple[str, ...]] = (
+        "accuracy", "f1_macro", "f1_weighted", "balanced_accuracy", "precision", "recall", "f1",
+        "log_loss", "roc_auc", "calibration_error", "unread",
+    )  # fmt: skip
+    marks: ClassVar[tuple[str, ...]] = ("correct",)
+
+    @field_validator("labels")
+    @classmethod
+    def _can_be_told_apart(cls, labels: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
+        names = labels if isinstance(labels, list) else list(dict.fromkeys(labels.values()))
+        seen: dict[str, str] = {}
+        for name in names:
+            if not plain(name):
+                raise ValueError(f"label {name!r} has nothing to read; it needs at least one letter or digit")
+            if plain(name) in seen:
+                raise ValueError(
+                    f"labels {seen[plain(name)]!r} and {name!r} cannot be told apart in an answer (case, "
+                    "quotes, white space and a full stop do not matter); rename one"
+                )
+            seen[plain(name)] = name
+        if len(names) < 2:
+            raise ValueError(f"all values are one label ({names[0]!r}); there must be at least two")
+        return labels
+
+    @field_validator("answer")
+    @classmethod
+    def _letters_are_explained(cls, answer: Any, info: ValidationInfo) -> Any:
+        if isinstance(answer, LetterForm):
+            labels, prompt = info.data.get("labels", []), info.data.get("prompt", "{options}")
+            if "options" not in fields_of(prompt):
+                raise ValueError(
+                    "with letters the prompt must list the classes; put {options} into task.prompt"
+                )
+            if len(labels) > len(ascii_uppercase):
+                raise ValueError(f"there are {len(labels)} labels but 26 letters; use 'text' or 'json'")
+        return answer
+
+    @field_validator("positive")
+    @classmethod
+    def _positive_is_a_label(cls, positive: str | None, info: ValidationInfo) -> str | None:
+        labels = info.data.get("labels")
+        names = list(labels.values()) if isinstance(labels, dict) else labels
+        if positive is not None and names is not None and positive not in names:
+            raise ValueError(
+                f"{positive!r} is not one of the labels ({', '.join(names)}).{did_you_mean(positive, names)}"
+            )
+        return positive
+
+    @property
+    def labels_in_order(self) -> tuple[str, ...]:
+        """Labels, each once, in the order of the file."""
+        return (
+            tuple(self.labels)
+            if isinstance(self.labels, list)
+            else tuple(dict.fromkeys(self.labels.values()))
+        )
+
+    @property
+    def positive_index(self) -> int | None:
+        """Index of the positive label, if one is named."""
+        return None if self.positive is None else self.labels_in_order.index(self.positive)
+
+    def fields_asked(self) -> tuple[str, ...]:
+        """The prompt's fields."""
+        return tuple(name for name in fields_of(self.prompt) if name != "options")
+
+    def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The filled prompt and the written class; DataError for a missing field or an unknown class."""
+        labels = self.labels_in_order
+        index = self._index(record)
+        question = fill(self.prompt, record, {"options": self.answer.options(labels)})
+        return Conversation(
+            record.id, turns(question, self.system, record, shots), self.answer.write(index, labels), index
+        )
+
+    def candidates(self, conversation: Conversation) -> tuple[str, ...]:
+        """The answer for each class."""
+        labels = self.labels_in_order
+        return tuple(self.answer.write(index, labels) for index in range(len(labels)))
+
+    def read(self, answer: Answer) -> str | Unread:
+        """The label that the answer names; it must be whole, and name one label in the form asked for."""
+        if not answer.ended:
+            return Unread("was cut before it ended")
+        index = self.answer.read(answer.text, self.labels_in_order)
+        return index if isinstance(index, Unread) else self.labels_in_order[index]
+
+    def mark(
+        self, conversation: Conversation, answer: Answer, reading: str | Unread
+    ) -> Mapping[str, float | None]:
+        """`correct`: 1 for the true class, else 0."""
+        assert conversation.label is not None
+        return {"correct": float(reading == self.labels_in_order[conversation.label])}
+
+    def _index(self, record: Record) -> int:
+        value = value_of(record, self.field, "task.field")
+        labels = self.labels_in_order
+        if isinstance(self.labels, dict):
+            if text_of(value) in self.labels:
+                return labels.index(self.labels[text_of(value)])
+            possible = list(self.labels)
+        elif value in labels:
+            return labels.index(value)
+        else:
+            index = _as_index(value)
+            if index is not None and 0 <= index < len(labels):
+                return index
+            possible = [*labels, f"or an index from 0 to {len(labels) - 1}"]
+        raise DataError(
+            f"{record.id}: field {self.field!r} is {value!r}, none of task.labels ({', '.join(possible)})."
+            + did_you_mean(text_of(value), possible)
+        )
+
+
+def _as_index(value: Any) -> int | None:
+    """The whole number that a value is or spells; True and False are none, for they tell no order."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str):
+        return int(value) if value.strip().isdecimal() else None
+    return value if isinstance(value, int) else None

@@ -1,0 +1,1 @@
+"""The loop and what stands around it: loss, optimizer, schedule, stages, checkpoints, observers."""

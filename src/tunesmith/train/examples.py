@@ -1,0 +1,107 @@
+"""All rendered examples of a stage, as a few flat arrays: a million short ones take well under a GiB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import numpy as np
+from jaxtyping import Int
+
+from tunesmith.config.experiment import Length
+from tunesmith.data.conversation import Conversation
+from tunesmith.data.example import Example
+from tunesmith.errors import DataError
+from tunesmith.model.families import Family
+
+
+class Examples(Sequence[Example]):
+    """A sequence of examples, stored end to end."""
+
+    def __init__(self, examples: Iterable[Example]) -> None:
+        self._records: list[str] = []
+        self._labels: list[int | None] = []
+        tokens, trained, lengths = [np.empty(0, np.int32)], [np.empty(0, bool)], []
+        for example in examples:
+            self._records.append(example.record)
+            self._labels.append(example.label)
+            tokens.append(example.tokens)
+            trained.append(example.trained)
+            lengths.append(len(example))
+        self._tokens = np.concatenate(tokens)
+        self._trained = np.concatenate(trained)
+        self._ends = np.cumsum([0, *lengths])
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        begin, end = self._ends[index], self._ends[index + 1]
+        return Example(
+            self._records[index], self._tokens[begin:end], self._trained[begin:end], self._labels[index]
+        )
+
+    def length(self, index: int) -> int:
+        """Tokens of one example, without touching them."""
+        return int(self._ends[index + 1] - self._ends[index])
+
+    @property
+    def lengths(self) -> Int[np.ndarray, "example"]:
+        """Tokens of every example."""
+        return np.diff(self._ends)
+
+    @property
+    def trained_share(self) -> float:
+        """Share of all tokens that carry loss."""
+        return float(self._trained.mean()) if len(self._trained) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """The examples of a stage, and what was left out on request."""
+
+    examples: Examples
+    too_long: tuple[tuple[str, int], ...]
+    """Record and number of tokens of each example over the limit."""
+
+
+def render_examples(
+    family: Family,
+    conversations: Iterable[Conversation],
+    trained: Literal["answer", "assistant", "all"],
+    length: Length,
+) -> Rendered:
+    """All conversations as examples. One over the limit is refused (DataError lists them) or left out and counted, as
+    `length.over` says; DataError too if no example is left."""
+    limit = length.max_tokens or family.max_tokens
+    too_long: list[tuple[str, int]] = []
+
+    def within() -> Iterator[Example]:
+        for conversation in conversations:
+            example = family.render(conversation, trained)
+            if len(example) <= limit:
+                yield example
+            else:
+                too_long.append((example.record, len(example)))
+
+    examples = Examples(within())
+    if too_long and length.over == "refuse":
+        named = "\n".join(f"  {record}: {size} tokens" for record, size in too_long[:20])
+        raise DataError(
+            f"{len(too_long)} of {len(too_long) + len(examples)} examples are longer than {limit} tokens:\n{named}\n"
+            "Raise data.length.max_tokens, or set data.length.over: drop to leave them out (counted in the report)"
+        )
+    if not len(examples):
+        raise DataError(
+            f"no example is left to train on: all {len(too_long)} are longer than {limit} tokens"
+            if too_long
+            else "no record is left to train on; check `where` and the split"
+        )
+    return Rendered(examples, tuple(too_long))

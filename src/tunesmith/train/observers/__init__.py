@@ -1,0 +1,97 @@
+"""The shelf of observers: one file per place that training reports to.
+
+An item on the shelf is settings; `watch` opens what listens. Events are plain values, so no listener can change the
+course of training except through what `Listener.update` and `Listener.evaluation` return.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.config.settings import Settings
+
+
+@dataclass(frozen=True)
+class StageStart:
+    """A stage begins (or goes on, if `step` is not 0)."""
+
+    stage: str
+    step: int
+    steps: int
+    """Updates in the whole stage."""
+    steps_per_epoch: int
+    parts: tuple[Mapping[str, Any], ...]
+    """What is trained: dicts of part, method, trained, total, share, bytes."""
+    notes: tuple[str, ...] = ()
+    """What the log should say once: attention and its reason, examples dropped, and so on."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the weights."""
+
+    stage: str
+    step: int
+    """Counts from 1 within the stage."""
+    steps: int
+    epoch: float
+    loss: float
+    """Mean nats per trained token of this update."""
+    learning_rate: float
+    """Of the first part."""
+    gradient_norm: float
+    """Before clipping."""
+    tokens: int
+    trained_tokens: int
+    seconds: float
+    memory_gib: float
+    """Peak memory: of the GPU if there is one, else of the process."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A sample of validation records was scored."""
+
+    stage: str
+    step: int
+    metrics: Mapping[str, float]
+    best: bool
+    """True if this is the best so far by the metric that tells."""
+
+
+@dataclass(frozen=True)
+class StageEnd:
+    """A stage is over."""
+
+    stage: str
+    step: int
+    stopped_early: bool
+    seconds: float
+
+
+Event = StageStart | Update | Evaluation | StageEnd
+
+
+class Listener:
+    """What an observer opens: gets every event in order. Closing it twice does no harm."""
+
+    def event(self, event: Event) -> None:
+        """Take note of one event."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class Observer(Settings):
+    """What every observer can do."""
+
+    kind: Any
+
+    @abstractmethod
+    def watch(self, folder: Path, run_name: str, settings: Mapping[str, Any]) -> Listener:
+        """Open for one run: its folder, its name (`ag-news/lora`), its resolved experiment. ExperimentError if
+        what it needs is not installed."""

@@ -1,0 +1,29 @@
+"""Always on: every event as a line of `log.jsonl`, which the report is made from."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tunesmith.train.observers import Event, Listener
+
+
+class Jsonl(Listener):
+    """Appends to a file, a whole line at a time, so that a killed run leaves a log that can be read."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+
+    def event(self, event: Event) -> None:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        line = {"event": name, "time": now, **asdict(event)}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()

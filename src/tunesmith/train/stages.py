@@ -1,0 +1,92 @@
+"""One stage of training: goes on from its last checkpoint, evaluates, keeps the best, and stops early if asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from tunesmith.config.experiment import Checkpoints, Stage
+from tunesmith.config.settings import Duration
+from tunesmith.model.trainable import Trainable
+from tunesmith.train.checkpoint import (
+    Progress,
+    discard_checkpoints,
+    latest_checkpoint,
+    restore_checkpoint,
+    restore_weights,
+    save_checkpoint,
+)
+from tunesmith.train.fit import Loss, fit
+from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart
+from tunesmith.train.optimizer import build_optimizer
+from tunesmith.train.updates import Updates
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How validation records tell which checkpoint is best."""
+
+    measure: Callable[[], Mapping[str, float]]
+    """Scores the model as it is now; must leave weights, mode and random states as they were."""
+    metric: str
+    better: Literal["higher", "lower"]
+    every: Duration
+    patience: int | None
+
+    def note(self, progress: Progress, metrics: Mapping[str, float]) -> tuple[Progress, bool]:
+        """The progress with this evaluation counted, and whether it is the best so far."""
+        value, best = metrics[self.metric], progress.best_value
+        if best is None or (value > best if self.better == "higher" else value < best):
+            found = replace(progress, best_step=progress.step, best_value=value, evaluations_since_best=0)
+            return found, True
+        return replace(progress, evaluations_since_best=progress.evaluations_since_best + 1), False
+
+    def has_lost_patience(self, progress: Progress) -> bool:
+        """True if the stage should stop here."""
+        return self.patience is not None and progress.evaluations_since_best >= self.patience
+
+
+def train_stage(
+    trainable: Trainable,
+    updates: Updates,
+    stage: Stage,
+    checkpoints: Checkpoints,
+    folder: Path,
+    loss: Loss,
+    judge: Judge | None,
+    listen: Callable[[Event], None],
+    notes: tuple[str, ...] = (),
+) -> Progress:
+    """Train to the end of the stage, from the newest checkpoint in `folder` if there is one; afterwards the weights
+    are the best by the judge, or the last without one."""
+    optimizer = build_optimizer(trainable.groups, stage.optimizer)
+    newest = latest_checkpoint(folder)
+    progress = restore_checkpoint(newest, trainable, optimizer) if newest else Progress()
+    listen(
+        StageStart(
+            stage.name, progress.step, updates.steps, updates.steps_per_epoch, trainable.summary, notes
+        )
+    )
+    save_every = checkpoints.every.steps(updates.steps_per_epoch)
+    judge_every = judge.every.steps(updates.steps_per_epoch) if judge else updates.steps
+    stopped = judge is not None and judge.has_lost_patience(progress)
+    for update in () if stopped else fit(trainable, updates, optimizer, stage.optimizer, loss, progress.step):
+        listen(update)
+        progress = replace(progress, step=update.step, seconds=progress.seconds + update.seconds)
+        is_last, is_best = update.step == updates.steps, False
+        if judge and (is_last or update.step % judge_every == 0):
+            metrics = judge.measure()
+            progress, is_best = judge.note(progress, metrics)
+            listen(Evaluation(stage.name, update.step, metrics, is_best))
+            stopped = judge.has_lost_patience(progress)
+        if is_best or is_last or stopped or update.step % save_every == 0:
+            save_checkpoint(folder, trainable, optimizer, progress)
+            discard_checkpoints(folder, checkpoints.keep, progress.best_step)
+        if stopped:
+            break
+    if progress.best_step is not None and progress.best_step != progress.step:
+        restore_weights(folder / f"step-{progress.best_step}", trainable)
+    listen(StageEnd(stage.name, progress.step, stopped and progress.step < updates.steps, progress.seconds))
+    return progress

@@ -1,0 +1,72 @@
+"""What each update of a stage sees: a pure function of its number, so that an interrupted stage goes on exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from numpy import ndarray
+
+from tunesmith.config.experiment import Stage
+from tunesmith.data.batch import Batch
+from tunesmith.data.collate import collate, to_device
+from tunesmith.data.order import epoch_order, steps_per_epoch
+from tunesmith.data.packing import pack
+from tunesmith.train.examples import Examples
+
+
+@dataclass(frozen=True, eq=False)
+class Updates:
+    """All updates of one stage."""
+
+    stage: str
+    examples: Examples
+    examples_per_update: int
+    tokens_per_device: int
+    steps: int
+    """Updates in the whole stage."""
+    seed: int
+    sort_by: Sequence[Any] | None = None
+    """Value of the field to order by, for each example."""
+    _latest_order: dict[int, Int[ndarray, "example"]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(stage: Stage, examples: Examples, seed: int, sort_by: Sequence[Any] | None = None) -> Updates:
+        """The updates that a stage's settings ask for."""
+        size = stage.batch.examples
+        steps = stage.length.steps(steps_per_epoch(len(examples), size))
+        return Updates(stage.name, examples, size, stage.batch.tokens_per_device, steps, seed, sort_by)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in one epoch."""
+        return steps_per_epoch(len(self.examples), self.examples_per_update)
+
+    def micro_batches(self, step: int) -> list[Batch]:
+        """The packed micro-batches of update `step` (from 0), on the CPU."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        order = self._order(epoch)
+        members = order[number * self.examples_per_update :][: self.examples_per_update].tolist()
+        lengths = [self.examples.length(index) for index in members]
+        bins = pack(lengths, self.tokens_per_device)
+        return [collate([self.examples[members[place]] for place in places]) for places in bins]
+
+    def ahead(self, start: int, device: torch.device) -> Iterator[tuple[int, list[Batch]]]:
+        """Number and micro-batches of each update from `start` on, on the device, the next one always being made."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as maker:
+            coming = maker.submit(self.micro_batches, start) if start < self.steps else None
+            for step in range(start, self.steps):
+                assert coming is not None
+                batches = coming.result()
+                coming = maker.submit(self.micro_batches, step + 1) if step + 1 < self.steps else None
+                yield step, [to_device(batch, device) for batch in batches]
+
+    def _order(self, epoch: int) -> Int[ndarray, "example"]:
+        if epoch not in self._latest_order:
+            self._latest_order.clear()
+            self._latest_order[epoch] = epoch_order(len(self.examples), self.seed, epoch, self.sort_by)
+        return self._latest_order[epoch]

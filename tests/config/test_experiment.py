@@ -1,0 +1,65 @@
+"""Settings that cannot stand together are refused beside the fields that they concern."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config.recipe import RECIPE
+from tunesmith.config.document import parse_yaml
+from tunesmith.config.read import experiment_from
+from tunesmith.errors import ExperimentError
+
+TWO_STAGES = "stages=[{name: a, parts: {language: lora}}, {name: a, parts: {language: full}}]"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["stages.0.steps=5"], "stages.0: epochs and steps are both given; keep one of them"),
+        (
+            ["data.split.holdout=0.5", "data.split.validation=0.5"],
+            "data.split.holdout: with validation it takes 100%",
+        ),
+        (
+            ["model.device=cpu", "model.attention=varlen"],
+            "model.attention: 'varlen' needs a GPU, but model.device is",
+        ),
+        (
+            ["evaluate.every=null"],
+            "evaluate.patience: counts evaluations during a stage, but `every` is not set",
+        ),
+        ([TWO_STAGES], "stages.1.name: got 'a', which stages.0 has too; each stage names a folder"),
+        (
+            ["model.weights=int8", "stages.0.parts.language=full"],
+            "stages.0.parts.language: kind 'full' trains the model's own weights, but model.weights is",
+        ),
+    ],
+)
+def test_what_cannot_stand_together_is_refused_where_it_stands(overrides: list[str], told: str) -> None:
+    mapping = parse_yaml(RECIPE, "r").value | {"variants": {}}
+    with pytest.raises(ExperimentError) as error:
+        experiment_from(mapping, overrides)
+    assert told in str(error.value)
+
+
+def test_all_that_cannot_stand_together_in_one_class_is_told_at_once() -> None:
+    mapping = parse_yaml(RECIPE, "r").value | {"variants": {}}
+    with pytest.raises(ExperimentError, match=r"(?s)stages\.1\.name.*stages\.1\.parts\.language"):
+        experiment_from(mapping, ["model.weights=nf4", TWO_STAGES])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.weights=nf4"],
+        ["model.weights=nf4", "stages.0.parts.language=frozen"],
+        ["model.weights=fp32", "stages.0.parts.language=full"],
+        ["model.weights=nf4", "stages.0.parts.vision=full"],
+        ["data.split.holdout=500", "data.split.validation=500"],
+        ["model.device=cpu", "model.attention=sdpa"],
+        ["data.split.holdout={kind: jsonl, path: test.jsonl}"],
+        ["stages.0.from=base", "stages.0.epochs=0.5"],
+    ],
+)
+def test_what_can_stand_together_is_let_through(overrides: list[str]) -> None:
+    experiment_from(parse_yaml(RECIPE, "r").value | {"variants": {}}, overrides)

@@ -1,0 +1,40 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tunesmith.data.record import Record
+from tunesmith.data.sources.parquet import Parquet
+from tunesmith.errors import DataError
+
+
+def test_rows_are_numbered_over_batches_and_nan_is_missing(tmp_path):
+    count = 2500
+    table = pa.table(
+        {"text": ["👋"] * count, "score": [float("nan")] + [1.5] * (count - 1), "raw": [b"x"] * count}
+    )
+    pq.write_table(table, tmp_path / "file.parquet", row_group_size=900)
+    rows = list(Parquet(path="file.parquet", columns={"question": "text"}).rows(tmp_path))
+    assert rows[0] == Record("file.parquet:1", {"score": None, "question": "👋"})
+    assert rows[-1] == Record(f"file.parquet:{count}", {"score": 1.5, "question": "👋"})
+    assert len({row.id for row in rows}) == count
+
+
+def test_a_missing_column_is_told_before_any_row(tmp_path):
+    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "file.parquet")
+    with pytest.raises(
+        DataError, match=r"file\.parquet: has no column 'texts' \(it has text\)\. Did you mean 'text'"
+    ):
+        list(Parquet(path="file.parquet", columns={"a": "texts"}).rows(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"not parquet at all", b"PAR1 cut"])
+def test_a_broken_file_is_told_as_such(tmp_path, content):
+    (tmp_path / "file.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"file\.parquet: is not a whole Parquet file"):
+        list(Parquet(path="file.parquet").rows(tmp_path))
+
+
+def test_a_table_without_rows_is_empty(tmp_path):
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "file.parquet")
+    with pytest.raises(DataError, match="is empty"):
+        list(Parquet(path="file.parquet").rows(tmp_path))

@@ -1,0 +1,64 @@
+import os
+
+import pytest
+
+from tunesmith.data.sources.jsonl import Jsonl
+from tunesmith.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.jsonl", "a.jsonl", "sub/c.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"x": 1}\n')
+    return tmp_path
+
+
+def ids(folder, path):
+    return [row.id for row in Jsonl(path=path).rows(folder)]
+
+
+def test_a_pattern_reads_its_files_by_name_and_a_list_in_its_own_order(folder):
+    assert ids(folder, "*.jsonl") == ["a.jsonl:1", "b.jsonl:1"]
+    assert ids(folder, "**/*.jsonl") == ["a.jsonl:1", "b.jsonl:1", "sub/c.jsonl:1"]
+    assert ids(folder, ["sub/c.jsonl", "a.jsonl"]) == ["sub/c.jsonl:1", "a.jsonl:1"]
+
+
+def test_a_file_named_twice_is_read_once(folder):
+    assert ids(folder, ["b.jsonl", "*.jsonl"]) == ["b.jsonl:1", "a.jsonl:1"]
+
+
+def test_files_of_one_name_in_two_folders_have_different_ids(folder):
+    (folder / "sub" / "a.jsonl").write_text("{}\n")
+    assert ids(folder, ["a.jsonl", "sub/a.jsonl"]) == ["a.jsonl:1", "sub/a.jsonl:1"]
+
+
+def test_a_name_with_brackets_is_a_file_if_there_is_one(folder):
+    (folder / "part[1].jsonl").write_text("{}\n")
+    assert ids(folder, "part[1].jsonl") == ["part[1].jsonl:1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("aa.jsonl", r"aa\.jsonl: there is no such file in .* Did you mean 'a\.jsonl'\?"),
+        ("zzz", r"there is no such file in .*\. It has a\.jsonl, b\.jsonl\."),
+        ("none/a.jsonl", "The folder does not exist either"),
+        ("sub", r"sub: is a folder\. Name its files, such as sub/\*"),
+        ("*.csv", r"\*\.csv: no file in .* matches this pattern"),
+        ([], "path is an empty list"),
+    ],
+)
+def test_a_path_that_leads_nowhere_says_what_is_there(folder, path, message):
+    with pytest.raises(DataError, match=message):
+        ids(folder, path)
+
+
+def test_the_fingerprint_changes_with_a_file_and_with_a_new_match(folder):
+    source = Jsonl(path="*.jsonl")
+    before = source.fingerprint(folder)
+    assert source.fingerprint(folder) == before
+    os.utime(folder / "a.jsonl", ns=(1, 1))
+    touched = source.fingerprint(folder)
+    (folder / "new.jsonl").write_text("{}\n")
+    assert len({before, touched, source.fingerprint(folder)}) == 3

@@ -1,0 +1,51 @@
+import pytest
+
+from tunesmith.data.keys import KeyBuilder, Told
+
+
+def test_equal_texts_groups_and_strata_have_equal_keys():
+    keys = KeyBuilder(Told(("text",), True, group="who", stratify="label"))
+    keys.add("a:1", "0" * 64, {"text": "Hello!", "who": "Ann", "label": "b"})
+    keys.add("a:2", "1" * 64, {"text": "hello", "who": "Bob", "label": "a"})
+    keys.add("a:3", "2" * 64, {"text": "other", "who": "Ann", "label": "b"})
+    made = keys.keys()
+    assert made.text[0] == made.text[1] != made.text[2]
+    assert made.group[0] == made.group[2] != made.group[1]
+    assert (made.strata, made.stratum.tolist()) == (("a", "b"), [1, 0, 1])
+    assert len(set(made.id.tolist())) == len(set(made.content.tolist())) == 3
+
+
+def test_two_fields_are_not_mistaken_for_each_other():
+    keys = KeyBuilder(Told(("a", "b"), True))
+    keys.add("a:1", "0" * 64, {"a": "x y", "b": "z"})
+    keys.add("a:2", "0" * 64, {"a": "x", "b": "y z"})
+    assert keys.keys().text[0] != keys.keys().text[1]
+
+
+def test_without_named_fields_all_of_a_record_counts():
+    assert Told((), False).texts({"b": "Two.", "a": 1}) == ["1", "two"]
+
+
+@pytest.mark.parametrize(
+    ("told", "fields", "message"),
+    [
+        (
+            Told(("txt",), True),
+            {"text": "x"},
+            r"has no field 'txt', but data\.split\.by .* \(fields: text\)\. Did you mean 'text'",
+        ),
+        (Told((), False, group="who"), {"text": "x"}, "has no field 'who', but data.split.group goes by it"),
+        (Told((), False, group="who"), {"who": None}, "field 'who' is null, but data.split.group goes by it"),
+        (
+            Told((), False, stratify="label"),
+            {"text": "x"},
+            "has no field 'label', but data.split.stratify goes by it",
+        ),
+    ],
+)
+def test_a_record_without_a_field_that_the_split_goes_by_is_told_and_not_taken_in(told, fields, message):
+    keys = KeyBuilder(told)
+    with pytest.raises(ValueError, match=message):
+        keys.add("a:1", "0" * 64, fields)
+    assert len(keys) == 0
+    assert len(keys.keys().id) == 0

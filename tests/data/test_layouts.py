@@ -1,0 +1,82 @@
+import pytest
+
+from tunesmith.data.layouts import with_messages
+from tunesmith.data.record import Record
+from tunesmith.errors import DataError
+
+ASKED = {"role": "user", "content": "Hi"}
+ANSWERED = {"role": "assistant", "content": "Ho"}
+SYSTEM = {"role": "system", "content": "Be kind"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "messages"),
+    [
+        ({"messages": [ASKED, ANSWERED]}, [ASKED, ANSWERED]),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}],
+                    }
+                ]
+            },
+            [ASKED],
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]},
+            [ASKED, ANSWERED],
+        ),
+        ({"system": "Be kind", "conversations": [{"from": "human", "value": "Hi"}]}, [SYSTEM, ASKED]),
+        ({"conversations": [{"role": "user", "content": "Hi"}]}, [ASKED]),
+        ({"instruction": "Hi", "input": "", "output": "Ho"}, [ASKED, ANSWERED]),
+        ({"instruction": "Hi", "output": "Ho", "system": "Be kind"}, [SYSTEM, ASKED, ANSWERED]),
+        (
+            {"instruction": "Add", "input": "1 1", "output": "2", "history": [["Hi", "Ho"]]},
+            [
+                ASKED,
+                ANSWERED,
+                {"role": "user", "content": "Add\n\n1 1"},
+                {"role": "assistant", "content": "2"},
+            ],
+        ),
+    ],
+)
+def test_every_layout_becomes_messages_and_the_other_fields_stay(fields, messages):
+    made = with_messages(Record("f:1", {"topic": 3, **fields}))
+    assert (made.fields["messages"], made.fields["topic"], made.id) == (messages, 3, "f:1")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "x", "label": 1},
+        {"messages": "no list"},
+        {"instruction": "x"},
+        {"messages": [{"content": [{"type": "image"}]}]},
+    ],
+)
+def test_records_of_other_layouts_stay_untouched(fields):
+    record = Record("f:1", fields)
+    assert with_messages(record) is record
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"conversations": [{"from": "humen", "value": "x"}]},
+            r"f:1: conversations: turn 1 is from 'humen' .*Did you mean 'human'",
+        ),
+        (
+            {"conversations": [{"from": "gpt"}]},
+            r"f:1: conversations: turn 1 is not of the form \{from: \.\.\., value: \.\.\.\}",
+        ),
+        ({"conversations": ["x"]}, "f:1: conversations: turn 1 is not of the form"),
+        ({"instruction": "x", "output": "y", "history": [["a"]]}, r"f:1: history: entry 1 is not a pair"),
+    ],
+)
+def test_a_turn_that_does_not_fit_is_named(fields, message):
+    with pytest.raises(DataError, match=message):
+        with_messages(Record("f:1", fields))

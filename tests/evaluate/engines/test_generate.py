@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from tests.evaluate.loaded import tiny
+from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.errors import DataError
+from tunesmith.evaluate.engines.generate import Generate
+from tunesmith.model.attention import for_generation
+from tunesmith.tasks.answer import Answer
+from tunesmith.tasks.classify import Classify
+
+TASK = Answer(prompt="{question}")
+TEXTS = ["x", "the first of two statements is true " * 3, "a text about modules", "why", "what is a name?"]
+ASKED = [Conversation(f"a:{number}", (Turn.of("user", text),), "yes") for number, text in enumerate(TEXTS)]
+
+
+def one_by_one(conversation: Conversation, most: int) -> tuple[str, bool]:
+    """The likeliest token again and again, the whole sequence through the model each time."""
+    loaded = tiny()
+    tokens = loaded.family.prompt(conversation).tolist()
+    start = len(tokens)
+    with torch.no_grad(), for_generation(loaded.model):
+        while len(tokens) - start < most and (
+            len(tokens) == start or tokens[-1] not in loaded.family.stop_tokens
+        ):
+            tokens.append(int(loaded.model(input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
+    return loaded.family.parse(tokens[start:])
+
+
+@pytest.mark.parametrize("tokens_per_batch", [16, 16384])
+def test_answers_are_those_of_every_question_alone_without_padding(tokens_per_batch: int) -> None:
+    engine = Generate(max_new_tokens=24, tokens_per_batch=tokens_per_batch)
+    answers = dict(engine.answers(tiny(), TASK, ASKED))
+    assert {index: (one.text, one.ended) for index, one in answers.items()} == {
+        index: one_by_one(conversation, 24) for index, conversation in enumerate(ASKED)
+    }
+
+
+def test_an_answer_ends_at_every_stop_token_and_else_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = tiny().family
+    (_, free), *_ = sorted(Generate(max_new_tokens=8).answers(tiny(), TASK, ASKED[:1]))
+    assert not free.ended
+    with torch.no_grad(), for_generation(tiny().model):
+        prompt = torch.from_numpy(family.prompt(ASKED[0]))[None].long()
+        first = int(tiny().model(input_ids=prompt).logits[0, -1].argmax())
+    monkeypatch.setitem(family.__dict__, "stop_tokens", (first, *family.stop_tokens))
+    (_, stopped), *_ = sorted(Generate(max_new_tokens=8).answers(tiny(), TASK, ASKED[:1]))
+    assert (stopped.text, stopped.ended) == ("", True)
+
+
+def test_the_models_own_sampling_settings_and_penalties_do_not_apply() -> None:
+    plain = list(Generate(max_new_tokens=12).answers(tiny(), TASK, ASKED))
+    own = tiny().model.generation_config
+    tiny().model.generation_config = GenerationConfig(
+        do_sample=True, temperature=5.0, top_k=3, repetition_penalty=1.8, max_length=3
+    )
+    try:
+        assert list(Generate(max_new_tokens=12).answers(tiny(), TASK, ASKED)) == plain
+        assert tiny().model.generation_config.repetition_penalty == 1.8
+    finally:
+        tiny().model.generation_config = own
+
+
+def test_the_longest_answer_follows_from_all_references_even_if_few_are_left() -> None:
+    long = Conversation("a:9", (Turn.of("user", "x"),), "a rather long answer " * 4)
+    engine = Generate().fitted(tiny(), TASK, [*ASKED, long])
+    longest = len(tiny().family.continuation(long, long.answer))
+    assert engine.max_new_tokens == longest + 16
+    assert Generate(max_new_tokens=5).fitted(tiny(), TASK, [long]).max_new_tokens == 5
+    labels = Classify(labels=["a", "a very much longer label than the other one"], prompt="x")
+    short = Conversation("a:1", ASKED[0].turns, "a", 0)
+    fitted = Generate().fitted(tiny(), labels, [short]).max_new_tokens
+    assert fitted == len(tiny().family.continuation(short, labels.labels_in_order[1])) + 16
+
+
+def test_the_model_comes_back_as_it_was_and_no_random_number_is_drawn() -> None:
+    model = tiny().model
+    model.train()
+    state, attention = torch.get_rng_state(), model.config._attn_implementation
+    list(Generate(max_new_tokens=2).answers(tiny(), TASK, ASKED))
+    assert model.training
+    assert all(module.training for module in model.modules())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.config._attn_implementation == attention
+    model.eval()
+
+
+def test_questions_without_room_for_an_answer_are_named() -> None:
+    long = Conversation("c:7", (Turn.of("user", "word " * 1000),), "x")
+    with pytest.raises(
+        DataError, match=r"^c:7: \d+ tokens\nare over .* \(2048\)\. 1500 of them are for the answer"
+    ):
+        list(Generate(max_new_tokens=1500).answers(tiny(), TASK, [*ASKED, long]))
+
+
+def test_no_questions_get_no_answers() -> None:
+    assert list(Generate().answers(tiny(), TASK, [])) == []

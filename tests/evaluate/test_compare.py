@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import doctest
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import f1_score
+
+from tests.evaluate.made import TASK, row, rows
+from tunesmith.config.experiment import Evaluate
+from tunesmith.errors import ExperimentError
+from tunesmith.evaluate import compare as module
+from tunesmith.evaluate.compare import compare, compare_rows, mcnemar
+from tunesmith.evaluate.rows import Row, write_rows
+from tunesmith.evaluate.scores import score
+
+SETTINGS = Evaluate(
+    engine="generate",  # type: ignore[arg-type]
+    metrics=["accuracy", "f1_macro", "f1", "unread"],
+    resamples=100,
+)
+
+
+def test_the_examples_in_the_docstrings_are_true() -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize(("fixed", "broken"), [(0, 0), (1, 0), (3, 9), (40, 40), (210, 9), (3000, 2800)])
+def test_mcnemar_is_the_exact_binomial_test(fixed: int, broken: int) -> None:
+    expected = binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1.0
+    assert mcnemar(fixed, broken) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_clear_gain_is_better_with_its_records_named() -> None:
+    first, second = rows(200, 0.4, 0), rows(200, 0.9, 1)
+    comparison = compare_rows(first, second, TASK, SETTINGS, seed=1)
+    change = comparison.metrics["accuracy"]
+    right = [np.mean([one.marks["correct"] for one in some]) for some in (first, second)]
+    assert (change.first, change.second, change.change) == pytest.approx((*right, right[1] - right[0]))
+    assert change.low < change.change < change.high
+    assert (change.verdict, change.test) == ("better", "mcnemar")
+    assert change.p_value == pytest.approx(
+        binomtest(comparison.num_fixed, comparison.num_fixed + comparison.num_broken).pvalue
+    )
+    fixed = {
+        a.record
+        for a, b in zip(first, second, strict=True)
+        if a.predicted != a.label and b.predicted == b.label
+    }
+    assert set(comparison.fixed) == fixed
+    assert comparison.num_fixed == len(fixed)
+    assert not set(comparison.broken) & fixed
+
+
+def test_the_interval_is_that_of_paired_resamples() -> None:
+    first, second = rows(150, 0.6, 0), rows(150, 0.7, 1)
+    change = compare_rows(first, second, TASK, Evaluate(metrics=["f1_macro"], resamples=400), seed=1).metrics[
+        "f1_macro"
+    ]  # type: ignore[arg-type]
+    pairs = [(a.label, a.predicted, b.predicted) for a, b in zip(first, second, strict=True)]
+    truth, before, after = np.array(pairs).T
+    chance = np.random.default_rng(5)
+    drawn = [chance.integers(150, size=150) for _ in range(300)]
+    changes = [
+        f1_score(truth[index], after[index], average="macro")
+        - f1_score(truth[index], before[index], average="macro")
+        for index in drawn
+    ]
+    assert (change.low, change.high) == pytest.approx(np.percentile(changes, [2.5, 97.5]), abs=0.025)
+    assert change.test == "bootstrap"
+
+
+def test_no_change_is_called_so() -> None:
+    answered = rows(100, 0.7, 0)
+    comparison = compare_rows(answered, answered, TASK, SETTINGS, seed=1)
+    assert {change.verdict for change in comparison.metrics.values()} == {"no clear change"}
+    assert {change.p_value for change in comparison.metrics.values()} == {1.0}
+    assert comparison.fixed == comparison.broken == ()
+
+
+def test_more_unread_answers_are_worse() -> None:
+    comparison = compare_rows(rows(200, 0.7, 0), rows(200, 0.7, 0, unread=0.3), TASK, SETTINGS, seed=1)
+    assert comparison.metrics["unread"].verdict == "worse"
+    assert comparison.metrics["unread"].change > 0
+
+
+def test_a_class_that_got_worse_is_named_even_if_the_whole_got_better() -> None:
+    first = [replace(one, marks={"correct": 1.0}) for one in rows(300, 1.0, 0)]
+    worse = rows(300, 0.5, 1, only=1)
+    comparison = compare_rows(first, worse, TASK, SETTINGS, seed=1)
+    assert comparison.worse_classes[0].label == "Sports"
+    assert comparison.worse_classes[0].change == min(one.change for one in comparison.worse_classes)
+    assert all(one.metric == "f1" and one.high < 0 for one in comparison.worse_classes)
+    assert compare_rows(worse, first, TASK, SETTINGS, seed=1).worse_classes == ()
+
+
+def test_rows_are_matched_by_record_in_any_order() -> None:
+    first, second = rows(100, 0.5, 0), rows(100, 0.9, 1)
+    assert compare_rows(first, second[::-1], TASK, SETTINGS, 1) == compare_rows(
+        first, second, TASK, SETTINGS, 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (
+            rows(9, 0.5, 0),
+            r"1 of 10 are only in the first, 0 of 9 only in the second \(such as news.jsonl:10\)",
+        ),
+        (
+            [*rows(9, 0.5, 0), replace(row(9, 0, 0), sha256="other")],
+            "1 of 10 are only in the first, 1 of 10 only in",
+        ),
+    ],
+)
+def test_other_records_or_changed_ones_are_not_compared(second: list[Row], message: str) -> None:
+    with pytest.raises(ExperimentError, match=f"{message}.*Evaluate both on the same split"):
+        compare_rows(rows(10, 0.5, 0), second, TASK, SETTINGS, seed=1)
+
+
+def test_nothing_cannot_be_compared() -> None:
+    with pytest.raises(
+        ExperimentError, match="the two evaluations have no records; there is nothing to compare"
+    ):
+        compare_rows([], [], TASK, SETTINGS, seed=1)
+
+
+def test_two_folders_give_the_documented_file_in_the_second(tmp_path: Path) -> None:
+    for name, right, seed in (("base", 0.4, 0), ("tuned", 0.9, 1)):
+        answered = rows(100, right, seed)
+        write_rows(tmp_path / name / "rows.jsonl", answered)
+        score(answered, TASK, SETTINGS, 1, name).write(tmp_path / name / "scores.json")
+    comparison = compare(tmp_path / "base", tmp_path / "tuned", TASK, SETTINGS, seed=1)
+    values = json.loads((tmp_path / "tuned" / "comparison.json").read_text())
+    assert (values["first"], values["second"], values["records"]) == ("base", "tuned", 100)
+    assert set(values["metrics"]["accuracy"]) == {
+        "first", "second", "change", "low", "high", "p_value", "test", "verdict",
+    }  # fmt: skip
+    assert values["fixed"] == list(comparison.fixed)
+    assert values["num_broken"] == len(values["broken"])

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.evaluate.loaded import tiny
+from tunesmith.config.experiment import Evaluate
+from tunesmith.data.conversation import Conversation
+from tunesmith.data.record import Record
+from tunesmith.errors import DataError
+from tunesmith.evaluate.engines.score import Score
+from tunesmith.evaluate.evaluate import evaluate
+from tunesmith.evaluate.rows import read_rows
+from tunesmith.evaluate.scores import Scores
+from tunesmith.model.loaded import LoadedModel
+from tunesmith.tasks import Answer, Task
+from tunesmith.tasks.chat import Chat
+from tunesmith.tasks.classify import Classify
+
+TASK = Classify(labels=["fruit", "tool", "animal"], prompt="What is {word}?")
+WORDS = ["apple", "saw", "a very large dog", "pear", "cat", "hammer and nails"]
+RECORDS = [
+    Record(f"words.csv:{number + 2}", {"word": word, "label": number % 3})
+    for number, word in enumerate(WORDS)
+]
+SETTINGS = Evaluate(resamples=100)
+
+
+def evaluated(folder: Path | None, engine: Score | None = None, task: Task = TASK) -> Scores:
+    return evaluate(tiny(), task, engine or Score(), RECORDS, SETTINGS, folder)
+
+
+def test_rows_stand_in_the_order_of_the_records_with_what_was_asked_and_answered(tmp_path: Path) -> None:
+    scores = evaluated(tmp_path)
+    rows = read_rows(tmp_path / "rows.jsonl")
+    assert [(row.record, row.sha256, row.label) for row in rows] == [
+        (record.id, record.sha256, record.fields["label"]) for record in RECORDS
+    ]
+    assert rows[0].asked == "What is apple?"
+    assert rows[0].reference == "fruit"
+    for row in rows:
+        assert row.scores is not None
+        assert sum(row.scores) == pytest.approx(1)
+        assert row.predicted == row.scores.index(max(row.scores))
+        assert row.answer == row.reading == TASK.labels_in_order[row.predicted]
+        assert row.marks == {"correct": float(row.predicted == row.label)}
+    assert Scores.read(tmp_path / "scores.json") == scores
+    assert scores.metrics["accuracy"].value == pytest.approx(
+        sum(row.predicted == row.label for row in rows) / len(rows)
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "scores.json"]
+
+
+def test_without_a_folder_the_scores_are_the_same(tmp_path: Path) -> None:
+    assert evaluated(None).metrics == evaluated(tmp_path).metrics
+
+
+class Dying(Score):
+    """A scoring engine that is killed after some answers, and counts what it is asked."""
+
+    after: int = 100
+    asked: list[str]
+
+    def answers(
+        self, model: LoadedModel, task: Task, conversations: Sequence[Conversation]
+    ) -> Iterator[tuple[int, Answer]]:
+        for number, (index, answer) in enumerate(
+            Score(tokens_per_batch=16).answers(model, task, conversations)
+        ):
+            if number == self.after:
+                raise KeyboardInterrupt
+            self.asked.append(conversations[index].record)
+            yield index, answer
+
+    def model_dump(self, **settings: object) -> dict[str, object]:
+        return Score().model_dump(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("torn", ["", '{"index": 5, "seconds": 1.0, "row": {"rec'])
+def test_an_interrupted_evaluation_goes_on_after_the_answers_it_has(tmp_path: Path, torn: str) -> None:
+    dying, going_on = Dying(after=4, asked=[]), Dying(asked=[])
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(tmp_path, dying)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.partial.jsonl"]
+    with (tmp_path / "rows.partial.jsonl").open("a") as file:
+        file.write(torn)
+    again = evaluated(tmp_path, going_on)
+    assert len(dying.asked) == 4
+    assert sorted(dying.asked + going_on.asked) == sorted(record.id for record in RECORDS)
+    assert again.metrics == evaluated(None).metrics
+    assert not (tmp_path / "rows.partial.jsonl").exists()
+
+
+def test_answers_to_another_question_are_not_taken_up(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(tmp_path, Dying(after=4, asked=[]))
+    going_on = Dying(asked=[])
+    evaluated(tmp_path, going_on, TASK.model_copy(update={"prompt": "Say what {word} is."}))
+    assert len(going_on.asked) == len(RECORDS)
+
+
+def test_shots_stand_before_every_question_but_their_own(tmp_path: Path) -> None:
+    shots = [TASK.conversation(RECORDS[0])]
+    evaluate(tiny(), TASK, Score(), RECORDS[:2], SETTINGS, tmp_path, shots=shots)
+    with_shots = read_rows(tmp_path / "rows.jsonl")
+    evaluate(tiny(), TASK, Score(), RECORDS[:2], SETTINGS, tmp_path)
+    without = read_rows(tmp_path / "rows.jsonl")
+    assert with_shots[0].scores == pytest.approx(without[0].scores)
+    assert with_shots[1].scores != pytest.approx(without[1].scores)
+
+
+def test_the_loss_of_chats_is_nats_per_token(tmp_path: Path) -> None:
+    records = [
+        Record(
+            f"c:{number}",
+            {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": text}]},
+        )
+        for number, text in enumerate(["yes", "a longer answer than the other"])
+    ]
+    scores = evaluate(tiny(), Chat(), Score(), records, SETTINGS, tmp_path)
+    marks = [row.marks for row in read_rows(tmp_path / "rows.jsonl")]
+    nats, tokens = (sum(mark[name] or 0 for mark in marks) for name in ("nats", "tokens"))
+    assert scores.metrics["loss"].value == pytest.approx(nats / tokens)
+    assert scores.primary == "loss"
+    assert scores.confusion is None
+    assert json.loads((tmp_path / "scores.json").read_text())["labels"] is None
+
+
+def test_all_records_that_cannot_be_asked_are_named() -> None:
+    bad = [Record(f"words.csv:{number}", {"wort": "x", "label": 0}) for number in range(25)]
+    with pytest.raises(DataError) as caught:
+        evaluate(tiny(), TASK, Score(), [*RECORDS, *bad], SETTINGS)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "words.csv:0: prompt: there is no field 'word' (wort, label). Did you mean 'wort'?"
+    assert lines[20:] == ["and 5 more"]
+
+
+def test_no_records_are_an_error() -> None:
+    with pytest.raises(
+        DataError, match=r"base: there are no records to evaluate on; hold some out \(data.split\)"
+    ):
+        evaluate(tiny(), TASK, Score(), [], SETTINGS)

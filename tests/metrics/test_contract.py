@@ -1,0 +1,53 @@
+"""What holds for every metric on the shelf."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.metrics.made import classified
+from tunesmith.config.shelf import Shelf
+from tunesmith.evaluate.choice import function_of, metric_of
+from tunesmith.metrics import Outcomes
+
+NAMES = [kind.replace("-", "_") for kind in Shelf("tunesmith.metrics").kinds()]
+
+
+def outcomes(right: bool) -> Outcomes:
+    """Answers that are all perfect, or all as bad as can be."""
+    truth = np.arange(40) % 2
+    predicted = truth if right else 1 - truth
+    value = np.full(40, float(right))
+    marks = {"correct": value, "token_f1": value, "rouge_l": value}
+    marks |= {"nats": np.full(40, 0.0 if right else 9.0), "tokens": np.full(40, 3.0)}
+    scores = np.eye(2)[predicted]
+    unread = np.full(40, not right)
+    return Outcomes(marks, unread, ("no", "yes"), 1, truth, predicted, scores)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_perfect_answers_get_a_better_number_than_the_worst(name: str) -> None:
+    best = function_of(name)(outcomes(True), np.ones(40))[name]
+    worst = function_of(name)(outcomes(False), np.ones(40))[name]
+    assert best > worst if metric_of(name).better == "higher" else best < worst
+    if metric_of(name).unit == "share":
+        assert min(best, worst) >= 0
+        assert max(best, worst) <= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resample_without_rows_has_no_number_and_the_same_names(name: str) -> None:
+    everything, nothing = (
+        function_of(name)(outcomes(True), weights) for weights in (np.ones(40), np.zeros(40))
+    )
+    assert everything.keys() == nothing.keys()
+    assert all(math.isnan(value) for value in nothing.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_by_class_are_announced(name: str) -> None:
+    if "classes" in metric_of(name).needs:
+        values = function_of(name)(classified(scored=True), np.ones(400))
+        assert any("/" in one for one in values) == metric_of(name).per_class

@@ -1,0 +1,56 @@
+"""Conversations that every family must render, and the families to render them with."""
+
+from __future__ import annotations
+
+from importlib.metadata import files
+from pathlib import Path
+
+import pytest
+from transformers import AutoConfig
+
+from tests.tiny import CHATML, tiny_tokenizer
+from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.model.families import Family, family_of
+
+ASKED = Turn.of("user", "What is 2 + 2?")
+CONVERSATIONS = {
+    "plain": Conversation("a:1", (ASKED,), "Four."),
+    "system": Conversation("a:2", (Turn.of("system", "Answer in one word."), ASKED), "Four"),
+    "multi-turn": Conversation(
+        "a:3",
+        (Turn.of("user", "Hi"), Turn.of("assistant", "<b>Hello</b> you"), Turn.of("user", "Bye"),
+         Turn.of("assistant", "So soon?"), ASKED),
+        "4",
+    ),
+    "unicode": Conversation("a:4", (Turn.of("user", "naïve 你好 🙂 שלום"),), "Ünïcödé 世界 🙃"),
+    "empty answer": Conversation("a:5", (ASKED,), ""),
+    "space first": Conversation("a:6", (ASKED,), "  four "),
+    "newline first": Conversation("a:7", (ASKED,), "\n\nfour\n"),
+    "json": Conversation("a:8", (Turn.of("user", 'Say {"a": 1}'),), '{"category":"World"}', label=2),
+}  # fmt: skip
+
+
+def official_template(name: str) -> str:
+    """The chat template that TRL ships as `name`, untouched."""
+    found = [file for file in files("trl") or () if str(file).endswith(f"chat_templates/{name}.jinja")]
+    if not found:
+        pytest.skip("trl, whose chat templates these are, is not installed")
+    return Path(str(found[0].locate())).read_text(encoding="utf-8")
+
+
+def tiny_family(folder: Path, model_type: str, template: str = CHATML, thinking: bool = False) -> Family:
+    """A family on a tiny tokenizer with this chat template."""
+    config = AutoConfig.for_model(model_type)
+    return family_of(model_type)(tiny_tokenizer(folder, template), config, thinking)
+
+
+def as_messages(conversation: Conversation) -> list[dict[str, str]]:
+    """The whole conversation in the form of transformers."""
+    turns = [*conversation.turns, Turn.of("assistant", conversation.answer)]
+    return [{"role": turn.role, "content": turn.text} for turn in turns]
+
+
+def trained_text(family: Family, conversation: Conversation, trained: str) -> str:
+    """What the model learns to write, as text."""
+    example = family.render(conversation, trained)
+    return family.tokenizer.decode(example.tokens[example.trained])

@@ -1,0 +1,87 @@
+"""A small experiment that really runs in seconds: a tiny random model learns which of two words a text holds."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from tests.tiny import tiny_model
+
+FRUIT = ["apple", "pear", "plum", "cherry", "fig"]
+TOOLS = ["hammer", "axe", "drill", "file", "wrench"]
+FILLER = [
+    "the",
+    "one",
+    "that",
+    "we",
+    "saw",
+    "near",
+    "old",
+    "house",
+    "by",
+    "road",
+    "on",
+    "hill",
+    "under",
+    "sky",
+]
+
+
+def write_rows(path: Path, rows: int = 300, seed: int = 0) -> None:
+    """JSON lines of text and label: a fruit or a tool among filler words."""
+    chance = random.Random(seed)
+    with path.open("w") as file:
+        for number in range(rows):
+            label, words = chance.choice([("fruit", FRUIT), ("tool", TOOLS)])
+            text = [chance.choice(FILLER) for _ in range(chance.randint(2, 4))]
+            text.insert(chance.randrange(len(text)), chance.choice(words))
+            file.write(json.dumps({"text": " ".join(text), "label": label, "stage": number % 2 + 1}) + "\n")
+
+
+def small_experiment(folder: Path, **changes: Any) -> Path:
+    """Write model, data and experiment file; `changes` replaces whole top-level settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "model").exists():
+        tiny_model(folder / "model")
+        write_rows(folder / "rows.jsonl")
+    settings: dict[str, Any] = {
+        "name": "small",
+        "model": {"path": "model", "weights": "fp32", "device": "cpu"},
+        "data": {
+            "source": {"kind": "jsonl", "path": "rows.jsonl"},
+            "split": {"holdout": 60, "validation": 40, "stratify": "label"},
+            "leaks": {"near": None},
+        },
+        "task": {"kind": "classify", "labels": ["fruit", "tool"], "prompt": "Which? {text}"},
+        "stages": [
+            {
+                "name": "adapt",
+                "parts": {"language": {"kind": "full"}},
+                "epochs": 6,
+                "batch": {"examples": 16, "tokens_per_device": 1024},
+                "optimizer": {"learning_rate": 3e-3},
+            }
+        ],
+        "evaluate": {"every": "10 steps", "examples": 40, "resamples": 200},
+        "checkpoints": {"every": "5 steps"},
+        "output": str(folder / "runs"),
+    }
+    path = folder / "small.yaml"
+    with path.open("w") as file:
+        YAML().dump(settings | changes, file)
+    return path
+
+
+def lora_stage(**changes: Any) -> dict[str, Any]:
+    """One stage that trains an adapter with dropout, so that random states matter."""
+    stage: dict[str, Any] = {
+        "name": "adapt",
+        "parts": {"language": {"kind": "lora", "rank": 8, "alpha": 16, "dropout": 0.1, "targets": "all"}},
+        "epochs": 2,
+        "batch": {"examples": 16, "tokens_per_device": 256},
+        "optimizer": {"learning_rate": 1e-2},
+    }
+    return stage | changes

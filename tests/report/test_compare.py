@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from tests.report.chromium import content_width, needs_chromium
+from tests.report.run_folder_maker import make_experiment
+from tests.report.test_page import Page
+
+from tunesmith.errors import DataError
+from tunesmith.report.compare import compare_folders, comparison_as_json, write_comparison
+from tunesmith.report.page import write_report
+
+
+def test_runs_stand_beside_their_base_with_cost_and_verdict(experiment, tmp_path):
+    page = Page(write_comparison([experiment / "lora", experiment / "full"], tmp_path / "all.html"))
+    assert "Of 2 runs on 400 held-out records, full has the best accuracy" in page.text()
+    for words in (
+        "base",
+        "lora",
+        "full",
+        "Trained weights",
+        "Saved",
+        "Peak memory",
+        "Training time",
+        "F1 by class",
+    ):
+        assert words in page.text()
+    assert len([text for tag, text in page.texts if text == "better"]) >= 2
+
+
+def test_a_page_beside_the_runs_links_to_theirs(experiment):
+    write_report(experiment / "lora")
+    compared = compare_folders([experiment / "lora"], experiment)
+    assert [entry.page for entry in compared.entries] == [None, "lora/report.html"]
+
+
+def test_an_experiments_folder_stands_for_all_its_runs(experiment):
+    compared = compare_folders([experiment], experiment)
+    assert [entry.name for entry in compared.entries] == ["base", "full", "lora"]
+
+
+def test_one_base_that_two_runs_share_has_one_line(experiment):
+    compared = compare_folders([experiment / "lora", experiment / "full"], experiment)
+    assert [entry.name for entry in compared.entries] == ["base", "lora", "full"]
+
+
+def test_two_bases_are_named_after_their_runs(experiment, tmp_path):
+    shutil.copytree(experiment, tmp_path / "b")
+    shutil.move(tmp_path / "b" / "base-2a", tmp_path / "b" / "base-9c")
+    run = tmp_path / "b" / "full" / "run.json"
+    run.write_text(run.read_text().replace("base-2a", "base-9c"))
+    compared = compare_folders([experiment / "lora", tmp_path / "b" / "full"], tmp_path)
+    assert [entry.name for entry in compared.entries] == ["base of lora", "base of full", "lora", "full"]
+
+
+def test_runs_of_the_same_name_are_told_apart_by_folder(experiment, tmp_path):
+    other = shutil.copytree(experiment, tmp_path / "b") / "lora"
+    compared = compare_folders([experiment / "lora", other], tmp_path)
+    assert [entry.name for entry in compared.entries][-2:] == [str(experiment / "lora"), str(other)]
+
+
+def test_runs_that_are_not_evaluated_cannot_be_compared(run):
+    shutil.rmtree(run / "evaluation")
+    with pytest.raises(DataError, match="none of these runs is evaluated yet; `tunesmith run` finishes them"):
+        compare_folders([run], run)
+
+
+def test_an_unfinished_run_stands_in_the_table_and_is_said_to_be_unfinished(run):
+    shutil.rmtree(run / "evaluation")
+    compared = compare_folders([run, run.parent / "full"], run)
+    assert compared.entries[1].measures == {}
+    assert "lora: The tuned model is not evaluated yet (evaluation/scores.json)." in compared.notices
+
+
+def test_two_runs_are_paired_as_base_and_tuned_are(experiment):
+    [pair] = compare_folders([experiment / "lora", experiment / "full"], experiment).pairs
+    values = [
+        json.loads((experiment / name / "evaluation" / "scores.json").read_text())["metrics"]["accuracy"][
+            "value"
+        ]
+        for name in ("lora", "full")
+    ]
+    assert (pair.first, pair.second) == ("lora", "full")
+    assert pair.change.change == pytest.approx(values[1] - values[0])
+    assert pair.change.low < pair.change.change < pair.change.high
+    assert pair.change.test == "mcnemar"
+
+
+def test_runs_on_other_records_are_shown_but_not_paired(experiment, tmp_path):
+    other = shutil.copytree(experiment, tmp_path / "b") / "full"
+    rows = other / "evaluation" / "rows.jsonl"
+    rows.write_text(rows.read_text().replace('news.jsonl:7"', 'news.jsonl:7000"'))
+    compared = compare_folders([experiment / "lora", other], tmp_path)
+    assert compared.pairs == ()
+    assert (
+        "lora and full cannot be paired: the two evaluations are not on the same records"
+        in compared.notices[0]
+    )
+    page = Page(write_comparison([experiment / "lora", other], tmp_path / "all.html"))
+    assert "cannot be paired" in page.text("li")
+    assert "Of 2 runs that cannot all be paired, full has the best accuracy" in page.text("h1")
+
+
+def test_runs_of_other_tasks_are_not_paired(experiment, tmp_path):
+    other = shutil.copytree(experiment, tmp_path / "b") / "full"
+    settings = other / "experiment.yaml"
+    settings.write_text(settings.read_text().replace("Classify", "Say"))
+    compared = compare_folders([experiment / "lora", other], tmp_path)
+    assert compared.notices == (
+        "lora and full cannot be paired: they have different tasks; compare runs of one task",
+    )
+
+
+def test_a_metric_that_one_run_lacks_leaves_the_two_unpaired(experiment, tmp_path):
+    others = shutil.copytree(experiment, tmp_path / "b")
+    for name in ("lora", "full"):
+        scores = others / name / "evaluation" / "scores.json"
+        text = scores.read_text().replace('"primary": "accuracy"', '"primary": "log_loss"')
+        extra = (
+            '"metrics": {"log_loss": {"value": 1, "low": 1, "high": 1, "better": "lower", "unit": "nats"},'
+        )
+        scores.write_text(text.replace('"metrics": {', extra))
+    [notice] = compare_folders([others / "lora", others / "full"], tmp_path).notices
+    assert "cannot be paired: Log loss cannot be had of both; evaluate both with the same settings" in notice
+
+
+def test_a_program_reads_the_comparison_as_json(experiment):
+    compared = json.loads(
+        comparison_as_json(compare_folders([experiment / "lora", experiment / "full"], experiment))
+    )
+    assert compared["primary"] == "accuracy"
+    assert compared["entries"][2]["measures"]["accuracy"]["value"] > 0.7
+    assert compared["entries"][2]["change"]["verdict"] == "better"
+
+
+@needs_chromium
+def test_a_phone_need_not_scroll_sideways(tmp_path):
+    folders = make_experiment(tmp_path, [f"a-long-variant-name-{number}" for number in range(3)], records=60)
+    assert content_width(write_comparison(folders, tmp_path / "report.html"), tmp_path, 400) == 400

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from tests.report.chromium import content_width, needs_chromium, screenshot
+from tests.report.run_folder_maker import make_experiment, write_lines
+
+from tunesmith.errors import DataError
+from tunesmith.evaluate.scores import Confusion
+from tunesmith.report.page import MAX_CLASSES, matrix, write_report
+
+VOID = {"meta", "line", "circle", "path", "rect", "br"}
+
+
+class Page(HTMLParser):
+    """A page's elements and text; fails where an end tag does not match."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.source = page.read_text(encoding="utf-8")
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def text(self, tag: str | None = None) -> str:
+        words = " ".join(data for inside, data in self.texts if inside != "style" and tag in (None, inside))
+        return re.sub(r"\s+", " ", words)
+
+
+@pytest.fixture(scope="session")
+def page(experiment) -> Page:
+    return Page(write_report(experiment / "lora"))
+
+
+def test_a_finished_run_has_every_section(page):
+    assert [attributes["id"] for attributes in page.all("section")] == [
+        "metrics", "classes", "confusion", "examples", "training", "trained", "split", "lengths", "settings"
+    ]  # fmt: skip
+    anchors = [attributes["href"] for attributes in page.all("a")]
+    assert anchors == [f"#{attributes['id']}" for attributes in page.all("section")]
+
+
+def test_the_headline_is_the_title_of_the_page(page):
+    assert "Accuracy on 400 held-out records rose from" in page.text()
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "7,200 train", "3 exact and 1 near pairs", "similarity from 0.9 on", "4 training records dropped",
+        "were skipped: 1.", "field 'text' is missing", "921,600", "134,515,008", "0.69 %", "attention: sdpa",
+        "Over after 200 updates; the weights are those of update 180", "torch", "2.13.0", "device.cores",
+        "path: Qwen/Qwen2.5-0.5B-Instruct", "share of trained tokens", "recommended limit",
+        "started from", "McNemar",
+        "Answers that could not be read: base", "Sci/Tech",
+    ],
+)  # fmt: skip
+def test_the_page_tells(page, fact):
+    assert fact in page.text()
+
+
+def test_every_curve_is_there_and_says_what_it_shows(page):
+    titles = [text for tag, text in page.texts if tag == "figcaption"]
+    assert titles == [
+        "Share right by probability of the likeliest class", "Training loss, nats per trained token",
+        "Accuracy on validation records", "Learning rate", "Tokens per second", "Peak memory, GiB",
+        "Gradient norm before clipping", "F1 macro on validation records", "Lengths of 7,200 examples",
+    ]  # fmt: skip
+    plots = [attributes for attributes in page.all("svg") if "role" in attributes]
+    assert len(plots) == len(titles)
+    assert all(attributes["role"] == "img" and attributes["aria-label"].strip() for attributes in plots)
+    assert all("aria-hidden" in attributes for attributes in page.all("svg") if "role" not in attributes)
+
+
+def test_the_page_needs_nothing_from_elsewhere(page):
+    assert not {"script", "link", "img", "iframe", "object", "embed"} & {tag for tag, _ in page.elements}
+    assert all("src" not in attributes for _, attributes in page.elements)
+    assert "url(" not in page.source
+    assert "@import" not in page.source
+    assert "http:" not in page.source
+    assert "https:" not in page.source
+    assert "default-src 'none'" in page.source
+
+
+def test_tables_have_headers_with_a_scope(page):
+    assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert Counter(ids).most_common(1)[0][1] == 1
+
+
+def test_a_verdict_is_a_word_and_not_only_a_colour(page):
+    verdicts = [
+        text for tag, text in page.texts if tag == "span" and text in ("better", "worse", "no clear change")
+    ]
+    assert len(verdicts) == len([it for it in page.all("span") if "verdict" in (it.get("class") or "")]) >= 3
+
+
+def test_what_a_model_says_is_never_markup(run):
+    evil = "</dd><script>alert(1)</script><img src=x onerror=alert(2)> & \u202e \ud800"
+    (run / "experiment.yaml").write_text("name: '<script>3</script>'\n")
+    for folder in (run / "evaluation", run / ".." / "base-2a"):
+        rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+        for row in rows:
+            row |= {
+                "asked": evil[:-1],
+                "reference": evil[:-1],
+                "answer": evil[:-1],
+                "record": "<script>.jsonl:1",
+            }
+            row["unread"] = row["unread"] and "<script>why</script>"
+        write_lines(folder / "rows.jsonl", rows)
+        text = (folder / "scores.json").read_text()
+        (folder / "scores.json").write_text(text.replace("Sci/Tech", "<script>4</script>"))
+    comparison = (run / "evaluation" / "comparison.json").read_text()
+    (run / "evaluation" / "comparison.json").write_text(
+        re.sub(r"news.jsonl:\d+", "<script>.jsonl:1", comparison)
+    )
+    page = Page(write_report(run))
+    assert not {"script", "img"} & {tag for tag, _ in page.elements}
+    assert "<script>alert(1)</script>" in page.text("bdi")
+
+
+def test_texts_stand_in_their_own_direction(page):
+    assert any("مباراة" in text for tag, text in page.texts if tag == "bdi")
+    assert all(attributes.get("dir") == "auto" for attributes in page.all("bdi"))
+
+
+def test_a_long_text_is_folded_and_still_whole(page):
+    assert "…" in page.text("bdi")
+    article = next(text for tag, text in page.texts if tag == "bdi" and len(text) > 700)
+    assert article.count("markets closed higher") == 8
+    assert re.search(r"all 1,\d{3} characters", page.text("summary"))
+
+
+def test_equal_files_give_equal_bytes(run):
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+
+
+def test_a_half_done_run_has_a_page_that_says_what_is_missing(run):
+    for name in ("evaluation", "../data-1f", "../base-2a", "stages"):
+        shutil.rmtree(run / name)
+    for name in ("experiment.yaml", "environment.json", "audit.json", "lineage.json"):
+        (run / name).unlink()
+    page = Page(write_report(run))
+    assert "There is no evaluation on held-out records yet." in page.text()
+    assert "The held-out split is not made yet" in page.text("li")
+    assert "Stage adapt is not over; it reached update 200 of 200." in page.text("li")
+    assert "There is no experiment.yaml." in page.text()
+
+
+def test_a_broken_file_leaves_the_old_page_as_it_was(run):
+    before = write_report(run).read_bytes()
+    (run / "evaluation" / "rows.jsonl").write_text("{\n")
+    with pytest.raises(DataError, match=r"rows.jsonl:1"):
+        write_report(run)
+    assert (run / "report.html").read_bytes() == before
+
+
+def test_a_matrix_of_many_classes_shows_those_with_the_most_mistakes():
+    size = MAX_CLASSES + 5
+    counts = [[90 if true == said else 0 for said in range(size + 1)] for true in range(size)]
+    for true in range(5, size):
+        counts[true][size] = 1
+    drawn = matrix("Base", Confusion(tuple(f"c{index}" for index in range(size)), tuple(map(tuple, counts))))
+    assert drawn.labels == tuple(f"c{index}" for index in range(5, size))
+    assert drawn.left_out == 5
+    assert drawn.is_dense
+    assert drawn.rows[0][0][0] == 90
+    assert drawn.rows[0][-1][0] == 1
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_all_colours_of_text_can_be_read_on_the_page(page, scheme):
+    found = re.findall(r"--([\w-]+): (#\w{6})", page.source)
+    half = len(found) // 2
+    colours = dict(found[half * scheme : half * (scheme + 1)])
+    for name in ("ink", "muted", "tuned", "base", "better", "worse"):
+        for ground in ("paper", "raised"):
+            light, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{name} on {ground}"
+
+
+@needs_chromium
+def test_the_page_is_drawn_light_and_dark(experiment, tmp_path):
+    page = write_report(experiment / "lora")
+    light, dark = (screenshot(page, tmp_path, dark=dark) for dark in (False, True))
+    assert light[0, 0].min() > 240, "light paper"
+    assert dark[0, 0].max() < 40, "dark paper"
+    for pixels in (light, dark):
+        drawn = (pixels != pixels[0, 0]).any(-1)
+        assert 0.02 < drawn.mean() < 0.5
+        assert drawn[2000:].any(), "the page goes on below the fold"
+        assert not drawn[:, -20:].any(), "nothing sticks out to the right"
+
+
+@needs_chromium
+@pytest.mark.parametrize("labels", [("yes", "no"), tuple(f"A Rather Long Class Name {n}" for n in range(32))])
+def test_a_phone_need_not_scroll_sideways(tmp_path, labels):
+    [run] = make_experiment(tmp_path, labels=labels, records=100)
+    assert content_width(write_report(run), tmp_path, 400) == 400

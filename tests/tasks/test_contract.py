@@ -1,0 +1,121 @@
+"""What holds for every task on the shelf."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tunesmith.config.experiment import Evaluate
+from tunesmith.config.shelf import Shelf
+from tunesmith.data.record import Record
+from tunesmith.errors import DataError
+from tunesmith.evaluate.choice import metric_of, resolve_metrics
+from tunesmith.evaluate.evaluate import row_of
+from tunesmith.evaluate.scores import score
+from tunesmith.tasks import Answer, Task, Unread
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task with a record for it."""
+
+    settings: dict[str, Any]
+    fields: dict[str, Any]
+    weighed: bool = False
+    """Its marks come from a scoring engine."""
+
+
+MESSAGES = [{"role": "user", "content": "Who sang Hello?"}, {"role": "assistant", "content": "Adele"}]
+CASES = {
+    "answer": Case(
+        {"prompt": "{question}"}, {"question": "Who sang Hello?", "answer": ["Adele", "Adele Adkins"]}
+    ),
+    "chat": Case({}, {"messages": MESSAGES}, weighed=True),
+    "classify": Case({"prompt": "{text}", "labels": ["Yes", "No"]}, {"text": "good?", "label": "Yes"}),
+}
+
+
+def made(kind: str) -> tuple[Task, Record]:
+    task: Task = Shelf("tunesmith.tasks").item(kind)(**CASES[kind].settings)
+    return task, Record("file.jsonl:3", CASES[kind].fields)
+
+
+def perfect(kind: str, text: str) -> Answer:
+    return Answer(text, scores=(0.0,), num_tokens=(2,)) if CASES[kind].weighed else Answer(text)
+
+
+def test_every_task_has_a_case() -> None:
+    assert sorted(CASES) == Shelf("tunesmith.tasks").kinds()
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_perfect_answer_gets_the_best_marks(kind: str) -> None:
+    task, record = made(kind)
+    conversation = task.conversation(record)
+    answer = perfect(kind, conversation.answer)
+    reading = task.read(answer)
+    assert not isinstance(reading, Unread)
+    best = 0.0 if CASES[kind].weighed else 1.0
+    marks = task.mark(conversation, answer, reading)
+    assert {name: mark for name, mark in marks.items() if name != "tokens"} == dict.fromkeys(
+        [name for name in task.marks if name != "tokens"], best
+    )
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_no_answer_is_unread_with_a_reason_and_gets_no_answers_marks(kind: str) -> None:
+    task, record = made(kind)
+    reading = task.read(Answer(" \n"))
+    assert isinstance(reading, Unread)
+    assert reading.why == "is empty"
+    marks = task.mark(task.conversation(record), Answer(" \n"), reading)
+    assert set(marks) == set(task.marks)
+    assert set(marks.values()) == ({None} if CASES[kind].weighed else {0.0})
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_the_tasks_own_metrics_can_all_be_had_of_its_own_engine(kind: str) -> None:
+    task, record = made(kind)
+    settings = Evaluate(resamples=100)
+    conversation = task.conversation(record)
+    rows = [row_of(task, record, conversation, perfect(kind, conversation.answer))] * 3
+    names = resolve_metrics(task, settings)
+    assert names[0] == task.default_metrics[0]
+    scores = score(rows, task, settings, seed=1)
+    own = {name for name in names if "scores" not in metric_of(name).needs or CASES[kind].weighed}
+    assert own <= {name.partition("/")[0] for name in scores.metrics}
+    assert all(math.isfinite(one.value) for one in scores.metrics.values())
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_missing_field_is_named_with_the_record_and_what_there_is(kind: str) -> None:
+    task, _ = made(kind)
+    with pytest.raises(DataError) as caught:
+        task.conversation(Record("file.jsonl:9", {"txt": "x", "message": []}))
+    assert "file.jsonl:9: " in str(caught.value)
+    assert "(txt, message)" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_what_is_asked_depends_on_the_fields_that_it_says_and_on_no_other_but_the_answer(kind: str) -> None:
+    task, record = made(kind)
+    asked = set(task.fields_asked())
+    assert asked <= set(record.fields)
+    more = Record(record.id, {**record.fields, "elsewhere": "x"})
+    assert task.conversation(more) == task.conversation(record)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_system_prompt_and_shots_come_before_the_question(kind: str) -> None:
+    plain, record = made(kind)
+    task = plain.model_copy(update={"system": "Be brief."})
+    shot = task.conversation(Record("file.jsonl:1", record.fields))
+    itself = task.conversation(record)
+    turns = task.conversation(record, [shot, itself]).turns
+    question = plain.conversation(record).turns[-1].text
+    assert [(turn.role, turn.text) for turn in turns] == [
+        ("system", "Be brief."), ("user", question), ("assistant", shot.answer), ("user", question),
+    ]  # fmt: skip

@@ -1,0 +1,19 @@
+"""Errors that the user can put right, and what they probably meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunesmith.errors import DataError, ExperimentError, ModelError, TunesmithError, did_you_mean
+
+
+@pytest.mark.parametrize("kind", [ExperimentError, DataError, ModelError])
+def test_everything_the_user_can_put_right_is_caught_as_one_kind(kind: type[Exception]) -> None:
+    with pytest.raises(TunesmithError, match=r"^what and where$"):
+        raise kind("what and where")
+
+
+def test_the_nearest_possible_word_is_offered_and_nothing_far_off() -> None:
+    assert did_you_mean("languge", ["vision", "language"]) == " Did you mean 'language'?"
+    assert did_you_mean("audio", ["vision", "language"]) == ""
+    assert did_you_mean("anything", []) == ""

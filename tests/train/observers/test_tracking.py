@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.train.observers.events import EVALUATION, update
+from tunesmith.train.observers._tracking import numbers
+
+# An entry of None makes Python's own import fail as it does for a package that is not there.
+SCRIPT = """
+import sys
+from pathlib import Path
+from tunesmith.config.shelf import Shelf
+from tunesmith.errors import ExperimentError
+
+sys.modules["{package}"] = None
+try:
+    Shelf("tunesmith.train.observers").item("{package}")().watch(Path(), "run", {{}})
+except ExperimentError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "wandb", "trackio"])
+def test_a_tracker_that_is_not_installed_names_the_extra(package: str) -> None:
+    script = SCRIPT.format(package=package)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (
+        f"track: '{package}' needs the package {package}, which is not installed. Run "
+        f"`pip install 'tunesmith[tracking]'`, or leave '{package}' out of `track`"
+    )
+
+
+def test_numbers_of_an_update_carry_speed_and_memory() -> None:
+    assert numbers(update(2))["tokens_per_second"] == 100.0
+    assert numbers(update(2))["loss"] == 0.5
+    assert numbers(EVALUATION) == {"validation/accuracy": 0.75, "validation/f1/World": 0.5}
+
+
+def test_reading_an_experiment_file_does_not_import_a_tracker() -> None:
+    script = (
+        "import sys; from tunesmith.config.shelf import Shelf; Shelf('tunesmith.train.observers').union(); "
+        "print(sorted({'torch', 'tensorboard', 'wandb', 'trackio'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,88 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.small import examples, stage, trainable
+from tunesmith.config.experiment import Optimizer
+from tunesmith.model.saving import trained_state
+from tunesmith.train.fit import fit
+from tunesmith.train.loss import answer_loss
+from tunesmith.train.optimizer import build_optimizer
+from tunesmith.train.updates import Updates
+
+SETTINGS = Optimizer(learning_rate=1e-2)
+
+
+def trained(
+    folder: Path, tokens_per_device: int, examples_of: int = 24
+) -> tuple[list[float], dict[str, torch.Tensor]]:
+    model = trainable(folder, dropout=0.0)
+    updates = Updates("adapt", examples(examples_of), 8, tokens_per_device, steps=6, seed=1)
+    notes = list(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, answer_loss))
+    return [note.loss for note in notes], trained_state(model)
+
+
+def test_how_an_update_is_cut_into_micro_batches_changes_neither_loss_nor_weights(tmp_path: Path) -> None:
+    few_losses, few = trained(tmp_path, tokens_per_device=10_000)
+    many_losses, many = trained(tmp_path, tokens_per_device=32)
+    assert few_losses == pytest.approx(many_losses, rel=1e-5)
+    for name in few:
+        torch.testing.assert_close(few[name], many[name], rtol=1e-3, atol=1e-4)
+
+
+def test_the_loss_falls_and_every_update_is_noted(tmp_path: Path) -> None:
+    model = trainable(tmp_path, full=True)
+    updates = Updates.of(stage(), examples(), seed=1)
+    notes = list(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, answer_loss))
+    assert [note.step for note in notes] == list(range(1, 10))
+    assert notes[-1].loss < 0.8 * notes[0].loss
+    assert notes[-1].epoch == 3
+    assert notes[0].tokens == sum(len(batch.tokens) for batch in updates.micro_batches(0))
+    assert notes[0].learning_rate < notes[1].learning_rate > notes[-1].learning_rate
+
+
+def test_the_first_update_is_that_of_plain_pytorch_on_the_mean_over_trained_tokens(tmp_path: Path) -> None:
+    settings = Optimizer(learning_rate=1e-2, schedule="constant", warmup=0, clip=None)
+    model = trainable(tmp_path, dropout=0.0, full=True)
+    updates = Updates("adapt", examples(8), 8, 64, steps=1, seed=1)
+    reference = trainable(tmp_path, dropout=0.0, full=True)
+    weights = list(reference.groups[0].parameters.values())
+    optimizer = torch.optim.AdamW(weights, lr=1e-2, weight_decay=0.0)
+    nats = [answer_loss(reference.loaded, batch) for batch in updates.micro_batches(0)]
+    (sum(nats) / sum(batch.num_trained for batch in updates.micro_batches(0))).backward()  # type: ignore[union-attr]
+    optimizer.step()
+    list(fit(model, updates, build_optimizer(model.groups, settings), settings, answer_loss))
+    for name, weight in trained_state(model).items():
+        torch.testing.assert_close(weight, trained_state(reference)[name], rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_are_clipped_to_the_norm_that_was_asked_for(tmp_path: Path) -> None:
+    model = trainable(tmp_path, full=True)
+    updates = Updates.of(stage(steps=1, epochs=None), examples(), seed=1)
+    sizes = []
+    optimizer = build_optimizer(model.groups, SETTINGS)
+    optimizer.register_step_pre_hook(
+        lambda *_: sizes.append(
+            torch.stack([weight.grad.norm() for weight in model.groups[0].parameters.values()]).norm().item()
+        )
+    )
+    note = next(fit(model, updates, optimizer, SETTINGS.model_copy(update={"clip": 0.01}), answer_loss))
+    assert note.gradient_norm > 0.01
+    assert sizes == [pytest.approx(0.01, rel=1e-3)]
+
+
+def test_it_goes_on_from_any_update_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    model = trainable(tmp_path, dropout=0.0)
+    updates = Updates("adapt", examples(), 8, 64, steps=6, seed=1)
+    optimizer = build_optimizer(model.groups, SETTINGS)
+    for note in fit(model, updates, optimizer, SETTINGS, answer_loss):
+        if note.step == 2:
+            break
+    rest = list(fit(model, replace(updates), optimizer, SETTINGS, answer_loss, start=2))
+    assert [note.step for note in rest] == [3, 4, 5, 6]
+    whole = trainable(tmp_path, dropout=0.0)
+    list(fit(whole, updates, build_optimizer(whole.groups, SETTINGS), SETTINGS, answer_loss))
+    for name, weight in trained_state(model).items():
+        assert torch.equal(weight, trained_state(whole)[name])

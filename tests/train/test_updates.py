@@ -1,0 +1,53 @@
+import torch
+
+from tests.train.small import examples, stage
+from tunesmith.train.updates import Updates
+
+
+def seen(updates: Updates, steps: range) -> list[int]:
+    """Number of tokens of every example that these updates hold."""
+    return [
+        int(size)
+        for step in steps
+        for batch in updates.micro_batches(step)
+        for size in batch.segments.lengths
+    ]
+
+
+def test_an_epoch_holds_every_example_once() -> None:
+    updates = Updates.of(stage(epochs=2), examples(21), seed=3)
+    assert updates.steps_per_epoch == 3
+    assert updates.steps == 6
+    assert sorted(seen(updates, range(3))) == sorted(updates.examples.lengths.tolist())
+    assert sorted(seen(updates, range(3, 6))) == sorted(updates.examples.lengths.tolist())
+
+
+def test_an_update_is_a_pure_function_of_its_number() -> None:
+    first, second = (Updates.of(stage(), examples(), seed=3) for _ in range(2))
+    list(first.ahead(0, torch.device("cpu")))
+    for one, other in zip(first.micro_batches(7), second.micro_batches(7), strict=True):
+        assert torch.equal(one.tokens, other.tokens)
+
+
+def test_ahead_gives_every_update_from_the_one_asked_for() -> None:
+    updates = Updates.of(stage(), examples(), seed=3)
+    steps = [step for step, _ in updates.ahead(5, torch.device("cpu"))]
+    assert steps == [5, 6, 7, 8]
+    assert list(updates.ahead(9, torch.device("cpu"))) == []
+
+
+def test_a_stage_ordered_by_a_field_sees_low_values_first() -> None:
+    given = examples()
+    difficulty = [index % 3 for index in range(len(given))]
+    updates = Updates.of(stage(epochs=1), given, seed=3, sort_by=difficulty)
+    easy = [given.length(index) for index in range(len(given)) if difficulty[index] == 0]
+    assert sorted(seen(updates, range(1))) == sorted(easy)
+
+
+def test_a_fault_while_a_batch_is_made_reaches_the_loop() -> None:
+    updates = Updates("adapt", examples(3), 0, 64, steps=2, seed=1)
+    try:
+        list(updates.ahead(0, torch.device("cpu")))
+    except ZeroDivisionError:
+        return
+    raise AssertionError("the fault was lost")
