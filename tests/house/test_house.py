@@ -47,7 +47,6 @@ def test_no_settings_class_is_wider_than_a_page() -> None:
     assert not wide, wide
 
 
-@pytest.mark.xfail(reason="switched on once every room has its tests", strict=False)
 def test_every_source_file_has_a_test_file_of_its_name() -> None:
     missing = [
         str(rules.test_file_of(source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,10 +32,11 @@ def command(
     from tunesmith.pipeline.audit import audit
     from tunesmith.pipeline.steps import MAIN, Steps
 
-    terminal = Console(stderr=json)
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
-    found = audit(steps, characters, max_samples, limit or settings.data.length.max_tokens)
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
+    # The experiment's own limit counts tokens, so it says nothing about characters.
+    limit = limit or (None if characters else settings.data.length.max_tokens)
+    found = audit(steps, characters, max_samples, limit)
     if json:
         Console().print_json(data=found.to_json())
     else:
-        terminal.print("\n".join(found.lines()), highlight=False, markup=False)
+        typer.echo("\n".join(found.lines()))

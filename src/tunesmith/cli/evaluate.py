@@ -21,14 +21,12 @@ def command(
 
     settings = read_experiment(experiment, overrides or [], variant)
 
-    from rich.console import Console
-
     from tunesmith.pipeline.steps import MAIN, Steps
     from tunesmith.pipeline.training import trained_before
 
-    terminal = Console()
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
-    terminal.print(f"base: {steps.baseline()}")
-    if not base_only:
-        trained = trained_before(steps)
-        terminal.print(f"tuned: {steps.evaluation(trained.result, trained.fingerprint)}")
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
+    # Asked first: the baseline may take long, and what is not trained yet should be told at once.
+    trained = None if base_only else trained_before(steps)
+    typer.echo(f"base: {steps.baseline()}")
+    if trained:
+        typer.echo(f"tuned: {steps.evaluation(trained.result, trained.fingerprint)}")

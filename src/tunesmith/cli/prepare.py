@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,12 +26,11 @@ def command(
 
     from tunesmith.pipeline.steps import MAIN, Steps
 
-    terminal = Console(stderr=json)
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
     certificate = steps.prepared.certificate
     if json:
         Console().print_json(data=certificate)
         return
     for side, count in certificate["counts"].items():
-        terminal.print(f"{side:>12}: {count}")
-    terminal.print(f"    checksum: {certificate['checksum']}")
+        typer.echo(f"{side:>12}: {count}")
+    typer.echo(f"    checksum: {certificate['checksum']}")

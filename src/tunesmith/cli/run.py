@@ -18,7 +18,10 @@ def command(
 ) -> None:
     """Prepare, baseline, train, evaluate, report; what is done and unchanged is not done again."""
     from tunesmith.config.read import read_experiment, read_variants
+    from tunesmith.errors import ExperimentError
 
+    if every and variant:
+        raise ExperimentError(f"--all runs every variant, --variant only {variant!r}; give one of the two")
     if every:
         chosen = read_variants(experiment, overrides or [])
     else:
@@ -36,4 +39,4 @@ def command(
         folders.append(run(settings, experiment.parent, name, terminal))
         print_summary(folders[-1], terminal)
     if len(folders) > 1:
-        terminal.print(f"all variants: {write_comparison(folders, folders[0].parent / 'report.html')}")
+        typer.echo(f"all variants: {write_comparison(folders, folders[0].parent / 'report.html')}")

@@ -25,6 +25,6 @@ def command(
     from tunesmith.pipeline.steps import MAIN, Steps
 
     terminal = Console()
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
     for text in rendered_examples(steps, examples):
         terminal.print(text, soft_wrap=True)

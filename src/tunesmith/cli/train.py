@@ -27,7 +27,7 @@ def command(
     from tunesmith.pipeline.training import train
 
     terminal = Console()
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=terminal.print)
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
     with at_work(steps.folder.path):
         steps.write_down()
-        terminal.print(f"trained: {train(steps, terminal).result}")
+        typer.echo(f"trained: {train(steps, terminal).result}")

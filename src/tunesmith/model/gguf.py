@@ -16,19 +16,13 @@ from filelock import FileLock
 
 from tunesmith.errors import ModelError
 from tunesmith.files import whole_folder, write_json
+from tunesmith.model.families._twins import saveable
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 FORM = 1
 """Counts changes of what is written, so that an older cache is not taken for it."""
-
-SHARED_SETTINGS = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_parameters",
-    "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
-)  # fmt: skip
-"""What Llama's config and Qwen2's have in common."""
 
 
 def gguf_of_package(package: str) -> Path:
@@ -96,11 +90,10 @@ def _convert(file: Path, folder: Path) -> None:
 
 
 def without_gguf(model: PreTrainedModel) -> PreTrainedModel:
-    """The same weights in a model that can be saved. Llama's become Qwen2's, which is the same computation
-    with biases on queries, keys and values: zero ones."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    """The same weights in a model that can be saved; biases that its architecture has beside them are zero."""
+    from transformers import AutoModelForCausalLM
 
-    plain = AutoModelForCausalLM.from_config(_saveable(model.config, AutoConfig), dtype=torch.float32)
+    plain = AutoModelForCausalLM.from_config(saveable(model.config), dtype=torch.float32)
     missing, unexpected = plain.load_state_dict(model.state_dict(), strict=False)
     biases = [name for name in missing if name.endswith(("q_proj.bias", "k_proj.bias", "v_proj.bias"))]
     assert not unexpected, unexpected
@@ -108,13 +101,3 @@ def without_gguf(model: PreTrainedModel) -> PreTrainedModel:
     for name in biases:
         torch.nn.init.zeros_(plain.get_parameter(name))
     return plain  # type: ignore[no-any-return]
-
-
-def _saveable(config: PreTrainedConfig, auto: type) -> PreTrainedConfig:
-    is_plain_llama = config.model_type == "llama" and not config.attention_bias and not config.mlp_bias
-    if is_plain_llama and config.head_dim == config.hidden_size // config.num_attention_heads:
-        settings = config.to_dict()
-        return auto.for_model("qwen2", **{name: settings[name] for name in SHARED_SETTINGS})  # type: ignore[attr-defined, no-any-return]
-    settings = config.to_dict()
-    settings.pop("quantization_config", None)
-    return auto.for_model(settings.pop("model_type"), **settings)  # type: ignore[attr-defined, no-any-return]

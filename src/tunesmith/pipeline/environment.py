@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
@@ -16,14 +18,21 @@ PACKAGES = ("tunesmith", "torch", "transformers", "peft", "bitsandbytes", "token
 
 def environment() -> dict[str, Any]:
     """Versions of what matters, the processor, the GPU if there is one, and the command line (JSON-like)."""
-    installed = {package.metadata["Name"].lower(): package.version for package in metadata.distributions()}
     gpu = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
     return {
-        "versions": {"python": platform.python_version()}
-        | {name: installed[name] for name in PACKAGES if name in installed},
+        "versions": {"python": platform.python_version(), **dict(_installed())},
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": None if gpu is None else {"name": gpu.name, "memory_gib": round(gpu.total_memory / 2**30, 1)},
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
     }
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    """Name and version of each of the packages that is there."""
+    for name in PACKAGES:
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue

@@ -24,7 +24,12 @@ def run(
     ModelError, each with a message for the user; ExperimentError too if another process is at work on this run.
     """
     terminal = terminal or Terminal()
-    steps = Steps(experiment, where, variant, say=lambda text: terminal.print(f"[bold]{text}[/bold]"))
+    steps = Steps(
+        experiment,
+        where,
+        variant,
+        say=lambda text: terminal.print(text, style="bold", markup=False, soft_wrap=True),
+    )
     with at_work(steps.folder.path):
         steps.write_down()
         check_early(steps)

@@ -14,5 +14,5 @@ def fixed_sample(items: Sequence[Item], size: int | None, seed: int) -> Sequence
     """At most `size` items in their own order; the same ones for the same seed and number of items."""
     if size is None or size >= len(items):
         return items
-    chosen = np.random.default_rng([seed, len(items)]).permutation(len(items))[:size]
+    chosen = np.random.default_rng([seed, len(items)]).permutation(len(items))[:size].tolist()
     return [items[index] for index in sorted(chosen)]

@@ -18,7 +18,7 @@ def rendered_examples(steps: Steps, number: int) -> Iterator[Text]:
     """A fixed sample of the first stage's training examples, coloured."""
     family = steps.family
     task, stage = steps.experiment.task, steps.experiment.stages[0]
-    for record in fixed_sample(steps.prepared.records("train"), number, steps.experiment.seed):
+    for record in fixed_sample(steps.stage_records(stage), number, steps.experiment.seed):
         example = family.render(task.conversation(record, steps.shots), stage.trained)
         yield coloured(example, family)
 
@@ -30,13 +30,15 @@ def coloured(example: Example, family: Family) -> Text:
         f"{example.record}: {len(example)} tokens, {num_trained} trained ({num_trained / len(example):.1%})\n"
     )
     text = Text(head, style="bold")
-    special = set(family.tokenizer.all_special_ids)
+    tokenizer = family.tokenizer
+    # Many tokenizers name only the end of text as special; the other control tokens are those that were added.
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     before = False
     for run_of_tokens, trained, control in runs(example, special):
         if trained != before:
             text.append("⟦" if trained else "⟧")
         style = f"{TRAINED if trained else SEEN}{f' {CONTROL}' if control else ''}"
-        text.append(str(family.tokenizer.decode(run_of_tokens)), style=style)
+        text.append(str(tokenizer.decode(run_of_tokens, clean_up_tokenization_spaces=False)), style=style)
         before = trained
     return text.append("⟧\n" if before else "\n")
 

@@ -9,11 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tunesmith.config.experiment import Experiment, Model
+from tunesmith.config.experiment import Experiment, Model, Stage
 from tunesmith.config.read import dump_experiment
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
 from tunesmith.data.record import Record
+from tunesmith.data.where import matcher
+from tunesmith.errors import DataError
 from tunesmith.evaluate.choice import resolve_engine
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.engines import Engine
@@ -41,8 +43,8 @@ class Steps:
     variant: str = MAIN
     say: Callable[[str], None] = print
     """Told what begins, in a few words."""
-    rendered: dict[str, tuple[Sequence[Record], Rendered]] = field(default_factory=dict)
-    """By stage: its records and their examples, while they are needed."""
+    rendered: dict[str, tuple[Rendered, list[Any] | None]] = field(default_factory=dict)
+    """By stage: its examples and what they are ordered by, while they are needed."""
 
     @property
     def folder(self) -> RunFolder:
@@ -104,6 +106,24 @@ class Steps:
             else []
         )
         return tuple(task.conversation(record) for record in records)
+
+    def stage_records(self, stage: Stage) -> Sequence[Record]:
+        """The training records that the stage's `where` lets through, without those that serve as shots; DataError if
+        none is left."""
+        shots = {shot.record for shot in self.shots}
+        records: Sequence[Record] = self.prepared.records("train")
+        if shots:
+            records = [record for record in records if record.id not in shots]
+        if not stage.where:
+            return records
+        holds = matcher(stage.where)
+        chosen = [record for record in records if holds(record)]
+        if records and not chosen:
+            raise DataError(
+                f"stage {stage.name!r}: where {stage.where!r} holds for none of the {len(records)} training records; "
+                "change it, or leave it out to train on all of them"
+            )
+        return chosen
 
     @cached_property
     def test_records(self) -> Sequence[Record]:

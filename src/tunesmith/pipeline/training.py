@@ -93,10 +93,11 @@ def trained_before(steps: Steps) -> Trained:
 def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -> str:
     """Key of everything that decides what a stage leaves."""
     experiment = steps.experiment
+    judging = experiment.evaluate.model_dump(mode="json", exclude={"test_examples", "resamples"})
     return key_of(
         [experiment.seed, number, stage.model_dump(mode="json"), before.fingerprint if before else None],
-        [steps.base, steps.asked, experiment.data.length.model_dump(mode="json")],
-        experiment.evaluate.model_dump(mode="json"),
+        [steps.base, experiment.task.model_dump(mode="json"), steps.prepared.certificate["checksum"]],
+        [experiment.data.length.model_dump(mode="json"), judging if experiment.evaluate.every else None],
     )
 
 
@@ -114,17 +115,13 @@ def run_stage(
     make_room(folder, fingerprint)
     experiment = steps.experiment
     steps.say(f"train: stage {stage.name}, {number + 1} of {len(experiment.stages)}")
-    records, rendered = stage_examples(steps, stage)
+    rendered, sort_by = stage_examples(steps, stage)
     loaded = load(steps.model, start=before.result) if before else steps.base_model
     seed_everything(experiment.seed + number)
     if number == 0:
         write_audit(steps, rendered)
     trainable = make_trainable(loaded, stage.parts, experiment.seed + number)
     write_json(folder / "parts.json", list(trainable.summary))
-    sort_by = None
-    if stage.order != "shuffled":
-        kept = {example.record for example in rendered.examples}
-        sort_by = [field_of(record, stage.order) for record in records if record.id in kept]
     updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by)
     newest = latest_checkpoint(folder / "checkpoints")
     rewind_log(steps.folder.log, stage.name, step_of(newest) if newest else 0)
@@ -150,30 +147,34 @@ def run_stage(
 
 
 def check_early(steps: Steps) -> None:
-    """Tell before anything long begins of a metric that cannot be had, and of a record that the first stage (unless
-    it is done) cannot train on."""
+    """Tell before anything long begins of a metric that cannot be had, of a `where` that is none, of missing
+    validation records, and of a record that the first stage (unless it is done) cannot train on."""
     resolve_metrics(steps.experiment.task, steps.experiment.evaluate)
+    judged_records(steps)
+    for stage in steps.experiment.stages:
+        if stage.where:
+            matcher(stage.where)
     stage = steps.experiment.stages[0]
     if not is_done(steps.folder.stage(stage.name), stage_key(steps, stage, 0, None)):
         stage_examples(steps, stage)
 
 
-def stage_examples(steps: Steps, stage: Stage) -> tuple[Sequence[Record], Rendered]:
-    """The training records that the stage's `where` lets through, without those that serve as shots, and all their
-    examples; remembered until the stage is over."""
+def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | None]:
+    """The examples of the stage's records, and the value that each is ordered by unless they are shuffled; remembered
+    until the stage is over."""
     if stage.name in steps.rendered:
         return steps.rendered[stage.name]
-    holds = matcher(stage.where) if stage.where else None
-    shots = {shot.record for shot in steps.shots}
-    records: Sequence[Record] = steps.prepared.records("train")
-    if holds or shots:
-        records = [record for record in records if record.id not in shots and (not holds or holds(record))]
+    records = steps.stage_records(stage)
     task = steps.experiment.task
     shown = track(records, description="rendering examples", total=len(records), transient=True)
     conversations = (task.conversation(record, steps.shots) for record in shown)
     rendered = render_examples(steps.family, conversations, stage.trained, steps.experiment.data.length)
-    steps.rendered[stage.name] = records, rendered
-    return records, rendered
+    sort_by = None
+    if stage.order != "shuffled":
+        kept = {example.record for example in rendered.examples}
+        sort_by = [field_of(record, stage.order) for record in records if record.id in kept]
+    steps.rendered[stage.name] = rendered, sort_by
+    return rendered, sort_by
 
 
 def write_audit(steps: Steps, rendered: Rendered) -> None:
@@ -197,15 +198,9 @@ def field_of(record: Record, field: str) -> Any:
 
 def judge_of(steps: Steps, loaded: LoadedModel) -> Judge | None:
     """How validation records tell the best checkpoint; None if the experiment does not ask for it."""
-    settings, seed = steps.experiment.evaluate, steps.experiment.seed
+    settings, records = steps.experiment.evaluate, judged_records(steps)
     if settings.every is None:
         return None
-    records = fixed_sample(steps.prepared.records("validation"), settings.examples, seed)
-    if not records:
-        raise ExperimentError(
-            "evaluate.every: there are no validation records to evaluate on; set data.split.validation to a share "
-            "or a number above 0, or leave evaluate.every out"
-        )
     metric, better = primary_metric(steps.experiment.task, settings)
 
     def measure() -> Mapping[str, float]:
@@ -213,6 +208,21 @@ def judge_of(steps: Steps, loaded: LoadedModel) -> Judge | None:
         return {name: score.value for name, score in scores.metrics.items()}
 
     return Judge(measure, metric, better, settings.every, settings.patience)
+
+
+def judged_records(steps: Steps) -> Sequence[Record]:
+    """The validation records for evaluations during training, none if the experiment does not ask for those;
+    ExperimentError if it does and there are none."""
+    settings = steps.experiment.evaluate
+    if settings.every is None:
+        return ()
+    records = fixed_sample(steps.prepared.records("validation"), settings.examples, steps.experiment.seed)
+    if not records:
+        raise ExperimentError(
+            "evaluate.every: there are no validation records to evaluate on; set data.split.validation to a share "
+            "or a number above 0, or leave evaluate.every out"
+        )
+    return records
 
 
 def notes_of(loaded: LoadedModel, rendered: Rendered) -> tuple[str, ...]:
@@ -249,7 +259,7 @@ def make_room(folder: Path, fingerprint: str) -> None:
     """Claim the stage's folder for these settings; what other settings left there is moved aside, not deleted."""
     claim = folder / "claim.json"
     if claim.exists() and read_json(claim) != fingerprint:
-        aside = folder.parent.parent / "replaced" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        aside = folder.parent.parent / "replaced" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(aside)
     write_json(claim, fingerprint)
@@ -267,6 +277,7 @@ def rewind_log(log: Path, stage: str, step: int) -> None:
             return False
         return event.get("stage") != stage or (event.get("step", 0) <= step and event["event"] != "stage_end")
 
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if stays(line)]
+    # Not splitlines, which also cuts at U+2028 and others that stand in JSON as they are.
+    lines = [line for line in log.read_text(encoding="utf-8").split("\n") if stays(line)]
     with whole_file(log) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -19,6 +19,7 @@ from tunesmith.train.checkpoint import (
     save_checkpoint,
 )
 from tunesmith.train.fit import Loss, fit
+from tunesmith.train.memory import forget_peak
 from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart
 from tunesmith.train.optimizer import build_optimizer
 from tunesmith.train.updates import Updates
@@ -61,6 +62,7 @@ def train_stage(
 ) -> Progress:
     """Train to the end of the stage, from the newest checkpoint in `folder` if there is one; afterwards the weights
     are the best by the judge, or the last without one."""
+    forget_peak(trainable.loaded.device)
     optimizer = build_optimizer(trainable.groups, stage.optimizer)
     newest = latest_checkpoint(folder)
     progress = restore_checkpoint(newest, trainable, optimizer) if newest else Progress()

@@ -28,10 +28,12 @@ MASK = "[library]"
 ALIASES = {
     "jax": ("jnp",),
     "matplotlib": ("mpl", "plt", "pylab", "pyplot"),
+    "networkx": ("nx",),
     "numpy": ("np",),
     "pandas": ("pd",),
     "scikit-learn": ("sklearn", "scikit learn", "scikit"),
     "scipy": (),
+    "sympy": (),
     "tensorflow": ("tf",),
     "torch": ("pytorch",),
     "transformers": (),

@@ -1,0 +1,61 @@
+"""`tunesmith audit` measures examples before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tests.cli.calling import call
+from tests.cli.conftest import Finished
+
+
+def audited(path: Path, *more: str) -> dict:
+    ended = call("audit", path, *more, "--json")
+    assert ended.code == 0, ended.err
+    found: dict = json.loads(ended.out)
+    return found
+
+
+def test_a_person_reads_lengths_what_is_trained_and_a_limit_to_set(finished: Finished) -> None:
+    ended = call("audit", finished.path)
+    assert ended.code == 0, ended.err
+    assert "200 examples, lengths in tokens\n" in ended.out
+    assert re.search(r"\d+\.\d% of all tokens are trained", ended.out)
+    assert "recommended: data.length.max_tokens: 64\n" in ended.out
+
+
+def test_a_program_reads_nothing_but_json(finished: Finished) -> None:
+    found = audited(finished.path)
+    assert (found["mode"], found["samples"], found["limit"]) == ("tokens", 200, None)
+    assert sum(found["histogram"]["counts"]) == 200
+
+
+def test_characters_need_no_model(untouched: Path) -> None:
+    found = audited(untouched, "model.path=no/such/model", "--characters")
+    assert (found["mode"], found["samples"], found["recommended"]) == ("characters", 200, None)
+    assert "tokens" not in found
+
+
+def test_a_limit_is_tried_before_it_is_set(finished: Finished) -> None:
+    found = audited(finished.path, "--limit", "32")
+    assert (found["limit"], 0 < found["over_limit"] < 200) == (32, True)
+    told = call("audit", finished.path, "--limit", "32").out
+    assert f"a limit of 32 hits {found['over_limit']} (" in told
+
+
+def test_without_a_limit_the_experiments_own_is_looked_at_where_it_counts(finished: Finished) -> None:
+    own = "data.length.max_tokens=32"
+    assert audited(finished.path, own)["over_limit"] == audited(finished.path, "--limit", "32")["over_limit"]
+    assert audited(finished.path, own, "--limit", "400")["limit"] == 400
+    assert audited(finished.path, own, "--characters")["limit"] is None
+
+
+def test_a_sample_is_as_large_as_asked(finished: Finished) -> None:
+    assert audited(finished.path, "--max-samples", "7")["samples"] == 7
+    assert audited(finished.path, "--max-samples", "7") == audited(finished.path, "--max-samples", "7")
+    assert call("audit", finished.path, "--max-samples", "0").code == 2
+
+
+def test_an_unknown_variant_is_2(finished: Finished) -> None:
+    assert "Did you mean 'high'?" in call("audit", finished.path, "--variant", "hi").err

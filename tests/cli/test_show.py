@@ -1,0 +1,49 @@
+"""`tunesmith show` prints what the model will really see."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.calling import call
+from tests.cli.conftest import Finished
+
+
+def test_trained_tokens_stand_between_brackets(finished: Finished) -> None:
+    ended = call("show", finished.path, "-n", "5")
+    assert ended.code == 0, ended.err
+    trained = re.findall("⟦(.*?)⟧", ended.out, re.DOTALL)
+    assert len(trained) == 5
+    assert set(trained) <= {"fruit<|im_end|>", "tool<|im_end|>"}
+    assert (
+        len(re.findall(r"^rows\.jsonl:\d+: \d+ tokens, \d+ trained \(\d+\.\d%\)$", ended.out, re.MULTILINE))
+        == 5
+    )
+    assert ended.out.count("<|im_start|>user\nWhich? ") == 5
+
+
+def test_three_are_shown_unless_another_number_is_asked_for_and_at_least_one(finished: Finished) -> None:
+    assert call("show", finished.path).out.count("⟦") == 3
+    assert call("show", finished.path, "--examples", "0").code == 2
+
+
+def test_a_changed_setting_is_seen_at_once(finished: Finished) -> None:
+    shown = call("show", finished.path, "stages.0.trained=all", "-n", "1").out
+    (trained,) = re.findall("⟦(.*)⟧", shown, re.DOTALL)
+    assert "Which?" in trained
+
+
+@pytest.mark.parametrize("text", ["a [red]word[/red] [/bold]", "long " * 60 + "end", "早 🙂 :smile:"])
+def test_text_of_the_data_is_shown_as_it_is(untouched: Path, text: str) -> None:
+    rows = [{"text": f"{text} {number}", "label": "fruit"} for number in range(4)]
+    (untouched.parent / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    ended = call("show", untouched, "data.split={holdout: 1, validation: 0}", "-n", "3")
+    assert ended.code == 0, ended.err
+    assert ended.out.count(f"Which? {text} ") == 3
+
+
+def test_an_unknown_variant_is_2(finished: Finished) -> None:
+    assert "Did you mean 'low'?" in call("show", finished.path, "--variant", "lows").err

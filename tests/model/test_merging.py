@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+from tests.model.fixtures import logits, tiny, train
+from tunesmith.errors import ModelError
+from tunesmith.methods.lora import Lora
+from tunesmith.model.adapters import has_adapter
+from tunesmith.model.loaded import LoadedModel
+from tunesmith.model.merging import merge
+from tunesmith.model.modules import own_modules, own_name, transformers_model
+from tunesmith.model.quantise import is_quantised
+from tunesmith.model.trainable import make_trainable
+
+
+def adapted(folder: Path, method: Lora, **settings: object) -> LoadedModel:
+    """A model with an adapter that has learnt something."""
+    trainable = make_trainable(tiny(folder, **settings), {"language": method}, seed=0)
+    train(trainable)
+    return trainable.loaded
+
+
+def test_merged_weights_are_the_base_plus_the_scaled_product_and_nothing_else_changes(tmp_path: Path) -> None:
+    loaded = adapted(tmp_path, Lora(rank=4, alpha=12, targets=["q_proj"]))
+    expected = {}
+    for name, module in own_modules(loaded.model).items():
+        if isinstance(module, nn.Linear):
+            expected[name] = module.weight.detach().clone()
+    layers = {
+        own_name(name): module
+        for name, module in loaded.model.named_modules()
+        if isinstance(module, LoraLayer)
+    }
+    for name, layer in layers.items():
+        product = layer.lora_B["default"].weight @ layer.lora_A["default"].weight
+        expected[name] = (layer.base_layer.weight + 12 / 4 * product).detach().clone()
+    merged = merge(loaded)
+    found = {name: module for name, module in merged.model.named_modules() if isinstance(module, nn.Linear)}
+    assert len(layers) == 2
+    assert found.keys() == expected.keys()
+    for name, module in found.items():
+        torch.testing.assert_close(module.weight, expected[name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "method", [Lora(rank=4, dropout=0.5), Lora(rank=4, dora=True), Lora(rank=4, bias="all")]
+)
+def test_a_merged_model_answers_as_base_and_adapter_did_and_has_no_adapter(
+    tmp_path: Path, method: Lora
+) -> None:
+    loaded = adapted(tmp_path, method)
+    answered = logits(loaded)
+    untrained = logits(tiny(tmp_path / "plain"))
+    merged = merge(loaded)
+    assert not has_adapter(merged.model)
+    assert merged.model is transformers_model(merged.model)
+    torch.testing.assert_close(logits(merged), answered, rtol=1e-4, atol=1e-4)
+    assert (answered - untrained).abs().max() > 0.01
+
+
+def test_quantised_weights_are_merged_in_full_precision(tmp_path: Path) -> None:
+    loaded = adapted(tmp_path, Lora(rank=4), weights="nf4")
+    answered = logits(loaded)
+    merged = merge(loaded)
+    assert not is_quantised(merged.model)
+    assert (logits(merged) - answered).norm() / answered.norm() < 0.05
+
+
+def test_a_merge_that_would_change_answers_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = adapted(tmp_path, Lora(rank=4))
+    monkeypatch.setattr("tunesmith.model.merging._merged", lambda model: model.unload())
+    with pytest.raises(
+        ModelError, match=r"answers differently.*at most 0\.1% is rounding.*use the adapter as it"
+    ):
+        merge(loaded)
+
+
+def test_broken_weights_are_never_merged_in(tmp_path: Path) -> None:
+    loaded = adapted(tmp_path, Lora(rank=4))
+    next(weight for name, weight in loaded.model.named_parameters() if "lora_B" in name).data.fill_(torch.nan)
+    with pytest.raises((ModelError, ValueError), match=r"differently|NaN"):
+        merge(loaded)

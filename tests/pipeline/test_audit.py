@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pipeline.small import small_experiment
+from tunesmith import load_experiment
+from tunesmith.pipeline.audit import audit
+from tunesmith.pipeline.sampling import fixed_sample
+from tunesmith.pipeline.steps import Steps
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_experiment(tmp_path_factory.mktemp("audited"))
+
+
+def steps_of(path: Path, *overrides: str) -> Steps:
+    return Steps(load_experiment(path, overrides), path.parent, say=lambda text: None)
+
+
+def test_characters_are_those_of_questions_and_answers_and_no_model_has_to_be_there(path: Path) -> None:
+    steps = steps_of(path, "model.path=no/such/model")
+    rows = [record.fields for record in steps.prepared.records("train")]
+    lengths = [len(f"Which? {row['text']}{row['label']}") for row in rows]
+    found = audit(steps, characters=True, max_samples=None, limit=30)
+    assert found.samples == len(rows) == 200
+    assert found.lengths["mean"] == pytest.approx(np.mean(lengths))
+    assert found.trained_share == pytest.approx(sum(len(row["label"]) for row in rows) / sum(lengths))
+    assert found.over_limit == sum(length > 30 for length in lengths)
+
+
+def test_tokens_are_those_that_training_will_see_and_need_no_weights(tmp_path: Path) -> None:
+    steps = steps_of(small_experiment(tmp_path))
+    (tmp_path / "model" / "model.safetensors").unlink()
+    task = steps.experiment.task
+    examples = [steps.family.render(task.conversation(record)) for record in steps.prepared.records("train")]
+    found = audit(steps, characters=False, max_samples=None, limit=32)
+    assert found.lengths["max"] == max(map(len, examples))
+    assert found.over_limit == sum(len(example) > 32 for example in examples) > 0
+    trained, seen = sum(int(example.trained.sum()) for example in examples), sum(map(len, examples))
+    assert found.trained_share == pytest.approx(trained / seen)
+
+
+def test_solved_examples_before_the_question_count_too(path: Path) -> None:
+    alone = audit(steps_of(path), characters=True, max_samples=None, limit=None)
+    with_shots = audit(steps_of(path, "task.shots=3"), characters=True, max_samples=None, limit=None)
+    assert with_shots.lengths["min"] > alone.lengths["max"]
+
+
+def test_only_as_many_records_are_read_as_was_asked_and_the_same_every_time(path: Path) -> None:
+    first, again = (audit(steps_of(path), characters=True, max_samples=20, limit=None) for _ in range(2))
+    assert first.samples == 20
+    assert json.dumps(first.to_json()) == json.dumps(again.to_json())
+    sample = fixed_sample(steps_of(path).prepared.records("train"), 20, 17)
+    assert first.lengths["max"] == max(
+        len(f"Which? {record.fields['text']}{record.fields['label']}") for record in sample
+    )
