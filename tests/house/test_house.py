@@ -14,7 +14,7 @@ from tests.house.rules import Source, parse
 FAMILIES = [
     source.parts[-1]
     for source in rules.all_sources()
-    if source.folder == "model/families" and source.parts[-1] not in ("__init__", "generic")
+    if source.folder == "model/families" and source.parts[-1] != "generic" and source.parts[-1][0] != "_"
 ]
 
 

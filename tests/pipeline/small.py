@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+
 from tests.tiny import tiny_model
 
 FRUIT = ["apple", "pear", "plum", "cherry", "fig"]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.pipeline.small import lora_stage, small_experiment
 
 pytestmark = pytest.mark.slow

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 from peft import PeftModel
-from tests.pipeline.small import lora_stage, small_experiment
 from transformers import AutoModelForCausalLM
 
+from tests.pipeline.small import lora_stage, small_experiment
 from tunesmith import load_experiment, run
 from tunesmith.errors import DataError, ModelError
 from tunesmith.files import read_json

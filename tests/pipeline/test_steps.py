@@ -13,7 +13,7 @@ from tunesmith.errors import DataError, ExperimentError
 from tunesmith.files import read_json
 from tunesmith.pipeline.steps import Steps
 
-QUICK = {"examples": 8, "test_examples": 8, "resamples": 100}
+QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from tunesmith.pipeline.training import (
     trained_before,
 )
 
-QUICK = {"examples": 8, "test_examples": 8, "resamples": 100}
+QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
+
 from tests.report.chromium import content_width, needs_chromium
 from tests.report.run_folder_maker import make_experiment
 from tests.report.test_page import Page
-
 from tunesmith.errors import DataError
 from tunesmith.report.compare import compare_folders, comparison_as_json, write_comparison
 from tunesmith.report.page import write_report

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
 from tests.report.chromium import content_width, needs_chromium, screenshot
 from tests.report.run_folder_maker import make_experiment, write_lines
-
 from tunesmith.errors import DataError
 from tunesmith.evaluate.scores import Confusion
 from tunesmith.report.page import MAX_CLASSES, matrix, write_report

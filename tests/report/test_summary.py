@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.report.run_folder_maker import TOPICS, make_experiment
 
+from tests.report.run_folder_maker import TOPICS, make_experiment
 from tunesmith.report import summary
 from tunesmith.report.run_folder import read_run_folder
 

@@ -82,7 +82,7 @@ class Split(Settings):
     """Field whose values keep their shares on every side."""
     group: str | None = None
     """Field whose equal values stay on one side, such as a person or a document."""
-    seed: int = 17
+    seed: Annotated[int, Field(ge=0)] = 17
     """Seed of the choice, apart from the experiment's own."""
     manifest: Path | None = None
     """A manifest made before; records keep the sides that it gives them."""
@@ -247,7 +247,7 @@ class Experiment(Settings):
 
     name: Name
     """Name of the experiment and of its run folder: letters, digits, '.', '_' and '-'."""
-    seed: int = 17
+    seed: Annotated[int, Field(ge=0)] = 17
     """Seed of order, initialisation and dropout."""
     model: Model
     """The base model."""

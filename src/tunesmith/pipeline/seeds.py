@@ -1,7 +1,8 @@
-"""Seeds everywhere."""
+"""Seeds everywhere, and kernels that give the same bits every time."""
 
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
@@ -13,3 +14,13 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def be_repeatable(wanted: bool = True) -> None:
+    """Choose kernels whose result does not depend on the order in which a GPU's threads finish, so that an interrupted
+    run ends with the same weights. An operation without such a kernel warns and runs all the same."""
+    # cuBLAS reads it when it is first used (NVIDIA, cuBLAS documentation, "Results reproducibility").
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    # Filling memory that is about to be written anyway only costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
 from tunesmith.pipeline.folder import files_sha256, key_of
 from tunesmith.pipeline.sampling import fixed_sample
-from tunesmith.pipeline.seeds import seed_everything
+from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import summarise
 from tunesmith.train.checkpoint import latest_checkpoint, step_of
@@ -117,6 +117,7 @@ def run_stage(
     steps.say(f"train: stage {stage.name}, {number + 1} of {len(experiment.stages)}")
     rendered, sort_by = stage_examples(steps, stage)
     loaded = load(steps.model, start=before.result) if before else steps.base_model
+    be_repeatable()
     seed_everything(experiment.seed + number)
     if number == 0:
         write_audit(steps, rendered)

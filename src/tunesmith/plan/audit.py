@@ -69,14 +69,19 @@ class Audit:
         return told
 
 
-def audit_tokens(family: Family, conversations: Iterable[Conversation], limit: int | None = None) -> Audit:
-    """The audit by the model's own tokenizer and chat template."""
-    lengths, trained = [], 0
+def audit_tokens(
+    family: Family,
+    conversations: Iterable[Conversation],
+    trained: Literal["answer", "assistant", "all"] = "answer",
+    limit: int | None = None,
+) -> Audit:
+    """The audit by the model's own tokenizer and chat template, with the loss on these tokens."""
+    lengths, num_trained = [], 0
     for conversation in conversations:
-        example = family.render(conversation)
+        example = family.render(conversation, trained)
         lengths.append(len(example))
-        trained += int(example.trained.sum())
-    return summarise(np.array(lengths), trained, "tokens", limit)
+        num_trained += int(example.trained.sum())
+    return summarise(np.array(lengths), num_trained, "tokens", limit)
 
 
 def audit_characters(conversations: Iterable[Conversation], limit: int | None = None) -> Audit:
