@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.pipeline.seeds import seed_everything
+from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 
 
 def drawn() -> tuple[float, float, float]:
@@ -25,3 +25,11 @@ def test_another_seed_draws_other_numbers_everywhere() -> None:
     one = drawn()
     seed_everything(2)
     assert all(here != there for here, there in zip(one, drawn(), strict=True))
+
+
+def test_kernels_with_a_fixed_order_are_asked_for_but_others_are_not_forbidden() -> None:
+    be_repeatable()
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    be_repeatable(False)
+    assert not torch.are_deterministic_algorithms_enabled()

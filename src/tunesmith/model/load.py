@@ -42,8 +42,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     `start` is an earlier stage's folder: its `model/` stands in for the base, its `adapter/` is put on.
     Raises ModelError in one sentence, whatever it is that cannot be found, trusted, read or run.
     """
-    if not sys.stderr.isatty():
-        disable_progress_bar()
+    _be_quiet_without_a_terminal()
     device = _device(settings.device)
     compute = torch.float32 if settings.weights == "fp32" else torch.bfloat16
     name, reason = attention.choose(settings.attention, device, compute)
@@ -62,8 +61,15 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
 def load_family(settings: ModelSettings) -> Family:
     """The base model's family, had from its config and tokenizer without its weights; ModelError as
     `load`."""
+    _be_quiet_without_a_terminal()
     place = base_folder(settings)
     return _family(settings, place, _config(settings, place))
+
+
+def _be_quiet_without_a_terminal() -> None:
+    """Keep transformers' progress bars out of files and pipes, where each of their steps is a line."""
+    if not sys.stderr.isatty():
+        disable_progress_bar()
 
 
 def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Family:

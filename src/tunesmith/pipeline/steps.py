@@ -96,6 +96,11 @@ class Steps:
         """The base model's family, had without its weights."""
         return load_family(self.model)
 
+    def let_go(self) -> None:
+        """Free the base model, which training has changed, and the examples that it was trained on."""
+        self.__dict__.pop("base_model", None)
+        self.rendered.clear()
+
     @cached_property
     def shots(self) -> tuple[Conversation, ...]:
         """Solved examples for every prompt, from the training side."""

@@ -143,8 +143,7 @@ def run_stage(
     left = [file for kind in ("adapter", "model") for file in sorted((folder / kind).rglob("*.safetensors"))]
     saved = {"bytes": sum(file.stat().st_size for file in left), "sha256": files_sha256(left)}
     write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved)
-    steps.__dict__.pop("base_model", None)
-    steps.rendered.clear()
+    steps.let_go()
 
 
 def check_early(steps: Steps) -> None:
