@@ -26,4 +26,6 @@ def be_repeatable(wanted: bool = True) -> None:
     torch.use_deterministic_algorithms(wanted, warn_only=True)
     # Filling memory that is about to be written anyway only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    warnings.filterwarnings("ignore", "Flash Attention defaults to a non-deterministic algorithm", UserWarning)
+    warnings.filterwarnings(
+        "ignore", "Flash Attention defaults to a non-deterministic algorithm", UserWarning
+    )
