@@ -143,3 +143,20 @@ def test_two_folders_give_the_documented_file_in_the_second(tmp_path: Path) -> N
     }  # fmt: skip
     assert values["fixed"] == list(comparison.fixed)
     assert values["num_broken"] == len(values["broken"])
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(1e-5, "no clear change"), (1e-2, "better")])
+def test_a_change_that_the_page_could_not_show_is_no_clear_change(shift: float, verdict: str) -> None:
+    labels = len(TASK.labels_in_order or ())
+
+    def sure(one: Row, share: float) -> Row:
+        scores = [(1 - share) / (labels - 1)] * labels
+        scores[one.label or 0] = share
+        return replace(one, scores=tuple(scores))
+
+    settings = Evaluate(engine="score", metrics=["log_loss"], resamples=100)  # type: ignore[arg-type]
+    made = rows(50, 1.0, 0)
+    first, second = [sure(one, 0.5) for one in made], [sure(one, 0.5 + shift) for one in made]
+    change = compare_rows(first, second, TASK, settings, seed=1).metrics["log_loss"]
+    assert change.high < 0
+    assert change.verdict == verdict

@@ -10,6 +10,8 @@ from tunesmith import load_experiment, run
 from tunesmith.errors import DataError, ModelError
 from tunesmith.files import read_json
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Verdict = Literal["better", "worse", "no clear change"]
 _SHARES_OF_CORRECT = ("accuracy", "exact_match")
 _TELLS_WORSE_CLASSES = "f1"
+_SMALLEST_CHANGE = 5e-4
+"""Of an interval nearer to 0, nothing would be left on the page: 0.05 points of a share."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Change:
     """Of no change, two-sided."""
     test: Literal["mcnemar", "bootstrap"]
     verdict: Verdict
-    """What the interval says: it lies wholly on one side of 0, or not."""
+    """What the interval says: it lies wholly on one side of 0, and can be told from it on the page, or not."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _change(
 ) -> Change:
     low, high = interval(resampled)
     verdict: Verdict = "no clear change"
-    if low > 0 or high < 0:
+    if (low > 0 or high < 0) and max(abs(low), abs(high)) >= _SMALLEST_CHANGE:
         verdict = "better" if (low > 0) == (metric_of(name).better == "higher") else "worse"
     is_share = name in _SHARES_OF_CORRECT
     return Change(

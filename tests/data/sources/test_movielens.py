@@ -157,6 +157,7 @@ def installed(package: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not installed("recbole"), reason="pip install --no-deps recbole brings the real ratings")
 def test_the_real_hundred_thousand_ratings_are_read_whole() -> None:
     rows = list(Movielens(path="package:recbole").rows(Path()))
