@@ -62,4 +62,5 @@ def test_all_that_cannot_stand_together_in_one_class_is_told_at_once() -> None:
     ],
 )
 def test_what_can_stand_together_is_let_through(overrides: list[str]) -> None:
-    experiment_from(parse_yaml(RECIPE, "r").value | {"variants": {}}, overrides)
+    recipe = parse_yaml(RECIPE, "r").value | {"variants": {}}
+    assert experiment_from(recipe, overrides) != experiment_from(recipe)

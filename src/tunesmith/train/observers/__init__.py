@@ -1,7 +1,7 @@
 """The shelf of observers: one file per place that training reports to.
 
-An item on the shelf is settings; `watch` opens what listens. Events are plain values, so no listener can change the
-course of training except through what `Listener.update` and `Listener.evaluation` return.
+An item on the shelf is settings; `watch` opens what listens. Events are plain values that a listener only takes note
+of, so none can change the course of training.
 """
 
 from __future__ import annotations
