@@ -45,7 +45,7 @@ def test_where_segments_stand_is_known_without_asking_the_gpu() -> None:
 def test_only_trained_tokens_count_as_trained() -> None:
     batch = Batch(
         tokens=torch.arange(6),
-        positions=torch.arange(6),
+        positions=torch.arange(6)[None],
         predicting=torch.tensor([3, 4]),
         targets=torch.tensor([4, 5]),
         segments=Segments.end_to_end([6]),

@@ -12,7 +12,7 @@ def example(tokens: list[int], trained: list[bool]) -> Example:
 def test_examples_lie_end_to_end_and_each_token_is_predicted_from_the_one_before_it() -> None:
     batch = collate([example([5, 6, 7], [False, True, True]), example([8, 9], [False, True])])
     assert batch.tokens.tolist() == [5, 6, 7, 8, 9]
-    assert batch.positions.tolist() == [0, 1, 2, 0, 1]
+    assert batch.positions.tolist() == [[0, 1, 2, 0, 1]]
     assert batch.predicting.tolist() == [0, 1, 3]
     assert batch.targets.tolist() == [6, 7, 9]
     assert batch.segments.starts.tolist() == [0, 3]

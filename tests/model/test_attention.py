@@ -29,7 +29,7 @@ def line(lengths: list[int], continues: list[int] | None = None, seed: int = 0) 
     positions = torch.cat([torch.arange(n) + before for n, before in zip(lengths, offsets, strict=True)])
     starts = segments.starts.tolist()
     predicting = torch.cat([torch.arange(start, start + n) for start, n in zip(starts, lengths, strict=True)])
-    return Batch(tokens, positions, predicting, tokens[predicting], segments)
+    return Batch(tokens, positions[None], predicting, tokens[predicting], segments)
 
 
 def model_of(folder: Path, model_type: str, **config: object) -> torch.nn.Module:

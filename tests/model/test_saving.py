@@ -43,7 +43,7 @@ def plain_logits(model: torch.nn.Module, trainable: Trainable) -> torch.Tensor:
     batch = collate([trainable.loaded.family.render(conversation) for conversation in CONVERSATIONS])
     model.eval()
     with torch.no_grad():
-        out = model(batch.tokens[None], position_ids=batch.positions[None], use_cache=False)
+        out = model(batch.tokens[None], position_ids=batch.positions, use_cache=False)
     return out.logits[0, batch.predicting]
 
 

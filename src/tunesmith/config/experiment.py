@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from tunesmith.config.settings import Duration, DurationText, ImpossibleError, Settings, parse_duration
+from tunesmith.config.settings import (
+    Duration,
+    DurationText,
+    FieldNames,
+    ImpossibleError,
+    Settings,
+    parse_duration,
+)
 from tunesmith.config.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -24,19 +31,35 @@ else:
     AnyEngine = Shelf("tunesmith.evaluate.engines").union()
     AnyObserver = Shelf("tunesmith.train.observers").union()
 
+Precision = Literal["bf16", "fp32", "nf4", "int8"]
 Amount = Annotated[float, Field(ge=0)]
 AmountOrSource = Annotated[
     Annotated[Amount, Tag("<amount>")] | Annotated[AnySource, Tag("<source>")],
     Discriminator(lambda value: "<amount>" if isinstance(value, int | float) else "<source>"),
 ]
-FieldNames = Annotated[
-    list[str],
-    BeforeValidator(
-        lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str]
-    ),
-]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class Pixels(Settings):
+    """How large the model sees pictures. What is not set is what the model's own files say."""
+
+    min: Annotated[int, Field(ge=1)] | None = None
+    """Fewest pixels of a picture; a smaller one is enlarged."""
+    max: Annotated[int, Field(ge=1)] | None = None
+    """Most pixels of a picture; a larger one is shrunk, and costs that many tokens less."""
+    longest_side: Annotated[int, Field(ge=1)] | None = None
+    """Most pixels of a picture's longer side; one with a longer side is shrunk."""
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """Width and height in pixels that every picture is given, whatever its shape."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Pixels:
+        if self.size is not None and (self.min or self.max or self.longest_side):
+            raise ValueError("size says all; leave out min, max and longest_side")
+        if self.min and self.max and self.min > self.max:
+            raise ImpossibleError(("min", f"{self.min} is more than max, {self.max}"))
+        return self
 
 
 class Model(Settings):
@@ -46,8 +69,11 @@ class Model(Settings):
     """Hub name, local folder, `.gguf` file, or `package:NAME` for the GGUF file in an installed package."""
     revision: str | None = None
     """Branch, tag or commit on the hub; none is the default branch."""
-    weights: Literal["bf16", "fp32", "nf4", "int8"] = "bf16"
-    """Precision of weights that are not trained; nf4 and int8 by bitsandbytes. Trained ones are in fp32."""
+    weights: Precision | dict[str, Precision] = "bf16"
+    """Precision of weights that are not trained; nf4 and int8 by bitsandbytes. Trained ones are in fp32. One for
+    all, or by part, such as `{language: nf4}`; parts that are not named are in bf16."""
+    pixels: Pixels = Pixels()
+    """How large pictures are."""
     attention: Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"] = "auto"
     """Attention of packed batches; `auto` takes the fastest that this machine has and says so in the log."""
     checkpointing: bool = False
@@ -104,6 +130,8 @@ class Leaks(Settings):
     """On a leak: `refuse` to go on and name the pairs, or `drop` the training side and count it."""
     near: Annotated[float, Field(gt=0, le=1)] | None = 0.9
     """Jaccard similarity of word shingles from which texts are near-duplicates; none finds exact ones."""
+    pictures: Annotated[int, Field(ge=0, le=16)] | None = 4
+    """Most bits (of 64) in which perceptual hashes of one picture's versions differ; none compares files only."""
 
 
 class Length(Settings):
@@ -115,11 +143,26 @@ class Length(Settings):
     """Examples over the limit: `refuse` to train and list them, or `drop` and count them. Never cut."""
 
 
+class Pictures(Settings):
+    """Where the files of pictures are that records name."""
+
+    folder: Path | None = None
+    """Folder that names are relative to; none is the folder of the data file that names them."""
+    name: Annotated[str, Field(pattern=r"\{\}")] = "{}"
+    """File of a picture, `{}` being the value in the record, such as `{}.jpg` for an id."""
+    outside: bool = False
+    """Allow names that lead out of the folder."""
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    """Most pixels of a file; a larger one is a bad row, found without decoding it."""
+
+
 class Data(Settings):
     """Where records come from and which are held out."""
 
     source: AnySource
     """Where the labelled records are."""
+    pictures: Pictures = Pictures()
+    """Where their pictures are."""
     split: Split = Split()
     """Which are held out."""
     leaks: Leaks = Leaks()
@@ -158,6 +201,8 @@ class Batch(Settings):
     """Examples in one update, over all micro-batches."""
     tokens_per_device: Annotated[int, Field(ge=16)] = 8192
     """Most tokens in one packed micro-batch (one longer example is a micro-batch of its own)."""
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Threads that read pictures while the device works; none is one a core, at most 16."""
 
 
 class Stage(Settings):
@@ -213,6 +258,8 @@ class Evaluate(Settings):
     """How answers are obtained; none is what the task prefers."""
     metrics: list[str] | None = None
     """Metrics to report; none is the task's own list."""
+    by: FieldNames = Field(default_factory=list)
+    """Record fields by whose values results are broken down as well, such as `[stage, question_type]`."""
     resamples: Annotated[int, Field(ge=100)] = 2000
     """Bootstrap resamples for the 95 % intervals."""
 

@@ -108,3 +108,11 @@ DurationText = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["200 steps", "0.5 epochs"]}),
 ]
+
+FieldNames = Annotated[
+    list[str],
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str]
+    ),
+]
+"""Names of record fields; a single one may stand without a list."""

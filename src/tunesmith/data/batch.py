@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 
@@ -44,19 +44,35 @@ class Segments:
 
 
 @dataclass(frozen=True, eq=False)
+class Pixels:
+    """All pictures of a batch, cut into patches and laid end to end."""
+
+    patches: UInt8[Tensor, "patch value"]
+    """Red, green and blue of every patch as they are in the picture (0 to 255): channel, row, column. Patches
+    of one token stand together, tokens from left to right and top to bottom."""
+    grids: Int[Tensor, "picture 2"]
+    """Patches from top to bottom, and from left to right; on the CPU."""
+    tokens: Int[Tensor, "picture_token"]
+    """Indices of the batch's tokens that stand for pictures, in the order of the patches."""
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """One packed micro-batch on the device."""
 
     tokens: Int[Tensor, "token"]
     """Token ids."""
-    positions: Int[Tensor, "token"]
-    """Position of each token within its own segment (after what the segment continues)."""
+    positions: Int[Tensor, "axis token"]
+    """Position of each token within its own segment (after what the segment continues): one axis for text;
+    with pictures three, of time, height and width."""
     predicting: Int[Tensor, "prediction"]
     """Indices of the tokens whose next token is trained."""
     targets: Int[Tensor, "prediction"]
     """The trained token that each of them must predict."""
     segments: Segments
     """Where each example stands."""
+    pixels: Pixels | None = None
+    """The batch's pictures, if it has any."""
 
     @property
     def num_trained(self) -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tunesmith.data.boxes import AskForBoxes, Boxes
+from tunesmith.data.picture import Picture
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -15,12 +18,16 @@ class Text:
     text: str
 
 
+Piece = Text | Picture | AskForBoxes | Boxes
+
+
 @dataclass(frozen=True)
 class Turn:
-    """What one side says: pieces in order. Text is one kind of piece; pictures are another."""
+    """What one side says: pieces in order. Text and pictures are pieces, and so are boxes, which each family of
+    models writes in its own way."""
 
     role: Role
-    pieces: tuple[Text, ...]
+    pieces: tuple[Piece, ...]
 
     @staticmethod
     def of(role: Role, text: str) -> Turn:
@@ -30,7 +37,12 @@ class Turn:
     @property
     def text(self) -> str:
         """The turn's texts joined."""
-        return "".join(piece.text for piece in self.pieces)
+        return "".join(piece.text for piece in self.pieces if isinstance(piece, Text))
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The turn's pictures in order."""
+        return tuple(piece for piece in self.pieces if isinstance(piece, Picture))
 
 
 @dataclass(frozen=True)
@@ -42,8 +54,15 @@ class Conversation:
     turns: tuple[Turn, ...]
     """All turns before the answer; the last one is the user's. Earlier assistant turns may stand among them."""
     answer: str
-    """The reference answer, exactly as the model should write it."""
+    """The reference answer, exactly as the model should write it (of boxes, as reports show it)."""
     label: int | None = None
     """Index of the class, if the task has classes."""
     accepted: tuple[str, ...] = ()
     """Other answers that are as right as the reference."""
+    boxes: Boxes | None = None
+    """The reference answer of a task that asks where things are: the model's family writes it."""
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All pictures in order."""
+        return tuple(picture for turn in self.turns for picture in turn.pictures)

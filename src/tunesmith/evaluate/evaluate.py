@@ -102,4 +102,5 @@ def row_of(task: Task, record: Record, conversation: Conversation, answer: Answe
             name: mark if mark is not None and math.isfinite(mark) else None for name, mark in marks.items()
         },
         scores=None if labels is None else answer.probabilities,
+        pictures=tuple(str(picture.file.resolve()) for picture in conversation.pictures),
     )

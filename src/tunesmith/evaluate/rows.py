@@ -41,6 +41,8 @@ class Row:
     """Probability of each class, if the engine gave them."""
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The record's fields that results are broken down by."""
+    pictures: tuple[str, ...] = ()
+    """Files of the conversation's pictures."""
 
     def to_json(self) -> str:
         """The row as one line of JSON, without the line's end."""
@@ -51,7 +53,8 @@ class Row:
         """The row of a line; ValueError, TypeError or KeyError if it is none."""
         values = json.loads(line)
         scores = values["scores"]
-        return Row(**{**values, "scores": None if scores is None else tuple(scores)})
+        pictures = tuple(values.get("pictures", ()))
+        return Row(**{**values, "scores": None if scores is None else tuple(scores), "pictures": pictures})
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tunesmith.config.settings import Settings
+from tunesmith.data.boxes import Box
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.record import Record
 
@@ -29,6 +30,10 @@ class Answer:
     """Of a scoring engine: number of tokens of each candidate."""
     probabilities: tuple[float, ...] | None = None
     """Of a scoring engine: probability of each candidate among them."""
+    boxes: tuple[Box, ...] | None = None
+    """Of a conversation that asks where things are: what the model's family reads in the text."""
+    fault: str | None = None
+    """Why it reads no boxes there."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,12 @@ class Task(Settings):
 
     @abstractmethod
     def fields_asked(self) -> tuple[str, ...]:
-        """Record fields that the question is made of; they tell duplicates unless `split.by` does."""
+        """Record fields that the question is made of, pictures among them; they tell duplicates unless
+        `split.by` does."""
+
+    def picture_fields(self) -> tuple[str, ...]:
+        """Record fields that hold a picture or a list of pictures: read as such when data is prepared."""
+        return ()
 
     @abstractmethod
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:

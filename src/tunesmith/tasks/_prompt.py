@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.data.conversation import Conversation, Piece, Text, Turn
+from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
 
@@ -31,17 +32,65 @@ def fill(template: str, record: Record, extra: Mapping[str, str] | None = None) 
     >>> fill("Is {film} good? Say {{yes}}.", Record("films.csv:2", {"film": "Alien"}))
     'Is Alien good? Say {yes}.'
     """
-    values = dict(extra or {})
+    return "".join(piece.text for piece in question(template, record, (), extra) if isinstance(piece, Text))
+
+
+def question(
+    template: str,
+    record: Record,
+    pictures: Sequence[str] = (),
+    extra: Mapping[str, str | Piece] | None = None,
+) -> tuple[Piece, ...]:
+    """The template with the record's values (`extra` going before them) as pieces of a turn. Pictures of the
+    fields in `pictures` stand where the template names their field, or else before the text. DataError names
+    all fields that are missing or hold no picture.
+
+    >>> question("Is {film} good?", Record("films.csv:2", {"film": "Alien"}))
+    (Text(text='Is Alien good?'),)
+    """
+    named = fields_of(template)
+    values: dict[str, tuple[Piece, ...]] = {
+        name: (Text(value) if isinstance(value, str) else value,) for name, value in (extra or {}).items()
+    }
     faults = []
-    for name in fields_of(template):
+    for name in dict.fromkeys((*named, *pictures)):
         if name not in values:
             try:
-                values[name] = text_of(value_of(record, name, "prompt"))
+                values[name] = _pieces(record, name, name in pictures)
             except DataError as fault:
                 faults.append(str(fault))
     if faults:
         raise DataError("\n".join(faults))
-    return _PIECE.sub(lambda match: values[match[1]] if match[1] else match[0][0], template)
+    pieces = [piece for name in pictures if name not in named for piece in values[name]]
+    end = 0
+    for match in _PIECE.finditer(template):
+        pieces.append(Text(template[end : match.start()]))
+        pieces += values[match[1]] if match[1] else (Text(match[0][0]),)
+        end = match.end()
+    return _joined([*pieces, Text(template[end:])])
+
+
+def _pieces(record: Record, name: str, is_picture: bool) -> tuple[Piece, ...]:
+    value = value_of(record, name, "task.pictures" if is_picture else "prompt")
+    if not is_picture:
+        return (Text(text_of(value)),)
+    pictures = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, Picture) for one in pictures):
+        raise DataError(
+            f"{record.id}: task.pictures: field {name!r} is {text_of(value)[:60]!r}, which is no picture"
+        )
+    return tuple(pictures)
+
+
+def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+    """The pieces with neighbouring texts made one, and empty ones left out."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, Text) and joined and isinstance(joined[-1], Text):
+            joined[-1] = Text(joined[-1].text + piece.text)
+        elif piece != Text(""):
+            joined.append(piece)
+    return tuple(joined)
 
 
 def value_of(record: Record, name: str, asked_by: str) -> Any:
@@ -65,11 +114,11 @@ def text_of(value: Any) -> str:
 
 
 def turns(
-    question: str, system: str | None, record: Record, shots: Sequence[Conversation]
+    asked: tuple[Piece, ...], system: str | None, record: Record, shots: Sequence[Conversation]
 ) -> tuple[Turn, ...]:
     """System prompt, solved examples (never the record itself) as earlier turns, and the question."""
     opening = (Turn.of("system", system),) if system is not None else ()
-    return (*opening, *earlier_turns(record, shots), Turn.of("user", question))
+    return (*opening, *earlier_turns(record, shots), Turn("user", asked))
 
 
 def earlier_turns(record: Record, shots: Sequence[Conversation]) -> tuple[Turn, ...]:
@@ -80,7 +129,7 @@ def earlier_turns(record: Record, shots: Sequence[Conversation]) -> tuple[Turn, 
         if shot.record != record.id
         for turn in (
             *(turn for turn in shot.turns if turn.role != "system"),
-            Turn.of("assistant", shot.answer),
+            Turn("assistant", (shot.boxes or Text(shot.answer),)),
         )
     )
 

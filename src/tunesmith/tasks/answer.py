@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
+from tunesmith.config.settings import FieldNames
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.tasks import Answer as ModelAnswer
 from tunesmith.tasks import Task, Unread
 from tunesmith.tasks._overlap import exact_match, rouge_l, token_f1
-from tunesmith.tasks._prompt import Template, fields_of, fill, text_of, turns, value_of
+from tunesmith.tasks._prompt import Template, fields_of, question, text_of, turns, value_of
 
 
 class Answer(Task):
@@ -20,6 +23,8 @@ class Answer(Task):
     kind: Literal["answer"] = "answer"
     prompt: Template
     """The question; `{name}` is the record's field of that name, `{{` a brace."""
+    pictures: FieldNames = Field(default_factory=list)
+    """Record fields with a picture, or a list of them: shown where the prompt names the field, else before it."""
     field: str = "answer"
     """Record field with the answer, or with a list of accepted ones, of which the first is trained."""
 
@@ -28,8 +33,12 @@ class Answer(Task):
     marks: ClassVar[tuple[str, ...]] = ("correct", "token_f1", "rouge_l")
 
     def fields_asked(self) -> tuple[str, ...]:
-        """The prompt's fields."""
-        return fields_of(self.prompt)
+        """The prompt's fields, and those of the pictures."""
+        return tuple(dict.fromkeys((*fields_of(self.prompt), *self.pictures)))
+
+    def picture_fields(self) -> tuple[str, ...]:
+        """Fields with pictures."""
+        return tuple(self.pictures)
 
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the accepted answers; DataError for a missing field or no answer."""
@@ -40,9 +49,9 @@ class Answer(Task):
                 f"{record.id}: field {self.field!r} is {value!r}; it must be the answer, or a list of "
                 "accepted ones, none of them empty"
             )
-        question = fill(self.prompt, record)
+        asked = question(self.prompt, record, self.pictures)
         return Conversation(
-            record.id, turns(question, self.system, record, shots), answers[0], accepted=tuple(answers[1:])
+            record.id, turns(asked, self.system, record, shots), answers[0], accepted=tuple(answers[1:])
         )
 
     def read(self, answer: ModelAnswer) -> str | Unread:

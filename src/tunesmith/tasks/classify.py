@@ -8,12 +8,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from tunesmith.config.settings import FieldNames
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._forms import AnyForm, LetterForm, TextForm, plain
-from tunesmith.tasks._prompt import Template, fields_of, fill, text_of, turns, value_of
+from tunesmith.tasks._prompt import Template, fields_of, question, text_of, turns, value_of
 
 _Codes = Annotated[
     dict[str, str],
@@ -36,6 +37,8 @@ class Classify(Task):
     """Record field with the class: its label, its index in `labels` (from 0), or a key of the mapping."""
     prompt: Template
     """The question; `{name}` is the record's field of that name, `{options}` the classes, `{{` a brace."""
+    pictures: FieldNames = Field(default_factory=list)
+    """Record fields with a picture, or a list of them: shown where the prompt names the field, else before it."""
     answer: AnyForm = TextForm()
     """Form of the answer: `text` (the label), `json` (`{"category":"World"}`) or `letter` (A, B, C)."""
     positive: str | None = None
@@ -105,16 +108,21 @@ class Classify(Task):
         return None if self.positive is None else self.labels_in_order.index(self.positive)
 
     def fields_asked(self) -> tuple[str, ...]:
-        """The prompt's fields."""
-        return tuple(name for name in fields_of(self.prompt) if name != "options")
+        """The prompt's fields, and those of the pictures."""
+        named = (name for name in fields_of(self.prompt) if name != "options")
+        return tuple(dict.fromkeys((*named, *self.pictures)))
+
+    def picture_fields(self) -> tuple[str, ...]:
+        """Fields with pictures."""
+        return tuple(self.pictures)
 
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the written class; DataError for a missing field or an unknown class."""
         labels = self.labels_in_order
         index = self._index(record)
-        question = fill(self.prompt, record, {"options": self.answer.options(labels)})
+        asked = question(self.prompt, record, self.pictures, {"options": self.answer.options(labels)})
         return Conversation(
-            record.id, turns(question, self.system, record, shots), self.answer.write(index, labels), index
+            record.id, turns(asked, self.system, record, shots), self.answer.write(index, labels), index
         )
 
     def candidates(self, conversation: Conversation) -> tuple[str, ...]:

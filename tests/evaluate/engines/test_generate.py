@@ -20,7 +20,7 @@ ASKED = [Conversation(f"a:{number}", (Turn.of("user", text),), "yes") for number
 def one_by_one(conversation: Conversation, most: int) -> tuple[str, bool]:
     """The likeliest token again and again, the whole sequence through the model each time."""
     loaded = tiny()
-    tokens = loaded.family.prompt(conversation).tolist()
+    tokens = loaded.family.prompt(conversation).tokens.tolist()
     start = len(tokens)
     with torch.no_grad(), for_generation(loaded.model):
         while len(tokens) - start < most and (
@@ -44,7 +44,7 @@ def test_an_answer_ends_at_every_stop_token_and_else_is_cut(monkeypatch: pytest.
     (_, free), *_ = sorted(Generate(max_new_tokens=8).answers(tiny(), TASK, ASKED[:1]))
     assert not free.ended
     with torch.no_grad(), for_generation(tiny().model):
-        prompt = torch.from_numpy(family.prompt(ASKED[0]))[None].long()
+        prompt = torch.from_numpy(family.prompt(ASKED[0]).tokens)[None].long()
         first = int(tiny().model(input_ids=prompt).logits[0, -1].argmax())
     monkeypatch.setitem(family.__dict__, "stop_tokens", (first, *family.stop_tokens))
     (_, stopped), *_ = sorted(Generate(max_new_tokens=8).answers(tiny(), TASK, ASKED[:1]))

@@ -39,7 +39,7 @@ CHATS = [
 def one_by_one(task: Task, conversation: Conversation) -> list[tuple[float, int]]:
     """Log-likelihood and number of tokens of each candidate, each a full sequence through the plain model."""
     loaded = tiny()
-    prompt = loaded.family.prompt(conversation)
+    prompt = loaded.family.prompt(conversation).tokens
     found = []
     for text in task.candidates(conversation):
         answer = loaded.family.continuation(conversation, text)

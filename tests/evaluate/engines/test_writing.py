@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
-
+from tests.evaluate.engines.test_candidates import prompt_of
 from tests.evaluate.loaded import tiny
 from tunesmith.evaluate.engines._writing import write
 
 
 def test_no_answer_is_longer_than_allowed_or_goes_on_after_its_end() -> None:
-    prompts = [np.arange(20, 20 + size, dtype=np.int32) for size in (1, 7, 30)]
+    prompts = [prompt_of(list(range(20, 20 + size))) for size in (1, 7, 30)]
     answers = write(tiny(), prompts, 9)
     stops = set(tiny().family.stop_tokens)
     assert len(answers) == 3

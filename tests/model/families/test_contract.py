@@ -68,7 +68,7 @@ def test_an_example_is_what_the_official_template_gives_token_by_token(
 
 
 def test_the_prompt_is_how_the_example_begins(family: Family, conversation: Conversation) -> None:
-    prompt, example = family.prompt(conversation), family.render(conversation)
+    prompt, example = family.prompt(conversation).tokens, family.render(conversation)
     assert np.array_equal(example.tokens[: len(prompt)], prompt)
     assert not example.trained[: len(prompt)].any()
     asking = family.tokenizer.apply_chat_template(

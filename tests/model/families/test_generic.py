@@ -28,7 +28,7 @@ def test_logits_are_those_of_the_predicting_tokens_only(tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model(tmp_path, "llama")).eval()
     family = tiny_family(tmp_path / "other", "llama")
     batch = collate([family.render(CONVERSATIONS["plain"]), family.render(CONVERSATIONS["json"])])
-    whole = model(batch.tokens[None], position_ids=batch.positions[None], use_cache=False).logits[0]
+    whole = model(batch.tokens[None], position_ids=batch.positions, use_cache=False).logits[0]
     attention.use(model, "sdpa")
     ours = family.logits(model, batch)
     assert ours.shape == (batch.num_trained, 1024)
@@ -48,7 +48,9 @@ def test_a_base_model_with_turn_tokens_gets_chatml_and_one_without_is_refused(tm
     tokenizer = tiny_tokenizer(tmp_path)
     tokenizer.chat_template = None
     family = Generic(tokenizer, AutoConfig.for_model("llama"))
-    assert family.tokenizer.decode(family.prompt(CONVERSATIONS["plain"])).endswith("<|im_start|>assistant\n")
+    assert family.tokenizer.decode(family.prompt(CONVERSATIONS["plain"]).tokens).endswith(
+        "<|im_start|>assistant\n"
+    )
     with pytest.raises(
         ModelError, match=r"no chat template, so it is a base model. Use its Instruct version"
     ):

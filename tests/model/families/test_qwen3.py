@@ -35,13 +35,13 @@ def read(family: Family, text: str) -> tuple[str, bool]:
 
 
 def test_off_the_empty_thinking_block_is_asked_and_not_trained(answering: Family) -> None:
-    asked = answering.tokenizer.decode(answering.prompt(CONVERSATIONS["plain"]))
+    asked = answering.tokenizer.decode(answering.prompt(CONVERSATIONS["plain"]).tokens)
     assert asked.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
     assert trained_text(answering, CONVERSATIONS["plain"], "answer") == "Four.<|im_end|>"
 
 
 def test_on_the_references_thinking_is_trained_and_not_read(thinking: Family) -> None:
-    assert thinking.tokenizer.decode(thinking.prompt(THOUGHT)).endswith("<|im_start|>assistant\n")
+    assert thinking.tokenizer.decode(thinking.prompt(THOUGHT).tokens).endswith("<|im_start|>assistant\n")
     assert trained_text(thinking, THOUGHT, "answer") == THOUGHT.answer + "<|im_end|>"
     assert thinking.parse(thinking.continuation(THOUGHT, THOUGHT.answer).tolist()) == ("Four.", True)
 

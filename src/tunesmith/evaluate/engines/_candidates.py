@@ -15,7 +15,9 @@ from jaxtyping import Float, Float64, Int32, Int64
 from torch import Tensor
 
 from tunesmith.data.batch import Batch, Segments
-from tunesmith.data.collate import to_device
+from tunesmith.data.collate import collate_pixels, default_workers, to_device
+from tunesmith.data.example import Example
+from tunesmith.data.positions import with_pictures
 from tunesmith.evaluate.engines._inference import inference
 from tunesmith.model.loaded import LoadedModel
 
@@ -27,20 +29,25 @@ _ROWS_AT_ONCE = 512
 class Question:
     """A prompt and its candidates as tokens."""
 
+    prompt: Example
     trunk: Tokens
     """The prompt, then the tokens that all candidates begin with."""
-    prompt_length: int
     branches: tuple[Tokens, ...]
     """What each candidate goes on with: at least one token."""
 
     @staticmethod
-    def of(prompt: Tokens, candidates: Sequence[Tokens]) -> Question:
+    def of(prompt: Example, candidates: Sequence[Tokens]) -> Question:
         """The question with each of its candidates (tokens, the end included)."""
         most = min(len(candidate) for candidate in candidates) - 1
         starts = np.stack([candidate[:most] for candidate in candidates])
         shared = int((starts == starts[0]).all(0).cumprod().sum())
-        trunk = np.concatenate([prompt, candidates[0][:shared]])
-        return Question(trunk, len(prompt), tuple(candidate[shared:] for candidate in candidates))
+        trunk = np.concatenate([prompt.tokens, candidates[0][:shared]])
+        return Question(prompt, trunk, tuple(candidate[shared:] for candidate in candidates))
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.prompt)
 
     @property
     def num_shared(self) -> int:
@@ -91,14 +98,17 @@ def lay_out(questions: Sequence[Question]) -> Laid:
     """One line: every question's trunk, then its branches, each without its last token."""
     lengths: list[int] = []
     continues: list[int] = []
-    pieces, positions, predicting, rows, tokens, owners = [], [], [], [], [], []
+    pieces, positions, predicting, rows, tokens, owners, starts = [], [], [], [], [], [], []
     at, row, owner = 0, 0, 0
     for question in questions:
         trunk = len(lengths)
         lengths.append(len(question.trunk))
         continues.append(-1)
         pieces.append(question.trunk)
-        positions.append(np.arange(len(question.trunk)))
+        starts.append(at)
+        on_trunk = with_pictures(len(question.trunk), question.prompt.pictures)
+        positions.append(on_trunk)
+        after = int(on_trunk.max()) + 1
         predicting.append(at + np.arange(question.prompt_length - 1, len(question.trunk)))
         shared = row + np.arange(question.num_shared)
         fork = row + question.num_shared
@@ -113,13 +123,17 @@ def lay_out(questions: Sequence[Question]) -> Laid:
                 lengths.append(fed)
                 continues.append(trunk)
                 pieces.append(branch[:-1])
-                positions.append(len(question.trunk) + np.arange(fed))
+                positions.append(np.broadcast_to(after + np.arange(fed), (3, fed)))
                 predicting.append(at + np.arange(fed))
             at, row = at + fed, row + fed
     weighing, weighed = _joined(rows), _joined(tokens)
     targets = torch.zeros(row, dtype=torch.long).scatter_(0, weighing, weighed)
     segments = Segments.end_to_end(lengths, continues)
-    batch = Batch(_joined(pieces), _joined(positions), _joined(predicting), targets, segments)
+    prompts = [question.prompt for question in questions]
+    pixels = collate_pixels(prompts, starts, workers=default_workers())
+    axes = torch.from_numpy(np.concatenate(positions, axis=1).astype(np.int64))
+    places = axes if pixels is not None else axes[:1]
+    batch = Batch(_joined(pieces), places, _joined(predicting), targets, segments, pixels)
     return Laid(batch, weighing, weighed, _joined(owners))
 
 

@@ -7,18 +7,16 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from jaxtyping import Int32
 from transformers import GenerationConfig, PreTrainedModel
 
+from tunesmith.data.example import Example
 from tunesmith.evaluate.engines._inference import inference
 from tunesmith.model.attention import for_generation
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import transformers_model
 
 
-def write(
-    loaded: LoadedModel, prompts: Sequence[Int32[np.ndarray, "_"]], max_new_tokens: int
-) -> list[list[int]]:
+def write(loaded: LoadedModel, prompts: Sequence[Example], max_new_tokens: int) -> list[list[int]]:
     """The tokens that the model writes after each prompt, up to the one that ends the answer, if it came."""
     stops = list(loaded.family.stop_tokens)
     pad = stops[0]
@@ -26,7 +24,7 @@ def write(
     tokens = torch.full((len(prompts), longest), pad)
     mask = torch.zeros_like(tokens)
     for row, prompt in enumerate(prompts):
-        tokens[row, longest - len(prompt) :] = torch.from_numpy(prompt.astype(np.int64))
+        tokens[row, longest - len(prompt) :] = torch.from_numpy(prompt.tokens.astype(np.int64))
         mask[row, longest - len(prompt) :] = 1
     inner = transformers_model(loaded.model)
     settings = GenerationConfig(
@@ -34,7 +32,9 @@ def write(
     )
     with inference(loaded), for_generation(loaded.model), _settings_of(inner, settings):
         written = inner.generate(  # type: ignore[operator]
-            tokens.to(loaded.device), attention_mask=mask.to(loaded.device)
+            tokens.to(loaded.device),
+            attention_mask=mask.to(loaded.device),
+            **loaded.family.for_generation(prompts, loaded.device),
         )
     return [_until(stops, row) for row in written[:, longest:].tolist()]
 

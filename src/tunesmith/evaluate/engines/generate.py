@@ -12,6 +12,7 @@ from tunesmith.tasks import Answer
 
 if TYPE_CHECKING:
     from tunesmith.data.conversation import Conversation
+    from tunesmith.model.families import Family
     from tunesmith.model.loaded import LoadedModel
     from tunesmith.tasks import Task
 
@@ -58,15 +59,25 @@ class Generate(Engine):
             for index, tokens in zip(
                 batch, write(model, [prompts[index] for index in batch], most), strict=True
             ):
-                text, ended = family.parse(tokens)
-                yield index, Answer(text, ended)
+                yield index, _answer(family, conversations[index], tokens)
+
+
+def _answer(family: Family, conversation: Conversation, tokens: list[int]) -> Answer:
+    """What was written, with the boxes that it names if they were asked for."""
+    text, ended = family.parse(tokens)
+    if conversation.boxes is None:
+        return Answer(text, ended)
+    try:
+        return Answer(text, ended, boxes=family.boxes(text, conversation.boxes))
+    except ValueError as fault:
+        return Answer(text, ended, fault=str(fault))
 
 
 def _longest_answer(model: LoadedModel, task: Task, conversations: Sequence[Conversation]) -> int:
     if model.family.thinking:
         return min(MOST_WITH_THINKING, model.family.max_tokens // 2)
     first = conversations[0]
-    answers = [(first, text) for text in task.candidates(first)]
-    answers += [(one, text) for one in conversations for text in (one.answer, *one.accepted)]
+    answers: list[tuple[Conversation, str | None]] = [(first, text) for text in task.candidates(first)]
+    answers += [(one, text) for one in conversations for text in (None, *one.accepted)]
     longest = max(len(model.family.continuation(one, text)) for one, text in answers)
     return min(longest + MARGIN, MOST)

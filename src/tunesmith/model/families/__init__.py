@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int32
 
 from tunesmith.config.shelf import Shelf
+from tunesmith.data.boxes import Box, Boxes
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.example import Example
+from tunesmith.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from tunesmith.data.batch import Batch
 
@@ -31,6 +33,9 @@ Trained = Literal["answer", "assistant", "all"]
 
 class Family(ABC):
     """What every family can do."""
+
+    sees: ClassVar[bool] = False
+    """True if its models take pictures."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, thinking: bool = False
@@ -45,17 +50,33 @@ class Family(ABC):
         record if its text holds control tokens."""
 
     @abstractmethod
-    def prompt(self, conversation: Conversation) -> Int32[np.ndarray, "token"]:
-        """Tokens up to where the answer begins: what `render` has there, exactly."""
+    def prompt(self, conversation: Conversation) -> Example:
+        """All up to where the answer begins: what `render` has there, exactly; nothing of it is trained."""
 
     @abstractmethod
-    def continuation(self, conversation: Conversation, text: str) -> Int32[np.ndarray, "token"]:
-        """Tokens that `render` would put (and train) after the prompt if the answer were `text`, its end
-        included."""
+    def continuation(self, conversation: Conversation, text: str | None = None) -> Int32[np.ndarray, "token"]:
+        """Tokens that `render` would put (and train) after the prompt if the answer were `text` (none is the
+        reference), its end included."""
 
     @abstractmethod
     def parse(self, tokens: Sequence[int]) -> tuple[str, bool]:
         """The answer's text without control tokens and thinking, and whether it ended by itself."""
+
+    def boxes(self, text: str, asked: Boxes) -> tuple[Box, ...]:
+        """The things that an answer's text names, given the reference (its picture, labels and form); ValueError
+        says why none can be read."""
+        raise ModelError(
+            f"task.kind: {self.config.model_type} has no pictures, so it cannot say where things are in them. Use "
+            "a Qwen-VL model"
+        )
+
+    def ready(self, model: PreTrainedModel) -> None:
+        """Make a freshly loaded model work as the family wants it to; nothing for most."""
+        return
+
+    def for_generation(self, prompts: Sequence[Example], device: torch.device) -> dict[str, torch.Tensor]:
+        """What transformers' `generate` must be given beside the padded tokens of these prompts."""
+        return {}
 
     @property
     @abstractmethod

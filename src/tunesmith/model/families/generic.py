@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 from torch import Tensor, nn
 
-from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.data.example import Example
 from tunesmith.errors import DataError, ModelError
 from tunesmith.model.families import Family, Trained
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tunesmith.data.batch import Batch
 
 Tokens = Int32[np.ndarray, "token"]
-Messages = list[dict[str, str]]
+Messages = list[dict[str, Any]]
 
 CHATML = (
     "{% for message in messages %}"
@@ -63,29 +63,32 @@ class Generic(Family):
         """The training example; DataError if its text holds control tokens or the chat template refuses
         it."""
         self._check(conversation)
-        before, after = self._texts(conversation, conversation.answer)
+        before, after = self._texts(conversation)
         prompt = self._encode(before)
         rest = self._encode_after(before, after)
         tokens = np.concatenate([prompt, rest])
         carries = np.zeros(len(tokens), dtype=bool)
         if trained == "all":
             carries[1:] = True
+            carries[np.isin(tokens, self._untrainable)] = False
         else:
             carries[len(prompt) : len(prompt) + self._end(rest)] = True
         if trained == "assistant":
             for start, end in self._earlier_answers(conversation, prompt):
                 carries[start:end] = True
-        return Example(conversation.record, tokens, carries, conversation.label)
+        return self._example(conversation, tokens, carries)
 
-    def prompt(self, conversation: Conversation) -> Tokens:
-        """Tokens up to where the answer begins."""
+    def prompt(self, conversation: Conversation) -> Example:
+        """All up to where the answer begins."""
         self._check(conversation)
-        return self._encode(self._apply(conversation.record, _messages(conversation), prompting=True))
+        tokens = self._encode(self._apply(conversation.record, self._messages(conversation), prompting=True))
+        return self._example(conversation, tokens, np.zeros(len(tokens), dtype=bool))
 
-    def continuation(self, conversation: Conversation, text: str) -> Tokens:
+    def continuation(self, conversation: Conversation, text: str | None = None) -> Tokens:
         """Tokens after the prompt if the answer were `text`, up to and with the end of the turn."""
-        self._check(replace(conversation, answer=text))
-        rest = self._encode_after(*self._texts(conversation, text))
+        answering = conversation if text is None else replace(conversation, answer=text, boxes=None)
+        self._check(answering)
+        rest = self._encode_after(*self._texts(answering))
         return rest[: self._end(rest)]
 
     def parse(self, tokens: Sequence[int]) -> tuple[str, bool]:
@@ -116,7 +119,7 @@ class Generic(Family):
         """Logits at `batch.predicting` of one packed line of tokens."""
         out = model(
             input_ids=batch.tokens[None],
-            position_ids=batch.positions[None],
+            position_ids=batch.positions,
             attention_mask=None,
             use_cache=False,
             logits_to_keep=batch.predicting,
@@ -157,11 +160,43 @@ class Generic(Family):
         stops = self.tokenizer.convert_ids_to_tokens(list(self.stop_tokens))
         return tuple(token for token in self._special_tokens if token in written or token in stops)
 
-    def _texts(self, conversation: Conversation, answer: str) -> tuple[str, str]:
+    @property
+    def _untrainable(self) -> tuple[int, ...]:
+        """Ids that never carry loss."""
+        return ()
+
+    def _example(
+        self, conversation: Conversation, tokens: Tokens, trained: Bool[np.ndarray, "token"]
+    ) -> Example:
+        """The example of these tokens, as the chat template has them."""
+        return Example(conversation.record, tokens, trained, conversation.label)
+
+    def _messages(self, conversation: Conversation) -> Messages:
+        """The turns before the answer, as chat templates want them; DataError for what the model cannot be
+        shown."""
+        return [
+            {"role": turn.role, "content": self._content(conversation.record, turn)}
+            for turn in conversation.turns
+        ]
+
+    def _content(self, record: str, turn: Turn) -> Any:
+        if any(not isinstance(piece, Text) for piece in turn.pieces):
+            raise DataError(
+                f"{record}: has a picture, but {self.config.model_type} models see none. Use a Qwen-VL model, or "
+                "leave the picture out of the task"
+            )
+        return turn.text
+
+    def _answer(self, conversation: Conversation) -> str:
+        """The reference answer in the model's words."""
+        return conversation.answer
+
+    def _texts(self, conversation: Conversation) -> tuple[str, str]:
         """What the chat template writes before and from the answer on."""
-        messages = _messages(conversation)
+        messages = self._messages(conversation)
         before = self._apply(conversation.record, messages, prompting=True)
-        whole = self._apply(conversation.record, [*messages, {"role": "assistant", "content": answer}])
+        answer = {"role": "assistant", "content": self._answer(conversation)}
+        whole = self._apply(conversation.record, [*messages, answer])
         if not whole.startswith(before):
             raise DataError(
                 f"{conversation.record}: the chat template does not write this answer where it prompts for "
@@ -214,7 +249,7 @@ class Generic(Family):
 
     def _earlier_answers(self, conversation: Conversation, prompt: Tokens) -> list[tuple[int, int]]:
         """Where the assistant's turns before the answer lie in the prompt, the ends of the turns included."""
-        messages = _messages(conversation)
+        messages = self._messages(conversation)
         earlier = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
         if not earlier:
             return []
@@ -241,7 +276,7 @@ class Generic(Family):
 
     def _find_end_of_turn(self) -> int:
         """The token with which the chat template ends an answer."""
-        _, after = self._texts(Conversation("chat template", (Turn.of("user", "x"),), ""), "ANSWER")
+        _, after = self._texts(Conversation("chat template", (Turn.of("user", "x"),), "ANSWER"))
         marks = {self.tokenizer.convert_tokens_to_ids(token) for token in self._special_tokens}
         ending = [int(token) for token in self._encode(after.rpartition("ANSWER")[2]) if token in marks]
         if not ending:
@@ -273,7 +308,3 @@ class Generic(Family):
                 "version, or put a chat_template.jinja into its folder"
             )
         self.tokenizer.chat_template = CHATML
-
-
-def _messages(conversation: Conversation) -> Messages:
-    return [{"role": turn.role, "content": turn.text} for turn in conversation.turns]

@@ -1,0 +1,57 @@
+"""A picture, known by where it lies and what it is; its pixels are read when a batch needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_KEYS = {"picture", "sha256", "width", "height", "look", "stored"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a record. Made when data is prepared, after the file was read to its end once."""
+
+    path: str
+    """Of its file, relative to `root` or absolute."""
+    sha256: str
+    """Hash of the file's bytes."""
+    width: int
+    """Pixels, of the picture as it is looked at (turned as its EXIF orientation says)."""
+    height: int
+    """Pixels, likewise."""
+    look: str
+    """Perceptual hash: 16 hexadecimal digits, of which few differ between versions of one picture."""
+    stored: bool = False
+    """True if the file is a copy in the prepared folder, of a picture that came as bytes."""
+    root: Path = field(default=Path(), compare=False)
+    """What `path` is relative to: the prepared folder, or the folder that the data's pictures are in."""
+
+    @property
+    def file(self) -> Path:
+        """Where its bytes are."""
+        return self.root / self.path
+
+    def to_json(self) -> dict[str, Any]:
+        """How it stands in a stored record; where `root` is, is not said."""
+        return {
+            "picture": self.path,
+            "sha256": self.sha256,
+            "width": self.width,
+            "height": self.height,
+            "look": self.look,
+            "stored": self.stored,
+        }
+
+    @staticmethod
+    def is_one(value: Mapping[str, Any]) -> bool:
+        """True for what `to_json` gives."""
+        return value.keys() == _KEYS
+
+    @staticmethod
+    def of_json(value: Mapping[str, Any], stored: Path, beside: Path) -> Picture:
+        """The picture of a stored record: copies lie in the folder `stored`, all others in `beside`."""
+        named = {name: value[name] for name in ("sha256", "width", "height", "look", "stored")}
+        return Picture(value["picture"], **named, root=stored if value["stored"] else beside)
