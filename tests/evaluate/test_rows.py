@@ -28,7 +28,10 @@ def test_line_separators_in_text_do_not_break_lines_and_half_a_surrogate_does_no
 
 def test_a_line_has_the_documented_keys(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.jsonl", rows(1, 1.0, 0))
-    documented = "record sha256 asked reference answer ended reading unread label predicted marks scores fields pictures"
+    documented = (
+        "record sha256 asked reference answer ended reading unread label predicted marks scores fields "
+        "pictures"
+    )
     assert list(json.loads((tmp_path / "rows.jsonl").read_text())) == documented.split()
 
 
