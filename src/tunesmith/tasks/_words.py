@@ -16,7 +16,9 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _VQA_MARKS = ';/[]"{}()=+\\_-><@`,?!'
 _VQA_NUMBERS = {"none": "0"} | {
     word: str(number)
-    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())
+    for number, word in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    )
 }
 _WITH_APOSTROPHES = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't
