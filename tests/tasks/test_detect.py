@@ -11,6 +11,7 @@ from tunesmith.data.conversation import Text, Turn
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.model.families._boxes import read, write_json, write_tokens
 from tunesmith.tasks import Answer, Unread
 from tunesmith.tasks.detect import Detect
 
@@ -193,3 +194,17 @@ def test_boxes_that_were_not_there_do_not_make_the_overlap_less_but_are_counted(
     table, ghost = Box("t", (0.1, 0.25, 0.5, 0.5)), Box("t", (0.6, 0.6, 0.9, 0.9))
     got = marks(task(), record(), (ghost, table))
     assert (got["iou"], got["predicted"], got["matched_95"]) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("write", [write_tokens, write_json])
+@pytest.mark.parametrize("space", [(1000, 1000), (644, 476)])
+def test_the_reference_as_a_model_would_write_it_gets_the_best_marks(
+    write: Any, space: tuple[int, int]
+) -> None:
+    boxes = [(0.1, 0.13, 0.43, 0.57), (0.51, 0.29, 0.97, 0.83)]
+    asked, true = task(label=ANIMALS), record(boxes, objects={"kind": ["dog", "cat"]})
+    wanted = asked.conversation(true).boxes
+    assert wanted is not None
+    got = marks(asked, true, read(write(wanted.boxes, space), space, ["cat", "dog"]))
+    assert got["iou"] > 0.98
+    assert (got["correct"], got["detected"], got["matched_95"], got["predicted"]) == (1, 1, 2, 2)

@@ -165,8 +165,9 @@ class Detect(Task):
         from tunesmith.tasks._matching import box_marks
 
         assert conversation.boxes is not None
-        true, labels = conversation.boxes.boxes, ()
+        true = conversation.boxes.boxes
         said: Sequence[Box] = () if isinstance(reading, Unread) else answer.boxes or ()
+        labels: tuple[str, ...] = ()
         if isinstance(self.label, LabelOfEach):
             labels = self.label.in_order
             named = {plain(label): label for label in labels}
