@@ -32,15 +32,15 @@ class Images(Source):
     def rows(self, base: Path) -> Iterator[Record | BadRow]:
         """One row a file, named by its path, classes and files in natural order (`2.jpg` before `10.jpg`). A file
         beside the classes' folders is a bad row; DataError if there is no such folder, or no class in it."""
-        classes = [Path(entry) for entry in self._folder(base).iterdir() if _counts(entry.name)]
-        name_of_all, empty = Path(self.path).as_posix(), True
-        for file in sorted((entry for entry in classes if not entry.is_dir()), key=_natural):
-            yield BadRow(f"{name_of_all}/{file.name}", "lies in no folder of a class. Move it into one.")
-        for folder in sorted((entry for entry in classes if entry.is_dir()), key=_natural):
+        entries = [Path(entry) for entry in self._folder(base).iterdir() if _counts(entry.name)]
+        named, empty = Path(self.path).as_posix(), True
+        for file in sorted((entry for entry in entries if not entry.is_dir()), key=_natural):
+            yield BadRow(f"{named}/{file.name}", "lies in no folder of a class. Move it into one.")
+        for folder in sorted((entry for entry in entries if entry.is_dir()), key=_natural):
             for name in _files(folder):
                 empty = False
                 fields = {"image": f"{folder.name}/{name}", "label": folder.name}
-                yield row(f"{name_of_all}/{folder.name}/{name}", fields, self.columns)
+                yield row(f"{named}/{folder.name}/{name}", fields, self.columns)
         if empty:
             raise DataError(
                 f"{self.path}: holds no pictures in folders. Put the pictures of each class into a folder of its name."
