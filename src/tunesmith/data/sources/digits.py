@@ -109,7 +109,7 @@ class Digits(Source):
         for number in range(1, self.pictures + 1):
             chance = Random(f"{self.seed}/{number}")
             scene = self._scene(handwriting, chance)
-            fields = {
+            fields: dict[str, Any] = {
                 "image": {"bytes": scene.png, "path": None},
                 "number": number,
                 "digits": scene.values,
@@ -138,7 +138,7 @@ class Digits(Source):
         )
         return draw(stamps, (width, height), self.size, style, chance)
 
-    def _asked(self, scene: Scene, chance: Random) -> Iterator[Mapping[str, Any]]:
+    def _asked(self, scene: Scene, chance: Random) -> Iterator[dict[str, Any]]:
         """Further fields of each record of a picture."""
         if self.questions == "classify":
             yield {"label": str(scene.values[0])}
