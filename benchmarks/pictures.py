@@ -4,7 +4,8 @@
 
 Makes JPEG files that look like photos, reads them with `tunesmith.data.pixels.read_patches` and, one by one, with
 Pillow and transformers' `Qwen2VLImageProcessorPil`, checks that both give the same pixels, and prints the best of
-several rounds, in which both take turns. Then, what one picture's time goes to.
+several rounds, in which both take turns: pictures a second by the clock, and CPU time of one picture, which
+other work on the machine changes little. Then, what one picture's time goes to.
 """
 
 from __future__ import annotations
@@ -58,14 +59,21 @@ def make(folder: Path, width: int, height: int, patch_size: int, number: int) ->
     return placed
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+class Best:
+    """Shortest times of a call: by the clock, and of all the processor's cores together."""
+
+    def __init__(self) -> None:
+        self.clock = self.cpu = float("inf")
+
+    def time(self, call: Callable[[], object]) -> None:
+        clock, processor = time.perf_counter(), time.process_time()
+        call()
+        self.cpu = min(self.cpu, time.process_time() - processor)
+        self.clock = min(self.clock, time.perf_counter() - clock)
 
 
-def compare(pictures: list[Placed], workers: list[int]) -> tuple[float, dict[int, float]]:
-    """Pictures a second of the official processor, and of ours by number of threads."""
+def compare(pictures: list[Placed], workers: list[int]) -> dict[str, Best]:
+    """Times for all pictures of the official processor, and of ours by number of threads."""
     limits = {"shortest_edge": LEAST, "longest_edge": MOST}
     processor = Qwen2VLImageProcessorPil(patch_size=pictures[0].patch_size, size=limits)
 
@@ -78,13 +86,14 @@ def compare(pictures: list[Placed], workers: list[int]) -> tuple[float, dict[int
     ours = read_patches(pictures[:1], 1).reshape(pictures[0].num_patches, 3, -1)
     np.testing.assert_array_equal(ours, np.rint(theirs * 255))
 
-    times: dict[int, list[float]] = {number: [] for number in [0, *workers]}
+    calls: dict[str, Callable[[], object]] = {"official": lambda: [official(placed) for placed in pictures]}
+    for number in workers:
+        calls[f"{number} threads"] = lambda number=number: read_patches(pictures, number)
+    times = {name: Best() for name in calls}
     for _ in range(ROUNDS):
-        times[0].append(seconds(lambda: [official(placed) for placed in pictures]))
-        for number in workers:
-            times[number].append(seconds(lambda number=number: read_patches(pictures, number)))
-    best = {number: len(pictures) / min(taken) for number, taken in times.items()}
-    return best.pop(0), best
+        for name, call in calls.items():
+            times[name].time(call)
+    return times
 
 
 def profile(placed: Placed) -> dict[str, float]:
@@ -99,25 +108,31 @@ def profile(placed: Placed) -> dict[str, float]:
         "resize": lambda: upright.resize(size, Resampling.BICUBIC),
         "all": lambda: read_patches([placed], 1),
     }
-    return {name: 1000 * min(seconds(step) for _ in range(20)) for name, step in steps.items()}
+    times = {name: Best() for name in steps}
+    for _ in range(20):
+        for name, step in steps.items():
+            times[name].time(step)
+    return {name: 1000 * best.cpu for name, best in times.items()}
 
 
 def main() -> None:
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 64
     cores = os.cpu_count() or 1
     workers = sorted({2**power for power in range(cores.bit_length())} | {cores})
-    print(
-        f"{number} pictures a case, {cores} cores; pictures a second (and so many times the official processor)"
-    )
+    print(f"{number} pictures a case, {cores} cores; (so many times the official processor)")
     with tempfile.TemporaryDirectory() as folder:
         for width, height, patch_size in CASES:
             pictures = make(Path(folder), width, height, patch_size, number)
-            seen = f"{width} x {height} to {pictures[0].width} x {pictures[0].height}"
-            official, ours = compare(pictures, workers)
-            print(f"\n{seen}: official {official:.1f}")
-            for count, speed in ours.items():
-                print(f"  {count:>3} threads {speed:8.1f}  ({speed / official:.2f}x)")
-            print("  one picture, ms:", ", ".join(f"{k} {v:.2f}" for k, v in profile(pictures[0]).items()))
+            times = compare(pictures, workers)
+            official = times["official"]
+            print(f"\n{width} x {height} to {pictures[0].width} x {pictures[0].height}")
+            for name, best in times.items():
+                print(
+                    f"{name:>12} {number / best.clock:8.1f} a second ({official.clock / best.clock:5.2f}x)"
+                    f" {1000 * best.cpu / number:7.2f} ms of CPU each"
+                    f" ({official.cpu / best.cpu:5.2f}x)"
+                )
+            print("   one picture, ms:", ", ".join(f"{k} {v:.2f}" for k, v in profile(pictures[0]).items()))
 
 
 main()

@@ -6,7 +6,9 @@ import pytest
 from tunesmith.config.experiment import Data
 from tunesmith.data.keys import KeyBuilder, Told
 from tunesmith.data.reading import BadRows, Reader, sources_of
+from tunesmith.data.record import Record
 from tunesmith.data.sides import Side
+from tunesmith.data.sources import Source
 from tunesmith.data.store import RecordStore, write_store
 from tunesmith.errors import DataError
 
@@ -83,3 +85,21 @@ def test_a_side_with_a_source_of_its_own_is_read_from_it():
         (Side.TRAIN, "jsonl"),
         (Side.TEST, "csv"),
     ]
+
+
+def test_bytes_that_no_task_asks_for_are_left_out_whatever_the_source(tmp_path):
+    class Raw(Source):
+        kind: str = "raw"
+
+        def rows(self, base):
+            yield Record("d:1", {"a": b"x", "b": {"bytes": b"", "path": "p"}, "c": [b"x"], "d": [1], "e": {}})
+
+        def fingerprint(self, base):
+            return ""
+
+    data = Data.model_validate({"source": {"kind": "jsonl", "path": "d.jsonl"}})
+    data = data.model_copy(update={"source": Raw()})
+    with write_store(tmp_path / "r.arrow") as writer:
+        Reader(writer, KeyBuilder(WHOLE), None, None, False).read(data, tmp_path, lambda what, done: None)
+    (record,) = RecordStore(tmp_path / "r.arrow")
+    assert record.fields == {"d": [1], "e": {}}

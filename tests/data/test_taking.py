@@ -223,7 +223,7 @@ def test_memory_is_flat_in_the_number_of_pictures(tmp_path):
         return most
 
     peak(20)
-    assert peak(200) < peak(50) + 150 * 1000
+    assert peak(100) < peak(30) + 70 * 1000
 
 
 def test_an_error_of_the_source_ends_the_threads(tmp_path):

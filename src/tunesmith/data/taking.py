@@ -278,8 +278,8 @@ def look_of(image: Image) -> str:
     from PIL.Image import Resampling
 
     small = image.convert("L").resize((32, 32), Resampling.LANCZOS)
-    low, high = small.getextrema()
-    return str(imagehash.phash(small)) if high - low >= _LEAST_CONTRAST else NO_LOOK
+    levels = small.tobytes()
+    return str(imagehash.phash(small)) if max(levels) - min(levels) >= _LEAST_CONTRAST else NO_LOOK
 
 
 def _sha256(file: Path) -> str:

@@ -16,8 +16,8 @@ from tunesmith.errors import DataError
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-_BUFFER = 2**20
-"""Bytes of a column that are read from disk at once: a group of rows with pictures may be larger than memory."""
+_A_LITTLE_AT_ONCE = {"buffer_size": 2**20, "pre_buffer": False}
+"""How a file with pictures is read: else all columns of a group of rows, and of the next, are held at once."""
 
 
 class Parquet(FileSource):
@@ -40,7 +40,7 @@ class Parquet(FileSource):
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(file.path, buffer_size=_BUFFER) as table:
+            with pq.ParquetFile(file.path, **(_A_LITTLE_AT_ONCE if with_bytes else {})) as table:
                 names = readable(table.schema_arrow, with_bytes)
                 require_columns(file.name, self.columns, names)
                 first = 1
