@@ -26,6 +26,8 @@ class LoadedModel:
     """Attention of packed batches: varlen, flash_attention_2, sdpa or eager."""
     attention_reason: str
     """Why that one, in words for the log."""
+    changed: frozenset[str] = frozenset()
+    """Full names of the model's own weights that are not as in its base folder any more."""
 
     def precision(self) -> AbstractContextManager[object]:
         """Context in which forward passes run."""

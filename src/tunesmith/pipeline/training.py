@@ -141,7 +141,11 @@ def run_stage(
         )
     save_result(trainable, folder)
     done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
-    left = [file for kind in ("adapter", "model") for file in sorted((folder / kind).rglob("*.safetensors"))]
+    left = [
+        file
+        for kind in ("adapter", "model", "weights")
+        for file in sorted((folder / kind).rglob("*.safetensors"))
+    ]
     saved = {"bytes": sum(file.stat().st_size for file in left), "sha256": files_sha256(left)}
     write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved)
     steps.let_go()
