@@ -25,7 +25,9 @@ def test_boxes_are_special_tokens_in_thousandths(loaded: LoadedModel, tmp_path: 
     assert written == (
         "<|object_ref_start|>table<|object_ref_end|><|box_start|>(100,200),(500,900)<|box_end|><|im_end|>"
     )
-    assert "Detect the bounding box of every table in the picture." in loaded.family.tokenizer.decode(example.tokens)
+    assert "Detect the bounding box of every table in the picture." in loaded.family.tokenizer.decode(
+        example.tokens
+    )
     text, ended = loaded.family.parse(example.tokens[example.trained].tolist())
     assert ended
     assert loaded.family.boxes(text, boxes) == boxes.boxes

@@ -18,7 +18,9 @@ def test_what_a_file_does_not_say_is_what_transformers_takes() -> None:
     assert (placed.height, placed.width) == (476, 644)
 
 
-@pytest.mark.parametrize("limits", [{"max_pixels": 64 * 64}, {"size": {"longest_edge": 64 * 64, "shortest_edge": 1024}}])
+@pytest.mark.parametrize(
+    "limits", [{"max_pixels": 64 * 64}, {"size": {"longest_edge": 64 * 64, "shortest_edge": 1024}}]
+)
 def test_limits_are_read_in_either_form(limits: dict[str, object]) -> None:
     placed = Sight.of(Pixels(), {**FILE, **limits}).place("a:1", PICTURE, 3)
     assert (placed.start, placed.rows, placed.columns) == (3, 1, 2)
