@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from tunesmith.data.keys import KeyBuilder, Told
+from tunesmith.data.picture import Picture
 
 
 def test_equal_texts_groups_and_strata_have_equal_keys():
@@ -49,3 +52,17 @@ def test_a_record_without_a_field_that_the_split_goes_by_is_told_and_not_taken_i
         keys.add("a:1", "0" * 64, fields)
     assert len(keys) == 0
     assert len(keys.keys().id) == 0
+
+
+def test_the_same_question_about_another_picture_is_another_text_and_all_pictures_are_seen():
+    one, other = (Picture("a.jpg", digit * 64, 4, 3, digit * 16) for digit in "12")
+    keys = KeyBuilder(Told(("image", "text"), False, group="image", stratify="image"))
+    for number, image in enumerate([one, other, replace(one, path="b.jpg"), [one, other]]):
+        keys.add(f"a:{number}", "0" * 64, {"image": image, "text": "What is it?"})
+    made = keys.keys()
+    assert made.text[0] == made.text[2] != made.text[1]
+    assert made.group[0] == made.group[2] != made.group[1]
+    assert made.seen.record.tolist() == [0, 1, 2, 3, 3]
+    assert made.seen.content.tolist() == [int(digit * 16, 16) for digit in "12112"]
+    assert made.seen.look.tolist() == made.seen.content.tolist()
+    assert KeyBuilder(Told((), False)).keys().seen is None

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tunesmith.data.keys import Keys
+from tunesmith.data.keys import Keys, Seen
 from tunesmith.data.leaks import find, refuse
 from tunesmith.data.sides import Side
 from tunesmith.data.store import RecordStore, write_store
@@ -62,3 +64,13 @@ def test_the_first_twenty_pairs_are_named_with_the_number_of_the_others(tmp_path
     assert lines[1] == "  f:0 and f:25: same text"
     assert lines[-2:] == ["  ... and 5 more", "Do this."]
     assert len(lines) == 23
+
+
+def test_a_picture_in_common_is_a_leak_of_each_record_once_but_not_through_a_third_picture():
+    seen = Seen(np.array([0, 0, 1, 2, 3, 3]), *np.zeros((2, 6), np.uint64))
+    made = replace(keys(text=[1, 2, 3, 4]), seen=seen)
+    sides = np.array([TRAIN, TRAIN, TRAIN, TEST])
+    found = find(made, sides, pictures=np.array([0, 1, 1, 2, 0, 1]))
+    assert pairs(found) == [(0, 3, "same picture"), (1, 3, "same picture")]
+    assert (found.num_pictures, found.num_near) == (2, 0)
+    assert not pairs(find(made, sides, pictures=np.array([0, 1, 1, 2, 3, 4])))

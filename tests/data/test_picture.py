@@ -1,25 +1,31 @@
-from __future__ import annotations
-
-from dataclasses import replace
+import json
 from pathlib import Path
 
-from tunesmith.data.picture import Picture
+import pytest
 
-BESIDE = Picture("a/1.png", "0" * 64, 640, 480, "f" * 16, root=Path("data"))
+from tunesmith.data.picture import Picture, as_json, pictures_in
 
-
-def test_a_picture_comes_back_from_its_record_wherever_the_folders_are_by_then() -> None:
-    assert Picture.is_one(BESIDE.to_json())
-    again = Picture.of_json(BESIDE.to_json(), stored=Path("prepared"), beside=Path("moved"))
-    assert again == BESIDE
-    assert again.file == Path("moved/a/1.png")
+ONE = Picture("a/1.jpg", "ab" * 32, 4, 3, "0f" * 8, root=Path("data"))
+COPY = Picture("pictures/cd/cd", "cd" * 32, 4, 3, "0f" * 8, stored=True, root=Path("prepared"))
 
 
-def test_a_copy_lies_in_the_prepared_folder() -> None:
-    copy = replace(BESIDE, stored=True)
-    assert Picture.of_json(copy.to_json(), Path("prepared"), Path("moved")).file == Path("prepared/a/1.png")
+@pytest.mark.parametrize(("picture", "file"), [(ONE, "now/a/1.jpg"), (COPY, "made/pictures/cd/cd")])
+def test_a_stored_picture_is_found_where_its_folder_is_now(picture, file):
+    told = json.loads(json.dumps(picture.to_json()))
+    assert Picture.is_one(told)
+    read = Picture.of_json(told, stored=Path("made"), beside=Path("now"))
+    assert read == picture
+    assert read.file == Path(file)
 
 
-def test_other_mappings_are_no_pictures() -> None:
-    assert not Picture.is_one({"picture": "a.png"})
-    assert not Picture.is_one({**BESIDE.to_json(), "more": 1})
+def test_what_a_record_says_of_a_picture_is_not_taken_for_a_stored_one():
+    for value in ({"bytes": None, "path": "x"}, {"picture": "x"}, {}, ONE.to_json() | {"more": 1}):
+        assert not Picture.is_one(value)
+
+
+def test_the_pictures_of_a_record_come_in_the_order_of_its_fields():
+    fields = {"text": "x", "image": COPY, "others": [ONE, COPY], "none": None, "list": ["x"]}
+    assert list(pictures_in(fields)) == [COPY, ONE, COPY]
+    assert json.loads(json.dumps([ONE], default=as_json)) == [ONE.to_json()]
+    with pytest.raises(TypeError, match="bytes is not JSON"):
+        json.dumps(b"", default=as_json)

@@ -1,8 +1,12 @@
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunesmith.data.picture import Picture
+from tunesmith.data.places import Places
 from tunesmith.data.record import Record
 from tunesmith.data.store import RecordStore, Selection, canonical, write_store
 from tunesmith.errors import DataError
@@ -46,8 +50,6 @@ def test_a_selection_reads_only_its_own_records(tmp_path):
 
 @given(st.dictionaries(TEXT, VALUES, max_size=4))
 def test_what_is_stored_is_what_the_record_hash_is_of(fields):
-    import hashlib
-
     assert hashlib.sha256(canonical(fields).encode()).hexdigest() == Record("x", fields).sha256
 
 
@@ -76,3 +78,15 @@ def test_a_missing_or_broken_store_says_to_prepare_again(tmp_path, content):
         (tmp_path / "r.arrow").write_bytes(content)
     with pytest.raises(DataError, match=r"r\.arrow: cannot be read .* Prepare the data again"):
         RecordStore(tmp_path / "r.arrow")
+
+
+def test_pictures_are_stored_and_hashed_as_json_and_come_back_as_what_the_reader_makes_of_it(tmp_path):
+    picture = Picture("a.jpg", "ab" * 32, 4, 3, "0f" * 8)
+    record = Record("f:1", {"image": picture, "more": [picture]})
+    write(tmp_path / "r.arrow", [record])
+    (row,) = RecordStore(tmp_path / "r.arrow").stored()
+    assert hashlib.sha256(row[2].encode()).hexdigest() == row[1] == record.sha256
+    places = Places(tmp_path, tmp_path, ((0, "data"),))
+    store = RecordStore(tmp_path / "r.arrow", places.fields)
+    assert store[-1] == record
+    assert store[0].fields["image"].file == tmp_path / "data/a.jpg"

@@ -10,6 +10,8 @@ import pytest
 
 from tunesmith.config.experiment import Evaluate
 from tunesmith.config.shelf import Shelf
+from tunesmith.data.conversation import Conversation, Text, Turn
+from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.evaluate.choice import metric_of, resolve_metrics
@@ -37,9 +39,13 @@ CASES = {
     ),
     "chat": Case({}, {"messages": MESSAGES}, weighed=True),
     "classify": Case({"prompt": "{text}", "labels": ["Yes", "No"]}, {"text": "good?", "label": "Yes"}),
+    "detect": Case(
+        {"picture": "photo", "boxes": "box", "format": "xyxy", "unit": "pixels", "label": "cat"},
+        {"photo": Picture("a.png", "0" * 64, 640, 480, "0" * 16), "box": [12, 30, 400, 470]},
+    ),
 }
 
-AMOUNTS = {"tokens", *BLEU_MARKS}
+AMOUNTS = {"tokens", "objects", *BLEU_MARKS}
 """Marks that count something: they are no better for being larger."""
 
 
@@ -48,8 +54,11 @@ def made(kind: str) -> tuple[Task, Record]:
     return task, Record("file.jsonl:3", CASES[kind].fields)
 
 
-def perfect(kind: str, text: str) -> Answer:
-    return Answer(text, scores=(0.0,), num_tokens=(2,)) if CASES[kind].weighed else Answer(text)
+def perfect(kind: str, conversation: Conversation) -> Answer:
+    text, boxes = conversation.answer, conversation.boxes
+    if CASES[kind].weighed:
+        return Answer(text, scores=(0.0,), num_tokens=(2,))
+    return Answer(text, boxes=boxes.boxes if boxes else None)
 
 
 def test_every_task_has_a_case() -> None:
@@ -60,7 +69,7 @@ def test_every_task_has_a_case() -> None:
 def test_a_perfect_answer_gets_the_best_marks(kind: str) -> None:
     task, record = made(kind)
     conversation = task.conversation(record)
-    answer = perfect(kind, conversation.answer)
+    answer = perfect(kind, conversation)
     reading = task.read(answer)
     assert not isinstance(reading, Unread)
     best = 0.0 if CASES[kind].weighed else 1.0
@@ -87,7 +96,8 @@ def test_the_tasks_own_metrics_can_all_be_had_of_its_own_engine(kind: str) -> No
     task, record = made(kind)
     settings = Evaluate(resamples=100)
     conversation = task.conversation(record)
-    rows = [row_of(task, record, conversation, perfect(kind, conversation.answer))] * 3
+    stored = Record(record.id, {})  # how a record with pictures is hashed is no matter of tasks
+    rows = [row_of(task, stored, conversation, perfect(kind, conversation))] * 3
     names = resolve_metrics(task, settings)
     assert names[0] == task.default_metrics[0]
     scores = score(rows, task, settings, seed=1)
@@ -121,7 +131,6 @@ def test_system_prompt_and_shots_come_before_the_question(kind: str) -> None:
     shot = task.conversation(Record("file.jsonl:1", record.fields))
     itself = task.conversation(record)
     turns = task.conversation(record, [shot, itself]).turns
-    question = plain.conversation(record).turns[-1].text
-    assert [(turn.role, turn.text) for turn in turns] == [
-        ("system", "Be brief."), ("user", question), ("assistant", shot.answer), ("user", question),
-    ]  # fmt: skip
+    question = plain.conversation(record).turns[-1]
+    solved = Turn("assistant", (shot.boxes or Text(shot.answer),))
+    assert turns == (Turn.of("system", "Be brief."), question, solved, question)

@@ -76,6 +76,8 @@ class Model(Settings):
     """How large pictures are."""
     attention: Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"] = "auto"
     """Attention of packed batches; `auto` takes the fastest that this machine has and says so in the log."""
+    kernels: Literal["auto", "liger", "none"] = "auto"
+    """Fused kernels for normalisation, gated MLPs and rotary positions; `auto` takes them where they run."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     thinking: bool = False

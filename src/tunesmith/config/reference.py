@@ -51,7 +51,8 @@ def reference() -> str:
             sections.append(_section(item, f"### `kind: {kind_of(item)}`"))
             for settings, place in _inside(item, "", on_shelf):
                 if place:
-                    sections.append(_section(settings, f"#### `{place}` of kind `{kind_of(settings)}`"))
+                    kind = f" of kind `{kind_of(settings)}`" if kind_of(settings) else ""
+                    sections.append(_section(settings, f"#### `{place}`{kind}"))
     return "\n".join(sections)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int, UInt64
 
 from tunesmith.data.normalise import normalise, text_of
+from tunesmith.data.picture import Picture, pictures_in
 from tunesmith.errors import did_you_mean
 
 
@@ -45,6 +46,18 @@ class Told:
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """One row for every picture of every record."""
+
+    record: Int[np.ndarray, "picture"]
+    """Index of the record that it is in."""
+    content: UInt64[np.ndarray, "picture"]
+    """Hash of its file."""
+    look: UInt64[np.ndarray, "picture"]
+    """Perceptual hash."""
+
+
+@dataclass(frozen=True, eq=False)
 class Keys:
     """One row a record, in the order of the store."""
 
@@ -58,6 +71,8 @@ class Keys:
     stratum: Int[np.ndarray, "record"]
     """Index into `strata`; all 0 if records are not stratified."""
     strata: tuple[str, ...] = ()
+    seen: Seen | None = None
+    """None if no record has a picture."""
 
 
 @dataclass
@@ -72,6 +87,9 @@ class KeyBuilder:
     _group: array[int] = field(default_factory=lambda: array("Q"))
     _stratum: array[int] = field(default_factory=lambda: array("q"))
     _strata: dict[str, int] = field(default_factory=dict)
+    _pictured: array[int] = field(default_factory=lambda: array("q"))
+    _picture: array[int] = field(default_factory=lambda: array("Q"))
+    _look: array[int] = field(default_factory=lambda: array("Q"))
 
     def __len__(self) -> int:
         return len(self._origin)
@@ -82,6 +100,10 @@ class KeyBuilder:
         texts = self.told.texts(fields)
         group = self.told.group_of(fields) if self.told.group else None
         stratum = self.told.stratum_of(fields) if self.told.stratify else ""
+        for picture in pictures_in(fields):
+            self._pictured.append(len(self))
+            self._picture.append(int(picture.sha256[:16], 16))
+            self._look.append(int(picture.look, 16))
         self._origin.append(origin)
         self._id.append(hash64(id))
         self._content.append(int(sha256[:16], 16))
@@ -104,6 +126,14 @@ class KeyBuilder:
             group=np.array(self._group, dtype=np.uint64) if self.told.group else None,
             stratum=rank[np.array(self._stratum, dtype=np.int64)],
             strata=tuple(names[by_name]) if self.told.stratify else (),
+            seen=self._seen() if self._pictured else None,
+        )
+
+    def _seen(self) -> Seen:
+        return Seen(
+            record=np.array(self._pictured, dtype=np.int64),
+            content=np.array(self._picture, dtype=np.uint64),
+            look=np.array(self._look, dtype=np.uint64),
         )
 
 
@@ -118,7 +148,9 @@ def _value(fields: Mapping[str, Any], name: str | None, setting: str) -> str:
     value = fields[name]
     if value is None:
         raise ValueError(f"field {name!r} is null, but {setting} goes by it.")
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    if isinstance(value, str | Picture):
+        return text_of(value)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=text_of)
 
 
 def _require(fields: Mapping[str, Any], name: str, setting: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from tunesmith.data.keys import Keys
 from tunesmith.data.sides import Side
@@ -15,6 +15,7 @@ from tunesmith.errors import DataError
 
 NUM_NAMED = 20
 NEAR = "near-duplicate"
+PICTURE = "same picture"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,13 @@ class Leaks:
 
     @property
     def num_near(self) -> int:
-        """How many are near-duplicates; the others agree exactly in something."""
+        """How many are near-duplicates."""
         return self.why.count(NEAR)
+
+    @property
+    def num_pictures(self) -> int:
+        """How many have a picture in common, or versions of one; those that are left agree exactly in something."""
+        return self.why.count(PICTURE)
 
     def named(self, store: RecordStore) -> list[tuple[str, str, str]]:
         """Ids and reason of the first of them."""
@@ -40,30 +46,53 @@ class Leaks:
 
 
 def find(
-    keys: Keys, sides: Int[np.ndarray, "record"], near: Int[np.ndarray, "record"] | None = None
+    keys: Keys,
+    sides: Int[np.ndarray, "record"],
+    near: Int[np.ndarray, "record"] | None = None,
+    pictures: Int[np.ndarray, "picture"] | None = None,
 ) -> Leaks:
-    """All leaking records, each once; `near` has equal numbers for near-duplicates."""
-    alike = {"same id": keys.id, "same content": keys.content, "same text": keys.text}
+    """All leaking records, each once; `near` has equal numbers for near-duplicates, and `pictures`, a row for each of
+    `keys.seen`, for versions of one picture."""
+    each = np.arange(len(keys.id))
+    alike = {
+        "same id": (each, keys.id),
+        "same content": (each, keys.content),
+        "same text": (each, keys.text),
+    }
     if keys.group is not None:
-        alike["same group"] = keys.group
+        alike["same group"] = (each, keys.group)
+    if keys.seen is not None and pictures is not None:
+        alike[PICTURE] = (keys.seen.record, pictures)
     if near is not None:
-        alike[NEAR] = near
+        alike[NEAR] = (each, near)
     sides = sides.copy()
     records, held, why = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
     for side in (Side.TEST, Side.VALIDATION):
-        for reason, values in alike.items():
-            lower = np.flatnonzero((sides < side) & (sides > Side.DROPPED))
-            upper = np.flatnonzero(sides == side)
-            if not len(upper):
-                continue
-            upper = upper[np.argsort(values[upper], kind="stable")]
-            at = np.minimum(np.searchsorted(values[upper], values[lower]), len(upper) - 1)
-            hit = values[upper[at]] == values[lower]
-            records.append(lower[hit])
-            held.append(upper[at[hit]])
-            why += [reason] * int(hit.sum())
-            sides[lower[hit]] = Side.DROPPED
+        for reason, (owners, values) in alike.items():
+            found, protected = _hits(owners, values, sides, side)
+            records.append(found)
+            held.append(protected)
+            why += [reason] * len(found)
+            sides[found] = Side.DROPPED
     return Leaks(np.concatenate(records), np.concatenate(held), tuple(why))
+
+
+def _hits(
+    owners: Int[np.ndarray, "value"],
+    values: Shaped[np.ndarray, "value"],
+    sides: Int[np.ndarray, "record"],
+    side: Side,
+) -> tuple[Int[np.ndarray, "leak"], Int[np.ndarray, "leak"]]:
+    """Records of less protected sides with a value that a record of this side has too, and one such record each."""
+    lower = np.flatnonzero((sides[owners] < side) & (sides[owners] > Side.DROPPED))
+    upper = np.flatnonzero(sides[owners] == side)
+    if not len(upper):
+        return upper, upper
+    upper = upper[np.argsort(values[upper], kind="stable")]
+    at = np.minimum(np.searchsorted(values[upper], values[lower]), len(upper) - 1)
+    hit = values[upper[at]] == values[lower]
+    records, first = np.unique(owners[lower[hit]], return_index=True)
+    return records, owners[upper[at[hit]]][first]
 
 
 def refuse(leaks: Leaks, store: RecordStore, advice: str) -> None:

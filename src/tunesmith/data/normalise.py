@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from tunesmith.data.picture import Picture
+
 # Scripts that put no space between words; each of their characters counts as a word.
 _SOUTH_EAST_ASIAN = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -39,7 +41,8 @@ def words(normalised: str) -> list[str]:
 
 
 def text_of(value: Any) -> str:
-    """All text in a JSON-like value, in order; of a chat message only its content.
+    """All text in a JSON-like value, in order; of a chat message only its content. A picture counts as
+    the hash of its file.
 
     >>> text_of([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}])
     'Hi Ho'
@@ -48,6 +51,8 @@ def text_of(value: Any) -> str:
         return value
     if value is None:
         return ""
+    if isinstance(value, Picture):
+        return value.sha256
     if isinstance(value, Mapping):
         return text_of(value["content"]) if "content" in value else text_of(list(value.values()))
     if isinstance(value, list | tuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,3 +55,18 @@ class Picture:
         """The picture of a stored record: copies lie in the folder `stored`, all others in `beside`."""
         named = {name: value[name] for name in ("sha256", "width", "height", "look", "stored")}
         return Picture(value["picture"], **named, root=stored if value["stored"] else beside)
+
+
+def pictures_in(fields: Mapping[str, Any]) -> Iterator[Picture]:
+    """All pictures of a record's fields, in the order of the fields."""
+    for value in fields.values():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Picture):
+                yield one
+
+
+def as_json(value: Any) -> Any:
+    """What `json.dumps` is to write for a value that it does not know; TypeError if that is no picture."""
+    if isinstance(value, Picture):
+        return value.to_json()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

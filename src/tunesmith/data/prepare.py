@@ -21,10 +21,11 @@ from jaxtyping import Int
 
 from tunesmith.config.experiment import Data
 from tunesmith.data import leaks as leaks_room
-from tunesmith.data import manifest
+from tunesmith.data import lookalike, manifest
 from tunesmith.data.clusters import Clusters
 from tunesmith.data.keys import KeyBuilder, Keys, Told
 from tunesmith.data.leaks import Leaks
+from tunesmith.data.places import Places
 from tunesmith.data.progress import Report, reporting
 from tunesmith.data.reading import BadRows, Reader, sources_of
 from tunesmith.data.record import Record
@@ -33,6 +34,7 @@ from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import Source
 from tunesmith.data.split import Choice, wanted
 from tunesmith.data.store import RecordStore, Selection, write_store
+from tunesmith.data.taking import Taking
 from tunesmith.errors import DataError
 from tunesmith.files import whole_folder, write_json
 
@@ -54,11 +56,13 @@ class Prepared:
     folder: Path
     certificate: dict[str, Any]
     """What `manifest.json` holds: settings, counts, checksum, leaks found and dropped, bad rows."""
+    base: Path = Path()
+    """Folder of the experiment file, from which the pictures are found that were not copied."""
 
     @staticmethod
-    def open(folder: Path) -> Prepared:
+    def open(folder: Path, base: Path = Path()) -> Prepared:
         """The folder that `prepare` made; DataError if it is none."""
-        return Prepared(folder, manifest.read_certificate(folder))
+        return Prepared(folder, manifest.read_certificate(folder), base)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,35 +86,47 @@ class Prepared:
             raise DataError(
                 f"{self.folder}: {len(self._store)} records, but {len(hashes)} in the manifest. {_AGAIN}"
             )
-        for wanted_hash, (id, _, text) in zip(hashes, self._store.stored(), strict=True):
+        for index, (id, _, text) in enumerate(self._store.stored()):
             sha256 = hashlib.sha256(text.encode()).hexdigest()
-            if sha256 != wanted_hash:
+            if sha256 != hashes[index]:
                 changed.append(id)
             elif not changed:
-                keys.add(id, sha256, json.loads(text))
+                keys.add(id, sha256, self._fields(index, text))
         if changed:
             names = ", ".join(changed[: leaks_room.NUM_NAMED])
             raise DataError(
                 f"{self.folder}: {len(changed)} records are not what the manifest says: {names}. {_AGAIN}"
             )
-        leaks_room.refuse(leaks_room.find(keys.keys(), self._sides), self._store, _AGAIN)
+        found = keys.keys()
+        pictures = lookalike.versions(found.seen, self.certificate["leaks"].get("pictures"))
+        leaks_room.refuse(leaks_room.find(found, self._sides, pictures=pictures), self._store, _AGAIN)
 
     @cached_property
     def _store(self) -> RecordStore:
-        return RecordStore(self.folder / _RECORDS)
+        return RecordStore(self.folder / _RECORDS, self._fields)
+
+    @cached_property
+    def _fields(self) -> Callable[[int, str], dict[str, Any]]:
+        """Makes the fields of a record of its number and its JSON text."""
+        runs = self.certificate.get("pictures_beside")
+        if not runs:
+            return lambda _, text: dict(json.loads(text))
+        return Places(self.folder, self.base, tuple((index, folder) for index, folder in runs)).fields
 
     @cached_property
     def _sides(self) -> Int[np.ndarray, "record"]:
         return manifest.sides_in(manifest.read_rows(self.folder / manifest.ROWS))
 
 
-def prepared_key(data: Data, asked: tuple[str, ...], base: Path, checked: str = "") -> str:
+def prepared_key(
+    data: Data, asked: tuple[str, ...], base: Path, checked: str = "", pictures: tuple[str, ...] = ()
+) -> str:
     """Twelve hexadecimal digits that change when the prepared data would: settings of `data`, fields that the
-    task asks about, the sources' fingerprints, and `checked`, a text for whatever the check of records goes
-    by."""
+    task asks about and those of them that hold pictures, the sources' fingerprints, and `checked`, a text for
+    whatever the check of records goes by."""
     settings = data.model_dump(mode="json", exclude={"length"})
     earlier = data.split.manifest and _earlier(data.split.manifest, base)
-    stated = [_FORMAT, settings, list(asked), _fingerprint(data, base), checked, earlier]
+    stated = [_FORMAT, settings, list(asked), _fingerprint(data, base), checked, earlier, list(pictures)]
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -122,19 +138,20 @@ def prepare(
     check: Callable[[Record], None] | None = None,
     progress: Report | None = None,
     checked: str = "",
+    pictures: tuple[str, ...] = (),
 ) -> Prepared:
     """The prepared folder, made unless it is there already with the same key.
 
     `asked` are the fields that the task's question is made of, `base` is what relative paths are relative
-    to, `check` raises DataError for a record that the task cannot use, and `checked` is a text that changes
-    when `check` does. DataError if rows cannot be read, the hold-out cannot be had, or records leak; then the
-    folder is as it was before.
+    to, `check` raises DataError for a record that the task cannot use, `checked` is a text that changes when
+    `check` does, and `pictures` are the fields that hold pictures. DataError if rows cannot be read, the
+    hold-out cannot be had, or records leak; then the folder is as it was before.
     """
-    key = prepared_key(data, asked, base, checked)
+    key = prepared_key(data, asked, base, checked, pictures)
     if not _is_prepared(folder, key):
         with whole_folder(folder) as making, reporting(progress) as report:
-            _Preparation(data, asked, base, making, report).make(check, key)
-    return Prepared.open(folder)
+            _Preparation(data, asked, pictures, base, making, report).make(check, key)
+    return Prepared.open(folder, base)
 
 
 @dataclass
@@ -143,6 +160,7 @@ class _Preparation:
 
     data: Data
     asked: tuple[str, ...]
+    pictures: tuple[str, ...]
     base: Path
     folder: Path
     report: Report
@@ -154,7 +172,8 @@ class _Preparation:
         builder = KeyBuilder(told)
         signatures = Signatures(self.folder / _SIGNATURES, near) if near is not None else None
         with write_store(self.folder / _RECORDS) as writer:
-            reader = Reader(writer, builder, signatures, check, chat="messages" in self.asked)
+            taking = Taking(self.data.pictures, self.pictures, self.folder) if self.pictures else None
+            reader = Reader(writer, builder, signatures, check, "messages" in self.asked, taking)
             reader.read(self.data, self.base, self.report)
             if self.data.on_bad_rows == "stop":
                 reader.bad.refuse()
@@ -164,10 +183,16 @@ class _Preparation:
             first = ": ".join(reader.bad.first[0])
             raise DataError(f"data: all {reader.bad.count} rows are bad; the first is {first}")
         repeats, clusters = self._link(keys, signatures)
-        sides, found = self._sides(keys, clusters, store)
+        pictures = lookalike.versions(keys.seen, self.data.leaks.pictures)
+        if pictures is not None:
+            repeats["picture"] = len(pictures) - len(np.unique(pictures))
+        sides, found = self._sides(keys, clusters, pictures, store)
         checksum = manifest.write_rows(self.folder, store, sides)
         certificate = self._certificate(keys, sides, reader.bad)
         certificate |= {"key": key, "checksum": checksum, "told": vars(told), "duplicates": repeats}
+        if keys.seen is not None:
+            certificate["pictures_beside"] = reader.folders.runs
+            certificate["leaks"]["pictures"] = self.data.leaks.pictures
         certificate["leaks"] |= _leaks_found(found, store)
         write_json(self.folder / manifest.CERTIFICATE, certificate)
 
@@ -187,14 +212,18 @@ class _Preparation:
         return repeats, clusters
 
     def _sides(
-        self, keys: Keys, clusters: Clusters, store: RecordStore
+        self,
+        keys: Keys,
+        clusters: Clusters,
+        pictures: Int[np.ndarray, "picture"] | None,
+        store: RecordStore,
     ) -> tuple[Int[np.ndarray, "record"], Leaks]:
         """The side of every record, and the leaks that were dropped on the way."""
         split = self.data.split
         sides = keys.origin.copy()
         if split.manifest is not None:
             sides = manifest.earlier_sides(self.base / split.manifest, store)
-        found = leaks_room.find(keys, sides, clusters.roots())
+        found = leaks_room.find(keys, sides, clusters.roots(), pictures)
         if self.data.leaks.action == "refuse":
             leaks_room.refuse(found, store, _DROP_ADVICE)
         sides[found.records] = Side.DROPPED
@@ -203,6 +232,8 @@ class _Preparation:
             free = np.flatnonzero(sides == Side.TRAIN)
             if keys.group is not None:
                 clusters.link_equal(keys.group)
+            if keys.seen is not None and pictures is not None:
+                lookalike.link(clusters, keys.seen, pictures)
             choice = Choice(keys.content[free], clusters.roots()[free], keys.stratum[free], split.seed)
             sides[free] = choice.sides(self._amounts(len(free)))
             _refuse_no_training(sides)
@@ -244,8 +275,9 @@ def _strata(keys: Keys, sides: Int[np.ndarray, "record"]) -> dict[str, dict[str,
 
 def _leaks_found(found: Leaks, store: RecordStore) -> dict[str, Any]:
     return {
-        "exact_pairs": len(found.why) - found.num_near,
+        "exact_pairs": len(found.why) - found.num_near - found.num_pictures,
         "near_pairs": found.num_near,
+        "picture_pairs": found.num_pictures,
         "dropped": len(found.why),
         "examples": found.named(store),
     }

@@ -4,23 +4,29 @@ split needs."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tunesmith.config.experiment import Data
 from tunesmith.data.keys import KeyBuilder
 from tunesmith.data.layouts import with_messages
+from tunesmith.data.picture import pictures_in
+from tunesmith.data.places import Folders
 from tunesmith.data.progress import Report
 from tunesmith.data.record import Record
 from tunesmith.data.sides import Side
 from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.store import StoreWriter, canonical
+from tunesmith.data.taking import Taking
 from tunesmith.errors import DataError
 
 NUM_LISTED = 20
 _RECORDS_BETWEEN_REPORTS = 1000
+_PICTURES_BETWEEN_REPORTS = 20
 
 
 @dataclass
@@ -67,23 +73,36 @@ class Reader:
     check: Callable[[Record], None] | None
     chat: bool
     """True if the task asks about `messages`, so that the layouts of chats are read."""
+    taking: Taking | None = None
+    """What takes pictures, if the task asks about any."""
     bad: BadRows = field(default_factory=BadRows)
+    folders: Folders = field(default_factory=Folders)
+    """Where the pictures of the records are."""
 
     def read(self, data: Data, base: Path, report: Report) -> None:
         """Take in all sources; DataError if one cannot be read at all."""
         count = 0
+        often = _RECORDS_BETWEEN_REPORTS if self.taking is None else _PICTURES_BETWEEN_REPORTS
         for side, source in sources_of(data):
-            for row in source.rows(base):
-                self._take(row, side)
+            beside = partial(_beside, data, source, base)
+            for row in self._rows(source, base, beside):
+                self._take(row, side, beside)
                 count += 1
-                if count % _RECORDS_BETWEEN_REPORTS == 0:
+                if count % often == 0:
                     report("reading records", count)
 
-    def _take(self, row: Record | BadRow, side: Side) -> None:
+    def _rows(self, source: Source, base: Path, beside: Callable[[str], str]) -> Iterator[Record | BadRow]:
+        if self.taking is None:
+            return source.rows(base)
+        rows = source.rows_with_pictures(base, self.taking.fields)
+        return self.taking.taken(rows, lambda where: base / beside(where))
+
+    def _take(self, row: Record | BadRow, side: Side, beside: Callable[[str], str]) -> None:
         if isinstance(row, BadRow):
             self.bad.add(row.where, row.why)
             return
         try:
+            row = _without_bytes(row)
             record = with_messages(row) if self.chat else row
             text = canonical(record.fields)
             if self.check is not None:
@@ -95,6 +114,27 @@ class Reader:
                 row.id, "; ".join(line.removeprefix(f"{row.id}: ") for line in str(error).splitlines())
             )
             return
-        if self.signatures is not None:
-            self.signatures.add(len(self.keys) - 1, compared)
+        index, has_pictures = len(self.keys) - 1, any(pictures_in(record.fields))
+        if has_pictures:
+            self.folders.note(index, beside(record.id))
+        elif self.signatures is not None:
+            self.signatures.add(index, compared)
         self.store.add(record.id, sha256, text)
+
+
+def _beside(data: Data, source: Source, base: Path, where: str) -> str:
+    """Folder, relative to `base`, that the names of pictures in a row are relative to."""
+    folder = data.pictures.folder
+    return source.beside(base, where) if folder is None else folder.expanduser().as_posix()
+
+
+def _without_bytes(record: Record) -> Record:
+    """The record without fields that hold bytes, of which no task can ask but as pictures."""
+    kept = {name: value for name, value in record.fields.items() if not _holds_bytes(value)}
+    return record if len(kept) == len(record.fields) else Record(record.id, kept)
+
+
+def _holds_bytes(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_holds_bytes, value[:1]))
+    return isinstance(value, bytes) or (isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes))

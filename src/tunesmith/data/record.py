@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tunesmith.data.picture import as_json
+
 
 @dataclass(frozen=True)
 class Record:
@@ -17,7 +19,7 @@ class Record:
     id: str
     """Where it stood: `file:line` or, without lines, `source:number`."""
     fields: Mapping[str, Any]
-    """JSON-like values by column name."""
+    """JSON-like values and pictures by column name."""
 
     @cached_property
     def sha256(self) -> str:
@@ -26,5 +28,7 @@ class Record:
         >>> Record("a:1", {"x": 1, "y": 2}).sha256 == Record("b:7", {"y": 2, "x": 1}).sha256
         True
         """
-        canonical = json.dumps(self.fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        canonical = json.dumps(
+            self.fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=as_json
+        )
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -141,6 +141,6 @@ def _refuse_coarse(setting: str, count: int, got: int, largest: int) -> None:
             f"{setting}: {count} records are wanted, but {got} is the nearest that can be had: "
             f"the largest cluster of records that belong together has {largest}. "
             "If they are near-duplicates (rows of one template), set data.leaks.near to null or higher, "
-            "or data.split.by to the fields that differ; if they are one group, set data.split.group to a "
-            "finer field."
+            "or data.split.by to the fields that differ; if their pictures look alike, set data.leaks.pictures "
+            "to null or lower; if they are one group, set data.split.group to a finer field."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
 
+from tunesmith.data.picture import as_json
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.files import whole_file
@@ -24,7 +25,14 @@ def canonical(fields: Mapping[str, Any]) -> str:
     """The text of a record's fields of which `Record.sha256` is the hash; ValueError says, in words for the
     user, why they cannot be JSON."""
     try:
-        text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(
+            fields,
+            sort_keys=True,
+            ensure_ascii=False,
+            separators=(",", ":"),
+            allow_nan=False,
+            default=as_json,
+        )
         text.encode()
     except UnicodeEncodeError as error:
         half = ord(error.object[error.start])
@@ -73,7 +81,9 @@ class StoreWriter:
 class RecordStore(Sequence[Record]):
     """All records of a prepared folder, by index. DataError if the file is missing or broken."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fields: Callable[[int, str], dict[str, Any]] | None = None) -> None:
+        """`fields` makes the fields of a record of its number and its JSON text, if that needs more than JSON."""
+        self._fields = fields or (lambda index, text: dict(json.loads(text)))
         try:
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
             sizes = [
@@ -93,9 +103,10 @@ class RecordStore(Sequence[Record]):
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(self._length))]
-        batch, row = divmod(range(self._length)[index], _ROWS_AT_ONCE)
+        index = range(self._length)[index]
+        batch, row = divmod(index, _ROWS_AT_ONCE)
         found = self._reader.get_batch(batch)
-        return Record(found["id"][row].as_py(), json.loads(found["json"][row].as_py()))
+        return Record(found["id"][row].as_py(), self._fields(index, found["json"][row].as_py()))
 
     def stored(self) -> Iterator[tuple[str, str, str]]:
         """Id, written hash and JSON text of every record, in order."""

@@ -83,7 +83,7 @@ def _rgb(image: Image) -> Image:
             "holds floating-point numbers, whose range is not known. Save it with 8 bits a channel."
         )
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     layer = image.convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
     return Image.alpha_composite(white, layer).convert("RGB")

@@ -30,7 +30,7 @@ from transformers.utils.logging import disable_progress_bar
 from tunesmith.config.experiment import Model as ModelSettings
 from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.files import read_json
-from tunesmith.model import attention
+from tunesmith.model import attention, kernels
 from tunesmith.model.adapters import quietly
 from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
@@ -58,13 +58,16 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     family = _family(settings, place, config)
     model = _weights(settings, place, config, device, family)
     attention.use(model, name)
+    fused, fused_reason = kernels.choose(settings.kernels, device)
+    kernels.use(model, fused)
     family.ready(model)
     changed = _changed(model, start)
     model.requires_grad_(False)
     if settings.checkpointing:
         _recompute_activations(model)
     whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
-    return LoadedModel(whole.eval(), family, device, compute, name, reason, changed)
+    notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})")
+    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed)
 
 
 def _changed(model: PreTrainedModel, start: Path | None) -> frozenset[str]:

@@ -70,7 +70,8 @@ class Steps:
 
         with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
             checked = key_of(task.model_dump(mode="json"))
-            prepared = prepare(data, task.fields_asked(), self.where, folder, check, checked=checked)
+            asked, pictures = task.fields_asked(), task.picture_fields()
+            prepared = prepare(data, asked, self.where, folder, check, checked=checked, pictures=pictures)
         prepared.verify()
         return prepared
 
@@ -79,7 +80,8 @@ class Steps:
         """Changes when the prepared records would."""
         task = self.experiment.task
         checked = key_of(task.model_dump(mode="json"))
-        return prepared_key(self.experiment.data, task.fields_asked(), self.where, checked)
+        asked, pictures = task.fields_asked(), task.picture_fields()
+        return prepared_key(self.experiment.data, asked, self.where, checked, pictures)
 
     @property
     def engine(self) -> Engine:

@@ -236,7 +236,7 @@ def notes_of(loaded: LoadedModel, rendered: Rendered) -> tuple[str, ...]:
     """What the log should say once at the start of a stage."""
     examples = rendered.examples
     notes = [
-        f"attention: {loaded.attention} ({loaded.attention_reason})",
+        *loaded.notes,
         f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {examples.trained_share:.1%} of them trained",
     ]
     if rendered.too_long:

@@ -75,3 +75,24 @@ def test_the_fingerprint_follows_the_files_of_a_folder_and_the_revision_of_a_nam
     (folder / "news" / "train.jsonl").write_text("{}\n{}\n")
     assert Hub(path="news").fingerprint(folder) != before
     assert Hub(path="a/b").fingerprint(folder) != Hub(path="a/b", revision="v1").fingerprint(folder)
+
+
+def test_pictures_come_as_the_bytes_of_their_files_if_they_are_asked_for(folder):
+    from tests.data.pictures import saved, scene
+
+    contents = [saved(scene(number), "JPEG") for number in range(3)]
+    features = datasets.Features({"text": datasets.Value("string"), "image": datasets.Image()})
+    rows = {"text": ["a", "b", "c"], "image": [{"bytes": content, "path": None} for content in contents]}
+    made = datasets.Dataset.from_dict(rows, features=features)
+    (folder / "hub" / "data").mkdir(parents=True)
+    made.to_parquet(folder / "hub" / "data" / "train-00000-of-00001.parquet")
+    made.save_to_disk(folder / "saved")
+    for path in ("hub", "saved"):
+        source = Hub(path=path)
+        assert [row.fields for row in source.rows(folder)] == [{"text": text} for text in "abc"]
+        found = [row.fields["image"] for row in source.rows_with_pictures(folder, ("image",))]
+        assert [image["bytes"] for image in found] == contents
+        assert (source.beside(folder, f"{path}/train:1"), Hub(path="a/b").beside(folder, "a/b:1")) == (
+            path,
+            "",
+        )

@@ -38,3 +38,34 @@ def test_a_table_without_rows_is_empty(tmp_path):
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "file.parquet")
     with pytest.raises(DataError, match="is empty"):
         list(Parquet(path="file.parquet").rows(tmp_path))
+
+
+def test_bytes_of_pictures_come_through_if_they_are_asked_for(tmp_path):
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    image = [{"bytes": b"x" * 10, "path": None}, {"bytes": None, "path": "a.png"}, None]
+    table = pa.table(
+        {"image": pa.array(image, kind), "raw": [b"a", b"b", b"c"], "sound": [b""] * 3, "n": [1, 2, 3]}
+    )
+    pq.write_table(table, tmp_path / "file.parquet")
+    source = Parquet(path="file.parquet", columns={"picture": "image"})
+    rows = list(source.rows_with_pictures(tmp_path, ("picture", "raw")))
+    assert [row.fields["picture"] for row in rows] == image
+    assert rows[0].fields.keys() == {"picture", "raw", "n"}
+    assert source.beside(tmp_path, "sub/file.parquet:3") == "sub"
+
+
+def test_large_pictures_are_read_a_few_at_a_time(tmp_path):
+    import tracemalloc
+
+    import numpy as np
+
+    chance = np.random.default_rng(0)
+    with pq.ParquetWriter(tmp_path / "file.parquet", pa.schema([("image", pa.binary())])) as writer:
+        writer.write_table(pa.table({"image": [chance.bytes(2**20) for _ in range(64)]}), row_group_size=64)
+    tracemalloc.start()
+    rows = Parquet(path="file.parquet").rows_with_pictures(tmp_path, ("image",))
+    assert sum(len(row.fields["image"]) for row in rows) == 64 * 2**20
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 * 2**20
+    assert pa.default_memory_pool().max_memory() < 10 * 64 * 2**20

@@ -34,6 +34,15 @@ class Source(Settings):
         """Rows in their order on disk, read as they are asked for. Relative paths are relative to `base` (the
         experiment file's folder). DataError if the whole source cannot be read."""
 
+    def rows_with_pictures(self, base: Path, fields: tuple[str, ...]) -> Iterator[Record | BadRow]:
+        """Rows in which these fields may hold bytes of pictures (or an object with `bytes` or `path`); overridden by
+        a source that else leaves bytes out."""
+        return self.rows(base)
+
+    def beside(self, base: Path, where: str) -> str:
+        """The folder, relative to `base`, that names of pictures in the row of that id are relative to."""
+        return ""
+
     @abstractmethod
     def fingerprint(self, base: Path) -> str:
         """Text that changes when the source does (size and time of a file, revision of a data set)."""

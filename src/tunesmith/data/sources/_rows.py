@@ -7,7 +7,7 @@ import gzip
 import io
 import zlib
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +62,18 @@ class FileSource(Source):
 
     def rows(self, base: Path) -> Iterator[Record | BadRow]:
         """Rows of all files, in the order of `path`, matches of a pattern by name."""
+        return self._of_all(base, self.rows_of)
+
+    def beside(self, base: Path, where: str) -> str:
+        """The folder of the row's file."""
+        return Path(where.rpartition(":")[0]).parent.as_posix()
+
+    def _of_all(
+        self, base: Path, rows_of: Callable[[File], Iterator[Record | BadRow]]
+    ) -> Iterator[Record | BadRow]:
         for file in self.files(base):
             empty = True
-            for row in self.rows_of(file):
+            for row in rows_of(file):
                 empty = False
                 yield row
             if empty:

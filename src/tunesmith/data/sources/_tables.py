@@ -1,9 +1,9 @@
-"""Rows out of Arrow tables, as JSON-like values. Columns of bytes (pictures, sound) are not read."""
+"""Rows out of Arrow tables, as JSON-like values. Columns of bytes (pictures, sound) are read only if asked for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def readable(schema: pa.Schema) -> list[str]:
-    """Names of the columns that hold no bytes."""
-    return [field.name for field in schema if "binary" not in str(field.type)]
+ROWS_AT_ONCE = 1024
+_BYTES_AT_ONCE = 16 * 2**20
+
+
+def readable(schema: pa.Schema, with_bytes: Collection[str] = ()) -> list[str]:
+    """Names of the columns that hold no bytes, and of those in `with_bytes`."""
+    return [field.name for field in schema if field.name in with_bytes or "binary" not in str(field.type)]
+
+
+def rows_at_once(num_bytes: int, num_rows: int) -> int:
+    """How many rows of a table of that size to read at once: memory stays flat, however large a row is."""
+    return max(1, min(ROWS_AT_ONCE, _BYTES_AT_ONCE * num_rows // max(1, num_bytes)))
+
+
+def columns_of(fields: Collection[str], columns: Mapping[str, str]) -> set[str]:
+    """Names of the columns of these fields."""
+    return {columns.get(name, name) for name in fields}
 
 
 def rows_of_batch(

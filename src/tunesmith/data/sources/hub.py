@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.sources._rows import require_columns
-from tunesmith.data.sources._tables import readable, rows_of_batch
+from tunesmith.data.sources._tables import columns_of, readable, rows_at_once, rows_of_batch
 from tunesmith.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-_ROWS_AT_ONCE = 1024
-
 
 class Hub(Source):
     """A data set by the `datasets` library. A class label reads as its name; columns of bytes are left
-    out."""
+    out, but for pictures that a task asks about."""
 
     kind: Literal["hub"] = "hub"
     path: str
@@ -37,13 +35,25 @@ class Hub(Source):
     def rows(self, base: Path) -> Iterator[Record | BadRow]:
         """One row a row, named `path/split:number` from 1; DataError if there is no such data set or
         split."""
+        return self._rows(base, ())
+
+    def rows_with_pictures(self, base: Path, fields: tuple[str, ...]) -> Iterator[Record | BadRow]:
+        """Rows with bytes, or objects with `bytes` and `path`, in these fields: files as they are, not decoded."""
+        return self._rows(base, columns_of(fields, self.columns))
+
+    def beside(self, base: Path, where: str) -> str:
+        """The folder of a local data set."""
+        return self.path if (base / self.path).is_dir() else ""
+
+    def _rows(self, base: Path, with_bytes: Collection[str]) -> Iterator[Record | BadRow]:
         dataset = self._load(base)
         labels = _label_names(dataset)
-        names = readable(dataset.features.arrow_schema)
+        names = readable(dataset.features.arrow_schema, with_bytes)
         where = "/".join(part for part in (self.path, self.config, self.split) if part)
         require_columns(where, self.columns, names)
         first = 1
-        for table in dataset.select_columns(names).with_format("arrow").iter(_ROWS_AT_ONCE):
+        chosen = dataset.select_columns(names).with_format("arrow")
+        for table in chosen.iter(rows_at_once(chosen.data.nbytes, chosen.data.num_rows)):
             for batch in _named(table, labels).combine_chunks().to_batches():
                 yield from rows_of_batch(where, first, batch, self.columns)
                 first += batch.num_rows

@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Collection, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
 from tunesmith.data.sources._rows import File, FileSource, require_columns
-from tunesmith.data.sources._tables import readable, rows_of_batch
+from tunesmith.data.sources._tables import columns_of, readable, rows_at_once, rows_of_batch
 from tunesmith.errors import DataError
 
-_ROWS_AT_ONCE = 1024
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_BUFFER = 2**20
+"""Bytes of a column that are read from disk at once: a group of rows with pictures may be larger than memory."""
 
 
 class Parquet(FileSource):
-    """Parquet files. Dates and decimals read as text, NaN as null; columns of bytes are left out."""
+    """Parquet files. Dates and decimals read as text, NaN as null; columns of bytes are left out, but for pictures
+    that a task asks about."""
 
     kind: Literal["parquet"] = "parquet"
 
     def rows_of(self, file: File) -> Iterator[Record | BadRow]:
         """One row a row, named `file:number` from 1; DataError if the file is not Parquet or lacks a
         column."""
+        return self._rows_of((), file)
+
+    def rows_with_pictures(self, base: Path, fields: tuple[str, ...]) -> Iterator[Record | BadRow]:
+        """Rows with bytes, or objects with `bytes` and `path`, in these fields."""
+        return self._of_all(base, partial(self._rows_of, columns_of(fields, self.columns)))
+
+    def _rows_of(self, with_bytes: Collection[str], file: File) -> Iterator[Record | BadRow]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(file.path) as table:
-                names = readable(table.schema_arrow)
+            with pq.ParquetFile(file.path, buffer_size=_BUFFER) as table:
+                names = readable(table.schema_arrow, with_bytes)
                 require_columns(file.name, self.columns, names)
                 first = 1
-                for batch in table.iter_batches(_ROWS_AT_ONCE, columns=names):
+                for batch in table.iter_batches(_rows_at_once(table.metadata, names), columns=names):
                     yield from rows_of_batch(file.name, first, batch, self.columns)
                     first += batch.num_rows
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{file.name}: is not a whole Parquet file ({error}).") from error
+
+
+def _rows_at_once(table: pq.FileMetaData, names: Collection[str]) -> int:
+    groups = (table.row_group(index) for index in range(table.num_row_groups))
+    columns = (group.column(index) for group in groups for index in range(table.num_columns))
+    sizes = (one.total_uncompressed_size for one in columns if one.path_in_schema.split(".")[0] in names)
+    return rows_at_once(sum(sizes), table.num_rows)

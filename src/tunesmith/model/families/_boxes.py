@@ -25,7 +25,6 @@ _PAIR = rf"\(({_NUMBER}),({_NUMBER})\)\s*,?\s*\(({_NUMBER}),({_NUMBER})\)"
 _TOKENS = re.compile(rf"<\|box_start\|>\s*{_PAIR}")
 _PAIRS = re.compile(_PAIR)
 _LISTS = re.compile(rf"\[({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER}),?\s*\]")
-_REFERENCE = re.compile(r"<\|object_ref_start\|>(.*?)<\|object_ref_end\|>", re.DOTALL)
 _CONTROL = re.compile(r"<\|\w+\|>")
 _STRING = r"""(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+')"""
 _OBJECT = re.compile(rf"""\{{(?:[^{{}}"']|{_STRING})*+\}}""", re.DOTALL)
@@ -134,8 +133,9 @@ def _among_tokens(text: str, form: re.Pattern[str], labels: Sequence[str]) -> It
     label, end = "", 0
     for match in form.finditer(text):
         before = text[end : match.start()]
-        references = _REFERENCE.findall(before)
-        label = references[-1] if references else _last_words(before, labels) or label
+        opened, closing, _ = before.rpartition("<|object_ref_end|>")
+        said = opened.rpartition("<|object_ref_start|>")[2] if closing else _last_words(before, labels)
+        label = said or label
         yield label, [float(number) for number in match.groups()]
         end = match.end()
 

@@ -1,0 +1,99 @@
+"""Source `images`: pictures in folders, the name of a picture's folder being its class."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from tunesmith.data.record import Record
+from tunesmith.data.sources import BadRow, Source
+from tunesmith.data.sources._rows import row
+from tunesmith.errors import DataError, did_you_mean
+
+_OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
+"""Files that systems put beside pictures unasked."""
+
+
+class Images(Source):
+    """A folder with one folder for each class, which may hold further folders.
+
+    Fields: `image`, the file's path inside the folder; `label`, the class. Hidden files are passed over; every
+    other one is a record, so that a file that is no picture is told as a bad row.
+    """
+
+    kind: Literal["images"] = "images"
+    path: str
+    """The folder that holds the folders of the classes."""
+
+    def rows(self, base: Path) -> Iterator[Record | BadRow]:
+        """One row a file, named by its path, classes and files in natural order (`2.jpg` before `10.jpg`). A file
+        beside the classes' folders is a bad row; DataError if there is no such folder, or no class in it."""
+        entries = [Path(entry) for entry in self._folder(base).iterdir() if _counts(entry.name)]
+        named, empty = Path(self.path).as_posix(), True
+        for file in sorted((entry for entry in entries if not entry.is_dir()), key=_natural):
+            yield BadRow(f"{named}/{file.name}", "lies in no folder of a class. Move it into one.")
+        for folder in sorted((entry for entry in entries if entry.is_dir()), key=_natural):
+            for name in _files(folder):
+                empty = False
+                fields = {"image": f"{folder.name}/{name}", "label": folder.name}
+                yield row(f"{named}/{folder.name}/{name}", fields, self.columns)
+        if empty:
+            raise DataError(
+                f"{self.path}: holds no pictures in folders. Put the pictures of each class into a folder of its name."
+            )
+
+    def beside(self, base: Path, where: str) -> str:
+        """The folder of the classes' folders."""
+        return Path(self.path).expanduser().as_posix()
+
+    def fingerprint(self, base: Path) -> str:
+        """Number of files, and a hash of their names, sizes and times of change."""
+        folder = self._folder(base)
+        told = hashlib.sha256()
+        count = 0
+        for name in _files(folder):
+            file = folder / name
+            stat = file.stat() if file.exists() else file.lstat()
+            told.update(f"{name}\0{stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+            count += 1
+        return f"{self.path} {count} {told.hexdigest()[:16]}"
+
+    def _folder(self, base: Path) -> Path:
+        folder = base / Path(self.path).expanduser()
+        if folder.is_dir():
+            return folder
+        if folder.exists():
+            raise DataError(f"{self.path}: is a file. Name the folder that holds a folder for each class.")
+        beside = sorted(entry.name for entry in folder.parent.glob("*") if entry.is_dir())
+        raise DataError(
+            f"{self.path}: there is no such folder in {folder.parent}." + did_you_mean(folder.name, beside)
+        )
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Paths of all files inside a folder, in natural order, a folder at a time."""
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(filter(_counts, folders), key=_natural)
+        inside = Path(where).relative_to(folder)
+        for name in sorted(filter(_counts, names), key=_natural):
+            yield (inside / name).as_posix()
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and name.casefold() not in _OF_SYSTEMS
+
+
+def _natural(name: str | Path) -> list[tuple[int, str]]:
+    """By its numbers as numbers.
+
+    >>> sorted(["b10", "b9", "a"], key=_natural)
+    ['a', 'b9', 'b10']
+    """
+    parts = re.split("([0-9]+)", Path(name).name)
+    return [(int(part), "") if index % 2 else (0, part.casefold()) for index, part in enumerate(parts)] + [
+        (0, Path(name).name)
+    ]

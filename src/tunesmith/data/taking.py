@@ -1,0 +1,296 @@
+"""Takes the pictures of records: what a field says of a picture (path or bytes) becomes a `Picture`.
+
+Happens while records are read, before a task sees them. Every file is read to its end once, by several threads;
+records keep their order.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.config.experiment import Pictures
+from tunesmith.data.picture import Picture
+from tunesmith.data.record import Record
+from tunesmith.data.sources import BadRow
+from tunesmith.data.upright import missing_library, open_upright
+from tunesmith.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+COPIES = "pictures"
+"""Folder of copies in the prepared folder."""
+NO_LOOK = "0" * 16
+"""Stands for the look of a picture of one colour, which would be that of all others of one colour."""
+_LONGEST_RATIO = 200
+"""Between the sides of a picture; beyond it vision models refuse it."""
+_LEAST_CONTRAST = 4
+"""Grey levels, of 256, between the darkest and the lightest spot of a picture that has a look."""
+_MOST_THREADS = 16
+_AHEAD_PER_THREAD = 8
+_BYTES_AHEAD = 128 * 2**20
+_MOST_KNOWN = 2**17
+_MOST_HINTS = 100
+_MOST_NAMES = 2000
+
+
+@dataclass
+class Taking:
+    """Takes pictures in the fields that a task names."""
+
+    settings: Pictures
+    fields: tuple[str, ...]
+    """Names of the fields that hold a picture, or a list of them."""
+    folder: Path
+    """The prepared folder in the making: pictures that come as bytes are copied into it."""
+    num_threads: int = field(default_factory=lambda: min(_MOST_THREADS, os.cpu_count() or 1))
+    _known: _Known = field(default_factory=lambda: _Known())
+    _hints: _Hints = field(default_factory=lambda: _Hints())
+
+    def taken(
+        self, rows: Iterable[Record | BadRow], beside: Callable[[str], Path]
+    ) -> Iterator[Record | BadRow]:
+        """The rows in their order, with pictures in place of what names them; a row with a picture that cannot be
+        had is a bad one. `beside` gives, by the id of a row, the folder that its names are relative to. DataError
+        if a library is missing."""
+        waiting: deque[tuple[Future[Record | BadRow], int]] = deque()
+        ahead = 0
+        _require_libraries()
+        pool = ThreadPoolExecutor(self.num_threads, "pictures")
+        try:
+            for row in rows:
+                size = self._num_bytes(row)
+                waiting.append((pool.submit(self._take, row, beside), size))
+                ahead += size
+                while len(waiting) > self.num_threads * _AHEAD_PER_THREAD or ahead > _BYTES_AHEAD:
+                    done, size = waiting.popleft()
+                    ahead -= size
+                    yield done.result()
+            while waiting:
+                yield waiting.popleft()[0].result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _num_bytes(self, row: Record | BadRow) -> int:
+        if isinstance(row, BadRow):
+            return 0
+        ones = (one for name in self.fields for one in _ones(row.fields.get(name)))
+        contents = (one.get("bytes") if isinstance(one, Mapping) else one for one in ones)
+        return sum(len(content) for content in contents if isinstance(content, bytes))
+
+    def _take(self, row: Record | BadRow, beside: Callable[[str], Path]) -> Record | BadRow:
+        if isinstance(row, BadRow):
+            return row
+        fields, faults = dict(row.fields), []
+        folder = beside(row.id)
+        for name in self.fields:
+            value = fields.get(name)
+            several = isinstance(value, list | tuple)
+            pictures = []
+            for number, one in enumerate(_ones(value), 1):
+                try:
+                    pictures.append(self._picture(one, folder))
+                except ValueError as fault:
+                    faults.append(f"field {name!r}{f', picture {number}' if several else ''}: {fault}")
+            if several or pictures:
+                fields[name] = pictures if several else pictures[0]
+        return BadRow(row.id, " ".join(faults)) if faults else Record(row.id, fields)
+
+    def _picture(self, value: Any, folder: Path) -> Picture:
+        """The picture that a value tells of; ValueError says why it cannot be had."""
+        told = value
+        if isinstance(value, Mapping) and value.keys() <= {"bytes", "path"}:
+            told = value.get("bytes") if value.get("bytes") is not None else value.get("path")
+        if isinstance(told, bytes):
+            return self._of_bytes(told)
+        if isinstance(told, str | int) and not isinstance(told, bool):
+            return self._of_file(self.settings.name.replace("{}", str(told)), folder)
+        raise ValueError(
+            f"{str(value)[:60]!r} tells of no picture. Possible are a path, bytes, "
+            "an object with `bytes` or `path`, or a list of these."
+        )
+
+    def _of_bytes(self, content: bytes) -> Picture:
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = f"{COPIES}/{sha256[:2]}/{sha256}"
+
+        def look() -> _Seen:
+            try:
+                seen = _seen(open_upright(content, self.settings.max_pixels), sha256)
+            except ValueError as error:
+                raise ValueError(f"the picture, given as {len(content)} bytes, {error}") from error
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).write_bytes(content)
+            return seen
+
+        return self._known.of(sha256, look).picture(path, self.folder, stored=True)
+
+    def _of_file(self, name: str, folder: Path) -> Picture:
+        try:
+            path = self._inside(name, folder)
+            file = folder / path
+            stat = file.stat()
+            seen = self._known.of(
+                f"{file}\n{stat.st_size} {stat.st_mtime_ns}",
+                lambda: _seen(open_upright(file, self.settings.max_pixels), _sha256(file)),
+            )
+            return seen.picture(path, folder)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ValueError(
+                f"{name!r} does not exist in {folder}.{self._hints.of(folder / name)}{_web(name)}"
+            ) from error
+        except OSError as error:
+            long = error.errno == errno.ENAMETOOLONG
+            raise ValueError(
+                f"{name[:60]!r} {'is too long for the name of a file' if long else f'cannot be read ({error})'}."
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"{name[:200]!r} {error}") from error
+
+    def _inside(self, name: str, folder: Path) -> str:
+        """The path of a file, relative to the folder; ValueError if it leads out of it and may not."""
+        if "\0" in name:
+            raise ValueError("is no name of a file.")
+        root = os.path.normpath(folder)
+        path = os.path.normpath(folder / name)
+        if self.settings.outside:
+            return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else name
+        real = os.path.realpath(path)
+        if not (Path(path).is_relative_to(root) and Path(real).is_relative_to(os.path.realpath(root))):
+            raise ValueError(
+                f"leads out of {folder}. Set data.pictures.folder to the folder that holds all pictures, "
+                "or data.pictures.outside to true if you trust the data."
+            )
+        return Path(path).relative_to(root).as_posix()
+
+
+_PACKED = struct.Struct(">32s8sII")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What reading a picture to its end tells, in 48 bytes."""
+
+    packed: bytes
+
+    def picture(self, path: str, root: Path, stored: bool = False) -> Picture:
+        """The picture at a path."""
+        sha256, look, width, height = _PACKED.unpack(self.packed)
+        return Picture(path, sha256.hex(), width, height, look.hex(), stored, root)
+
+
+class _Known:
+    """What was seen of the last 131,072 pictures or more, so that one that many records name is read once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: dict[bytes, bytes] = {}
+        self._before: dict[bytes, bytes] = {}
+        self._making: dict[bytes, Future[_Seen]] = {}
+
+    def of(self, key: str, make: Callable[[], _Seen]) -> _Seen:
+        """What was seen of a picture, made if it is not known; another thread that makes it is waited for."""
+        short = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
+        with self._lock:
+            packed = self._last.get(short) or self._before.get(short)
+            if packed:
+                self._keep(short, packed)
+                return _Seen(packed)
+            making = self._making.get(short)
+            if making is None:
+                self._making[short] = ours = Future[_Seen]()
+        if making is not None:
+            return making.result()
+        try:
+            ours.set_result(make())
+        except BaseException as error:
+            ours.set_exception(error)
+        with self._lock:
+            del self._making[short]
+            if ours.exception() is None:
+                self._keep(short, ours.result().packed)
+        return ours.result()
+
+    def _keep(self, key: bytes, packed: bytes) -> None:
+        self._last[key] = packed
+        if len(self._last) > _MOST_KNOWN:
+            self._last, self._before = {}, self._last
+
+
+class _Hints:
+    """What a missing file may have been meant to be; for the first ones only, as a folder may hold very many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left = _MOST_HINTS
+        self._names: dict[Path, list[str]] = {}
+
+    def of(self, file: Path) -> str:
+        """What to add to the sentence that it does not exist, if anything."""
+        with self._lock:
+            self._left -= 1
+            if self._left < 0:
+                return ""
+            if not file.parent.is_dir():
+                return f" There is no folder {file.parent}." if file.parent.name else ""
+            if file.parent not in self._names:
+                self._names[file.parent] = sorted(os.listdir(file.parent))
+            names = self._names[file.parent]
+        stem = file.stem.casefold()
+        alike = [name for name in names if Path(name).stem.casefold() == stem or name.casefold() == stem]
+        return f" Did you mean {alike[0]!r}?" if alike else did_you_mean(file.name, names[:_MOST_NAMES])
+
+
+def _ones(value: Any) -> Iterable[Any]:
+    """The one value, or those of a list; none for null."""
+    if value is None:
+        return ()
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _web(name: str) -> str:
+    return " Pictures are read from files: load it from the web first." if "://" in name else ""
+
+
+def _seen(image: Image, sha256: str) -> _Seen:
+    width, height = image.size
+    if max(width, height) > _LONGEST_RATIO * min(width, height):
+        raise ValueError(
+            f"has {width} x {height} pixels: one side is more than {_LONGEST_RATIO} times as long as the other."
+        )
+    return _Seen(_PACKED.pack(bytes.fromhex(sha256), bytes.fromhex(look_of(image)), width, height))
+
+
+def look_of(image: Image) -> str:
+    """Perceptual hash of a picture: 16 hexadecimal digits (Zauner 2010, section 3.2: low frequencies of the cosine
+    transform, each above the median or not); `NO_LOOK` if it is of one colour."""
+    import imagehash
+    from PIL.Image import Resampling
+
+    small = image.convert("L").resize((32, 32), Resampling.LANCZOS)
+    low, high = small.getextrema()
+    return str(imagehash.phash(small)) if high - low >= _LEAST_CONTRAST else NO_LOOK
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _require_libraries() -> None:
+    """DataError if what reads pictures is not installed."""
+    for name, package in (("PIL", "pillow"), ("imagehash", "imagehash")):
+        try:
+            __import__(name)
+        except ImportError as error:
+            raise DataError(missing_library(package)) from error

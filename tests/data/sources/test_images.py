@@ -1,0 +1,70 @@
+import os
+
+import pytest
+
+from tunesmith.data.record import Record
+from tunesmith.data.sources import BadRow
+from tunesmith.data.sources.images import Images
+from tunesmith.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in (
+        "cat/10.jpg",
+        "cat/9.jpg",
+        "Dog/a.png",
+        "Dog/more/b.png",
+        "cat/.DS_Store",
+        ".git/x",
+        "cat/Thumbs.db",
+    ):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_text(name)
+    return tmp_path
+
+
+def test_a_record_a_file_named_by_its_path_with_its_folder_as_label_in_natural_order(folder):
+    rows = list(Images(path="photos/").rows(folder))
+    assert rows == [
+        Record("photos/cat/9.jpg", {"image": "cat/9.jpg", "label": "cat"}),
+        Record("photos/cat/10.jpg", {"image": "cat/10.jpg", "label": "cat"}),
+        Record("photos/Dog/a.png", {"image": "Dog/a.png", "label": "Dog"}),
+        Record("photos/Dog/more/b.png", {"image": "Dog/more/b.png", "label": "Dog"}),
+    ]
+    assert Images(path="photos/").beside(folder, rows[0].id) == "photos"
+    renamed = next(Images(path="photos", columns={"picture": "image"}).rows(folder))
+    assert renamed.fields == {"picture": "cat/9.jpg", "label": "cat"}
+
+
+def test_a_file_outside_of_all_classes_is_a_bad_row(folder):
+    (folder / "photos" / "stray.jpg").touch()
+    first = next(Images(path="photos").rows(folder))
+    assert first == BadRow("photos/stray.jpg", "lies in no folder of a class. Move it into one.")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("photo", r"photo: there is no such folder in .*\. Did you mean 'photos'"),
+        ("photos/cat/9.jpg", r"is a file. Name the folder that holds a folder for each class"),
+        ("photos/cat", r"photos/cat: holds no pictures in folders. Put the pictures of each class into"),
+    ],
+)
+def test_a_folder_that_holds_no_classes_is_told(folder, path, why):
+    with pytest.raises(DataError, match=why):
+        list(Images(path=path).rows(folder))
+
+
+def test_the_fingerprint_follows_names_sizes_and_times(folder):
+    source = Images(path="photos")
+    told = {source.fingerprint(folder)}
+    os.utime(folder / "photos/cat/9.jpg", ns=(1, 1))
+    told.add(source.fingerprint(folder))
+    (folder / "photos/cat/9.jpg").rename(folder / "photos/cat/8.jpg")
+    told.add(source.fingerprint(folder))
+    (folder / "photos/cat/broken.jpg").symlink_to("nowhere")
+    told.add(source.fingerprint(folder))
+    assert len(told) == 4
+    (folder / "photos/.hidden").touch()
+    assert source.fingerprint(folder) in told
