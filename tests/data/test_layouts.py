@@ -7,6 +7,7 @@ from tunesmith.errors import DataError
 ASKED = {"role": "user", "content": "Hi"}
 ANSWERED = {"role": "assistant", "content": "Ho"}
 SYSTEM = {"role": "system", "content": "Be kind"}
+SHOWN = [{"type": "image"}, {"type": "text", "text": "Ho"}]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,13 @@ SYSTEM = {"role": "system", "content": "Be kind"}
         ),
         ({"system": "Be kind", "conversations": [{"from": "human", "value": "Hi"}]}, [SYSTEM, ASKED]),
         ({"conversations": [{"role": "user", "content": "Hi"}]}, [ASKED]),
+        ({"conversations": [{"from": "human", "value": "<image>Hi"}]}, [{**ASKED, "content": "<image>Hi"}]),
+        ({"conversations": [{"from": "user", "value": SHOWN}]}, [{**ASKED, "content": SHOWN}]),
+        ({"messages": [{"role": "user", "content": SHOWN}]}, [{**ASKED, "content": SHOWN}]),
+        (
+            {"messages": [{"role": "user", "content": SHOWN}, {**ANSWERED, "content": SHOWN[1:]}]},
+            [{**ASKED, "content": SHOWN}, ANSWERED],
+        ),
         ({"instruction": "Hi", "input": "", "output": "Ho"}, [ASKED, ANSWERED]),
         ({"instruction": "Hi", "output": "Ho", "system": "Be kind"}, [SYSTEM, ASKED, ANSWERED]),
         (

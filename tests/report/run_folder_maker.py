@@ -6,10 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from tunesmith.config.experiment import Experiment
 from tunesmith.config.read import dump_experiment, experiment_from
@@ -43,6 +45,105 @@ def make_experiment(
             root / "base-2a", folder / "evaluation", experiment.task, experiment.evaluate, experiment.seed
         )
     return folders
+
+
+def make_pictured(root: Path, boxes: bool = False, records: int = 90) -> Path:
+    """The folder of a finished run about pictures: questions of three stages, half of them yes or no; or, with
+    boxes, where the one light table in each picture is."""
+    experiment = experiment_from(
+        {
+            "name": "pictures",
+            "model": {"path": "Qwen/Qwen2.5-0.5B-Instruct"},
+            "data": {"source": {"kind": "jsonl", "path": "photos.jsonl"}},
+            "task": {"kind": "answer", "prompt": "{question}"},
+            "stages": [{"name": "adapt", "parts": {"language": {"kind": "lora"}}}],
+            "evaluate": {"resamples": 100, "by": ["stage"], "metrics": ["accuracy", "unread"]},
+        }
+    )
+    random = np.random.default_rng(3)
+    pictures = [draw_picture(root / "photos" / f"{index}.jpg", random) for index in range(records)]
+    write_data(root / "data-1f", np.arange(records) % 4, TOPICS)
+    write_run(root / "main", 0, experiment)
+    for folder, name, near in (
+        (root / "base-2a", "base", (0.7, 0.8, 0.4)),
+        (root / "main" / "evaluation", "tuned", (0.95, 0.3, 0.97)),
+    ):
+        rows = [
+            pictured_row(index, picture, near[index % 3], random, boxes)
+            for index, picture in enumerate(pictures)
+        ]
+        write_rows(folder / "rows.jsonl", rows)
+        score(rows, experiment.task, experiment.evaluate, 17, name, 21.5).write(folder / "scores.json")
+    compare(root / "base-2a", root / "main" / "evaluation", experiment.task, experiment.evaluate, 17)
+    return root / "main"
+
+
+def draw_picture(file: Path, random: np.random.Generator) -> tuple[Path, tuple[float, ...]]:
+    """A picture of a light table on a dark or light ground, and the corners of the table as shares."""
+    width, height = int(random.integers(500, 900)), int(random.integers(400, 900))
+    left, top = random.uniform(0.05, 0.4, 2)
+    right, bottom = random.uniform(0.6, 0.95, 2)
+    image = Image.linear_gradient("L").resize((width, height)).rotate(180 * random.integers(2)).convert("RGB")
+    table = tuple(np.multiply((left, top, right, bottom), (width, height, width, height)))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle(table, fill=(250, 247, 235), outline=(60, 40, 20), width=4)
+    for line in range(1, 8):
+        y = table[1] + line * (table[3] - table[1]) / 8
+        draw.line((table[0] + 12, y, table[2] - 12, y), fill=(90, 90, 90), width=3)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image.save(file)
+    return file, (float(left), float(top), float(right), float(bottom))
+
+
+def pictured_row(
+    index: int,
+    picture: tuple[Path, tuple[float, ...]],
+    near: float,
+    random: np.random.Generator,
+    boxes: bool,
+) -> Row:
+    """An answer about a picture that is right, or near, with this chance."""
+    file, corners = picture
+    unread = None if random.random() > 0.08 else "names no box" if boxes else "is empty"
+    right = float(unread is None and random.random() < near)
+    row = Row(
+        record=f"photos.jsonl:{index + 1}",
+        sha256=hashlib.sha256(str(index).encode()).hexdigest(),
+        asked="Is there a table?" if index % 2 else "What stands in the middle of the picture?",
+        reference="yes" if index % 2 else "a light table",
+        answer="" if unread else ("yes" if index % 2 else "a table") if right else "I see nothing",
+        ended=True,
+        reading=None if unread else "said",
+        unread=unread,
+        label=None,
+        predicted=None,
+        marks={"correct": right},
+        scores=None,
+        fields={"answer type": "yes/no" if index % 2 else "open", "stage": index % 3 + 1},
+        pictures=(str(file),),
+    )
+    if not boxes:
+        return row
+    shift = 0.04 if right else 0.22
+    said = [float(one) + float(random.uniform(0, shift)) for one in corners]
+    true, iou = {"label": "table", "corners": list(corners)}, 0.0 if unread else iou_of(said, corners)
+    return replace(
+        row,
+        asked="",
+        reference="table (1, 2), (3, 4)",
+        answer="There is none." if unread else '[{"bbox_2d": [1, 2, 3, 4], "label": "table"}]',
+        reading=None if unread else [{"label": "table", "corners": said}],
+        marks={"iou": iou, "correct": float(iou > 0.5)},
+        boxes=(true,),
+    )
+
+
+def iou_of(first: Sequence[float], second: Sequence[float]) -> float:
+    """Intersection over union of two boxes."""
+    wide = max(0.0, min(first[2], second[2]) - max(first[0], second[0]))
+    high = max(0.0, min(first[3], second[3]) - max(first[1], second[1]))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return wide * high / (sum(areas) - wide * high)
 
 
 def settings(labels: Sequence[str]) -> Experiment:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.report.chromium import content_width, needs_chromium
-from tests.report.run_folder_maker import make_experiment
+from tests.report.run_folder_maker import make_experiment, make_pictured
 from tests.report.test_page import Page
 from tunesmith.errors import DataError
 from tunesmith.report.compare import compare_folders, comparison_as_json, write_comparison
@@ -139,3 +139,18 @@ def test_a_program_reads_the_comparison_as_json(experiment):
 def test_a_phone_need_not_scroll_sideways(tmp_path):
     folders = make_experiment(tmp_path, [f"a-long-variant-name-{number}" for number in range(3)], records=60)
     assert content_width(write_comparison(folders, tmp_path / "report.html"), tmp_path, 400) == 400
+
+
+def test_runs_stand_side_by_side_in_each_group(tmp_path):
+    run = make_pictured(tmp_path)
+    again = shutil.copytree(run, tmp_path / "again")
+    (again / "run.json").write_text((run / "run.json").read_text().replace('"main"', '"again"'))
+    compared = compare_folders([run, again], tmp_path)
+    assert list(compared.groups) == ["answer type", "stage"]
+    base, first, second = compared.groups["stage"]["2"]
+    assert (base.value, first.value) == pytest.approx((0.6, 1 / 6))
+    assert second == first
+    page = write_comparison([run, again], tmp_path / "report.html").read_text()
+    assert "Accuracy by stage" in page
+    entries = json.loads(comparison_as_json(compared))["entries"]
+    assert entries[1]["groups"]["stage"]["2"]["value"] == first.value

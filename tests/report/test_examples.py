@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
+from tests.report.run_folder_maker import make_pictured
 from tunesmith.report.examples import SHOWN, example_groups, reliability
 from tunesmith.report.run_folder import read_run_folder
 
@@ -68,3 +69,11 @@ def test_the_reliability_is_that_of_scikit_learn(run):
     assert [each.right for each in found] == pytest.approx(list(share))
     assert [each.probability for each in found] == pytest.approx(list(mean))
     assert sum(each.count for each in found) == len(rows)
+
+
+def test_the_boxes_that_are_furthest_off_come_first(tmp_path):
+    run = read_run_folder(make_pictured(tmp_path, boxes=True))
+    lowest, *others = example_groups(run)
+    read = sorted(row.marks["iou"] for row in run.tuned.rows if row.unread is None)
+    assert [example.tuned.marks["iou"] for example in lowest.shown] == read[:SHOWN]
+    assert [group.title for group in others] == ["Fixed", "Broken", "Still wrong", "Unread"]

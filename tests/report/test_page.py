@@ -7,15 +7,16 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.report.chromium import content_width, needs_chromium, screenshot
-from tests.report.run_folder_maker import make_experiment, write_lines
+from tests.report.run_folder_maker import make_experiment, make_pictured, write_lines
 from tunesmith.errors import DataError
 from tunesmith.evaluate.scores import Confusion
 from tunesmith.report.page import MAX_CLASSES, matrix, write_report
 
-VOID = {"meta", "line", "circle", "path", "rect", "br"}
+VOID = {"meta", "line", "circle", "path", "rect", "br", "use", "image"}
 
 
 class Page(HTMLParser):
@@ -225,6 +226,65 @@ def test_the_page_is_drawn_light_and_dark(experiment, tmp_path):
         assert 0.02 < drawn.mean() < 0.5
         assert drawn[2000:].any(), "the page goes on below the fold"
         assert not drawn[:, -20:].any(), "nothing sticks out to the right"
+
+
+@pytest.fixture(scope="session")
+def pictured(tmp_path_factory) -> dict[bool, Page]:
+    """Pages of a run about pictures, with boxes and without."""
+    roots = {boxes: tmp_path_factory.mktemp("pictured") for boxes in (True, False)}
+    return {boxes: Page(write_report(make_pictured(root, boxes))) for boxes, root in roots.items()}
+
+
+@pytest.mark.parametrize("boxes", [True, False])
+def test_every_picture_says_what_it_shows(pictured, boxes):
+    page = pictured[boxes]
+    shown = [attributes for attributes in page.all("svg") if attributes.get("role") == "img"]
+    assert all(attributes["aria-label"].strip() for attributes in shown)
+    assert len(page.all("use")) >= 20
+    assert page.all("image")
+    assert all(one["href"].startswith("data:") for one in page.all("image"))
+    assert all(one["href"].startswith("#") for one in page.all("use"))
+    assert "url(" not in page.source
+    kinds = {attributes["class"] for attributes in page.all("rect")}
+    assert ({"halo", "true", "said"} <= kinds) == boxes
+
+
+def test_a_table_shows_each_value_of_a_field_with_its_change(pictured):
+    text = pictured[False].text()
+    assert "By stage" in text
+    assert re.search(r"2 30 60\.0\s% .* 16\.7\s% .* −43\.3\spoints .* worse", text)
+
+
+def test_what_a_model_says_in_a_box_is_never_markup(tmp_path):
+    run = make_pictured(tmp_path, boxes=True, records=20)
+    for file in (run / "evaluation" / "rows.jsonl", run / ".." / "base-2a" / "rows.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for row in rows:
+            row["fields"] = {"stage": "<script>"}
+            for box in row["reading"] or []:
+                box["label"] = "</text><script>alert(1)</script>"
+        write_lines(file, rows)
+    page = Page(write_report(run))
+    assert not page.all("script")
+    assert "<script>alert(1)</script>" in page.text("text")
+
+
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_boxes_are_drawn_in_two_colours_over_their_picture(tmp_path, dark):
+    page = write_report(make_pictured(tmp_path, boxes=True, records=20))
+    page.write_text(page.read_text().replace("<details>", "<details open>"))
+    pixels = screenshot(page, tmp_path, dark=dark).astype(int)
+    for colour in ((0x35, 0xE0, 0x8C), (0xFF, 0x6A, 0xD5)):
+        assert (np.abs(pixels - colour).max(-1) < 12).sum() > 500
+
+
+@needs_chromium
+@pytest.mark.parametrize("boxes", [True, False])
+def test_a_phone_need_not_scroll_sideways_for_pictures(tmp_path, boxes):
+    page = write_report(make_pictured(tmp_path, boxes=boxes, records=20))
+    page.write_text(page.read_text().replace("<details>", "<details open>"))
+    assert content_width(page, tmp_path, 400) == 400
 
 
 @needs_chromium

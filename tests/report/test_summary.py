@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.report.run_folder_maker import TOPICS, make_experiment
+from tests.report.run_folder_maker import TOPICS, make_experiment, make_pictured
 from tunesmith.report import summary
 from tunesmith.report.run_folder import read_run_folder
 
@@ -145,3 +145,34 @@ def test_the_facts_count_each_part_once(run):
         "Saved": "3.5 MiB",
         "Held-out records": "400",
     }
+
+
+def test_results_are_broken_down_with_the_primary_metric_first(tmp_path):
+    run = read_run_folder(make_pictured(tmp_path))
+    kinds, stages = summary.group_tables(run)
+    assert (kinds.title, stages.title) == ("By answer type", "By stage")
+    assert [(row.value, row.records) for row in stages.rows] == [("1", 30), ("2", 30), ("3", 30)]
+    assert stages.metrics == ("accuracy", "unread")
+    for row in stages.rows:
+        cell = row.metrics[0]
+        for side, evaluated in ((cell.base, run.base), (cell.tuned, run.tuned)):
+            right = [one.marks["correct"] for one in evaluated.rows if str(one.fields["stage"]) == row.value]
+            assert side.value == pytest.approx(np.mean(right))
+        assert cell.change.change == pytest.approx(cell.tuned.value - cell.base.value)
+
+
+def test_a_group_that_got_worse_is_named(tmp_path):
+    run = read_run_folder(make_pictured(tmp_path))
+    assert [plain(line).partition(" (")[0] for line in summary.worse(run)] == [
+        "Accuracy where stage is 2: 60.0 % → 16.7 %"
+    ]
+
+
+def test_files_from_before_there_were_groups_still_have_a_page(run):
+    for name, keys in (("scores.json", ("by", "left_out")), ("comparison.json", ("by", "worse_groups"))):
+        file = run / "evaluation" / name
+        values = json.loads(file.read_text())
+        for key in keys:
+            del values[key]
+        file.write_text(json.dumps(values))
+    assert summary.group_tables(read_run_folder(run)) == []

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from tunesmith.data.conversation import Text, Turn
+from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.tasks import Answer
@@ -60,7 +63,11 @@ def test_content_may_be_a_list_of_text_pieces() -> None:
         ([USER, {"role": "assistant"}], "[1]: must have role and content, but is {'role': 'assistant'}"),
         (
             [{"role": "user", "content": [{"type": "image"}]}, ASSISTANT],
-            "[0]: content of the user is neither text nor a list of text pieces",
+            "[0]: content of the user has a picture; name the fields that hold them in task.pictures",
+        ),
+        (
+            [{"role": "user", "content": [{"type": "audio"}]}, ASSISTANT],
+            "[0]: content of the user is neither text nor a list of text and picture parts",
         ),
     ],
 )
@@ -84,3 +91,106 @@ def test_written_answers_have_no_loss() -> None:
     assert task.mark(conversation, Answer("A"), "A") == {"nats": None, "tokens": None}
     weighed = Answer("A", scores=(-2.5,), num_tokens=(3,))
     assert task.mark(conversation, weighed, "A") == {"nats": 2.5, "tokens": 3}
+
+
+def picture(name: str) -> Picture:
+    return Picture(f"{name}.jpg", "00", 40, 30, "0" * 16)
+
+
+def shown(user: Any, pictures: Any, **more: Any) -> tuple[Turn, ...]:
+    """The turns of a chat with one question, pictures given as their names."""
+    held = [picture(name) for name in pictures] if isinstance(pictures, str) else pictures
+    fields = {"messages": [{"role": "user", "content": user}, ASSISTANT], "images": held, **more}
+    return Chat(pictures=["images"]).conversation(Record("chat.jsonl:5", fields)).turns
+
+
+IMAGE = {"type": "image"}
+
+
+def written(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+@pytest.mark.parametrize(
+    ("user", "pieces"),
+    [
+        ("What?", (picture("a"), picture("b"), Text("What?"))),
+        ("<image>What?<image>", (picture("a"), Text("What?"), picture("b"))),
+        ("<image>\n<image>\nWhat?", (picture("a"), Text("\n"), picture("b"), Text("\nWhat?"))),
+        ([IMAGE, written("or "), IMAGE, written("?")], (picture("a"), Text("or "), picture("b"), Text("?"))),
+        ([IMAGE, IMAGE], (picture("a"), picture("b"))),
+        ([written("What"), written("?")], (picture("a"), picture("b"), Text("What?"))),
+        (
+            [{"type": "image_url", "image_url": {"url": "x"}}, IMAGE, written("?")],
+            (picture("a"), picture("b"), Text("?")),
+        ),
+    ],
+)
+def test_pictures_stand_at_their_places_in_order_or_all_before_the_text(user: Any, pieces: Any) -> None:
+    assert shown(user, "ab") == (Turn("user", pieces),)
+
+
+def test_pictures_go_through_the_turns_in_order_and_those_of_several_fields_field_by_field() -> None:
+    messages = [
+        SYSTEM, {"role": "user", "content": "<image>"}, ASSISTANT,
+        {"role": "user", "content": "<image> or <image>?"}, ASSISTANT,
+    ]  # fmt: skip
+    fields = {"messages": messages, "one": picture("c"), "two": [picture("a"), picture("b")]}
+    conversation = Chat(pictures=["one", "two"]).conversation(Record("a:1", fields))
+    assert conversation.turns[1] == Turn("user", (picture("c"),))
+    assert conversation.turns[3].pieces == (picture("a"), Text(" or "), picture("b"), Text("?"))
+    assert conversation.answer == "A"
+
+
+def test_pictures_of_a_chat_without_places_stand_before_the_first_users_text() -> None:
+    messages = [SYSTEM, USER, ASSISTANT, USER, ASSISTANT]
+    fields = {"messages": messages, "images": [picture("a")]}
+    turns = Chat(pictures=["images"]).conversation(Record("a:1", fields)).turns
+    assert [turn.pictures for turn in turns] == [(), (picture("a"),), (), ()]
+
+
+@pytest.mark.parametrize("none", [[], None])
+def test_a_record_may_have_no_pictures_among_others_that_do(none: Any) -> None:
+    assert shown("What?", none) == (Turn.of("user", "What?"),)
+
+
+def test_without_a_field_for_pictures_the_mark_is_text() -> None:
+    assert turns([{"role": "user", "content": "<image>"}, ASSISTANT])[0] == ("user", "<image>")
+
+
+@pytest.mark.parametrize(
+    ("user", "pictures", "fault"),
+    [
+        (
+            "<image>What?",
+            "ab",
+            "the users' messages have 1 places for pictures (<image>, or parts of type image), but task.pictures "
+            "gives 2. Have one for each picture, or none at all: then all stand before the first text",
+        ),
+        ([IMAGE, IMAGE, written("?")], None, "the users' messages have 2 places for pictures"),
+        ("What?", ["a.jpg"], "task.pictures: field 'images' is '[\"a.jpg\"]', which is no picture"),
+    ],
+)
+def test_pictures_and_places_that_do_not_agree_are_told_with_the_record(
+    user: Any, pictures: Any, fault: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^chat\.jsonl:5: {re.escape(fault)}"):
+        shown(user, pictures)
+
+
+def test_all_missing_fields_of_pictures_are_named() -> None:
+    with pytest.raises(DataError) as caught:
+        Chat(pictures=["image", "photo"]).conversation(
+            Record("a:1", {"messages": [USER, ASSISTANT], "images": []})
+        )
+    assert str(caught.value) == (
+        "a:1: task.pictures: there is no field 'image' (messages, images). Did you mean 'images'?\n"
+        "a:1: task.pictures: there is no field 'photo' (messages, images)."
+    )
+
+
+def test_an_answer_cannot_show_a_picture() -> None:
+    with pytest.raises(
+        DataError, match=r"messages\[1\]: content of the assistant has a picture; only users'"
+    ):
+        turns([USER, {"role": "assistant", "content": [IMAGE, written("x")]}], Chat(pictures=["images"]))

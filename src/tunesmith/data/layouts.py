@@ -17,7 +17,8 @@ _SPEAKERS = {
 def with_messages(record: Record) -> Record:
     """The record with a field `messages`, if it is laid out as OpenAI chats (`messages` itself), ShareGPT
     (`conversations` of from and value) or Alpaca (instruction, input, output, also system and history); any
-    other record as it is. DataError names a speaker or turn that does not fit the layout.
+    other record as it is. What a message says is a text, or, with pictures in it, OpenAI's list of parts.
+    DataError names a speaker or turn that does not fit the layout.
 
     >>> record = Record("a:1", {"instruction": "Add.", "input": "1 1", "output": "2"})
     >>> with_messages(record).fields["messages"]
@@ -48,7 +49,8 @@ def _message(role: str, content: str) -> dict[str, str]:
 
 
 def _joined(message: Any) -> Any:
-    """A message whose content is a list of text parts, with the texts joined; any other as it is."""
+    """A message whose content is a list of text parts, with the texts joined; any other, such as one with a picture
+    among its parts, as it is."""
     content = message.get("content") if isinstance(message, Mapping) else None
     if not isinstance(content, list) or not content:
         return message
@@ -60,15 +62,15 @@ def _joined(message: Any) -> Any:
     return {**message, "content": "".join(texts)}
 
 
-def _shared_system(fields: Mapping[str, Any]) -> list[dict[str, str]]:
+def _shared_system(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     system = fields.get("system")
     return [_message("system", system)] if isinstance(system, str) and system else []
 
 
-def _shared(where: str, number: int, turn: Any) -> dict[str, str]:
+def _shared(where: str, number: int, turn: Any) -> dict[str, Any]:
     speaker = turn.get("from", turn.get("role")) if isinstance(turn, Mapping) else None
     text = turn.get("value", turn.get("content")) if isinstance(turn, Mapping) else None
-    if not isinstance(speaker, str) or not isinstance(text, str):
+    if not isinstance(speaker, str) or not isinstance(text, str | list):
         raise DataError(
             f"{where}: conversations: turn {number} is not of the form {{from: ..., value: ...}} with texts."
         )
@@ -77,7 +79,8 @@ def _shared(where: str, number: int, turn: Any) -> dict[str, str]:
             f"{where}: conversations: turn {number} is from {speaker!r} ({', '.join(_SPEAKERS)})."
             + did_you_mean(speaker, _SPEAKERS)
         )
-    return _message(_SPEAKERS[speaker], text)
+    message: dict[str, Any] = _joined({"role": _SPEAKERS[speaker], "content": text})
+    return message
 
 
 def _alpaca(record: Record) -> list[dict[str, str]]:

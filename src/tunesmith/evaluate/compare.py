@@ -160,7 +160,8 @@ def compare_groups(
     primary = primary_metric(task, settings)[0]
 
     def change_of(group: Sequence[int]) -> GroupChange:
-        changes = _changes(*([rows[index] for index in group] for rows in (first, second)), task, fewer, seed)
+        before, after = ([rows[index] for index in group] for rows in (first, second))
+        changes = _changes(before, after, task, fewer, seed)
         told = {name: _surely(one, len(group)) for name, one in changes.items() if tells(name, primary)}
         return GroupChange(len(group), told)
 

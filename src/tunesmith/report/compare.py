@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ class Entry:
     """Of the primary metric, against the run's own base."""
     page: str | None
     """Where the run's own page lies, relative to the comparison's."""
+    groups: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
+    """The primary metric by field that results are broken down by, and by its value."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Compared:
     pairs: tuple[Pair, ...]
     classes: Mapping[str, Sequence[Score | None]]
     class_metric: str
+    groups: Mapping[str, Mapping[str, Sequence[Score | None]]]
+    """The primary metric by field and value: one of each entry."""
     curves: tuple[Plot, ...]
     notices: tuple[str, ...]
 
@@ -93,7 +97,7 @@ def _runs_in(folder: Path) -> list[Path]:
 def comparison_as_json(compared: Compared) -> str:
     """The comparison for a program, as one JSON object."""
     values = asdict(compared)
-    for drawn in ("curves", "classes", "class_metric"):
+    for drawn in ("curves", "classes", "class_metric", "groups"):
         del values[drawn]
     return json.dumps(values, indent=2, ensure_ascii=False)
 
@@ -106,7 +110,7 @@ def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:
     primary = evaluated[0].scores.primary
     names = short_names(runs)
     entries = [
-        *_base_entries(runs, names),
+        *_base_entries(runs, names, primary),
         *(_run_entry(run, name, primary, beside) for run, name in zip(runs, names, strict=True)),
     ]
     metrics = dict.fromkeys(metric for entry in entries for metric in entry.measures if "/" not in metric)
@@ -125,6 +129,7 @@ def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:
         pairs=tuple(pairs),
         classes=classes,
         class_metric=class_metric,
+        groups=_group_tables(entries),
         curves=tuple(overlaid_curves(runs, names, primary)),
         notices=(*notices, *_unfinished(runs, names)),
     )
@@ -140,7 +145,7 @@ def short_names(runs: Sequence[RunFolder]) -> list[str]:
     return next((names for names in candidates if len(set(names)) == len(names)), candidates[-1])
 
 
-def _base_entries(runs: Sequence[RunFolder], names: Sequence[str]) -> Iterator[Entry]:
+def _base_entries(runs: Sequence[RunFolder], names: Sequence[str], primary: str) -> Iterator[Entry]:
     """A line for each base model, named after its runs if there is more than one."""
     bases: dict[Path, list[str]] = {}
     scores: dict[Path, Evaluated] = {}
@@ -151,7 +156,8 @@ def _base_entries(runs: Sequence[RunFolder], names: Sequence[str]) -> Iterator[E
             scores[folder] = run.base
     for folder, used_by in bases.items():
         name = "base" if len(bases) == 1 else f"base of {', '.join(used_by)}"
-        yield Entry(name, scores[folder].scores.metrics, {}, None, None)
+        base = scores[folder]
+        yield Entry(name, base.scores.metrics, {}, None, None, _groups(base, primary))
 
 
 def _run_entry(run: RunFolder, name: str, primary: str, beside: Path) -> Entry:
@@ -164,7 +170,28 @@ def _run_entry(run: RunFolder, name: str, primary: str, beside: Path) -> Entry:
         facts={fact: known[fact] for fact in shown if fact in known},
         change=run.comparison.metrics.get(primary) if run.comparison else None,
         page=Path(os.path.relpath(page, beside)).as_posix() if page.exists() else None,
+        groups=_groups(run.tuned, primary) if run.tuned else {},
     )
+
+
+def _groups(evaluated: Evaluated, metric: str) -> dict[str, dict[str, Score]]:
+    """A metric of each group that has it."""
+    return {
+        field: {value: group.metrics[metric] for value, group in groups.items() if metric in group.metrics}
+        for field, groups in evaluated.scores.by.items()
+    }
+
+
+def _group_tables(entries: Sequence[Entry]) -> dict[str, dict[str, list[Score | None]]]:
+    """The primary metric by field and value: one of each entry, None where it has none."""
+    fields = dict.fromkeys(field for entry in entries for field in entry.groups)
+    return {
+        field: {
+            value: [entry.groups.get(field, {}).get(value) for entry in entries]
+            for value in dict.fromkeys(value for entry in entries for value in entry.groups.get(field, {}))
+        }
+        for field in fields
+    }
 
 
 def _class_table(entries: Sequence[Entry]) -> tuple[str, dict[str, list[Score | None]]]:

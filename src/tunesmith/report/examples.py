@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tunesmith.evaluate.rows import Row
@@ -48,7 +49,8 @@ class Bin:
 
 
 def example_groups(run: RunFolder) -> list[Group]:
-    """Fixed, broken, still wrong and unread examples in the test side's order; none without a tuned model."""
+    """Fixed, broken, still wrong and unread examples in the test side's order, and before them those whose boxes lie
+    furthest from the true ones, if it is boxes that are asked for; none without a tuned model."""
     if run.tuned is None:
         return []
     fixed = set(run.comparison.fixed) if run.comparison else set()
@@ -70,9 +72,25 @@ def example_groups(run: RunFolder) -> list[Group]:
     if run.comparison:
         totals[:2] = run.comparison.num_fixed, run.comparison.num_broken
     return [
-        Group(title, what, total, tuple(shown))
-        for (title, what, _), total, shown in zip(kinds, totals, found, strict=True)
+        *_furthest(run.base, run.tuned),
+        *(
+            Group(title, what, total, tuple(shown))
+            for (title, what, _), total, shown in zip(kinds, totals, found, strict=True)
+        ),
     ]
+
+
+def _furthest(base: Evaluated | None, tuned: Evaluated) -> Iterator[Group]:
+    """The examples with the lowest IoU of the tuned model's answers that could be read, if rows have that mark."""
+    marked = [
+        (iou, number, example)
+        for number, example in enumerate(_pairs(base, tuned))
+        if (iou := example.tuned.marks.get("iou")) is not None and example.tuned.unread is None
+    ]
+    if marked:
+        lowest = tuple(example for _, _, example in heapq.nsmallest(SHOWN, marked))
+        what = "of what could be read, the tuned model's boxes lie furthest from the true ones"
+        yield Group("Lowest IoU", what, len(lowest), lowest)
 
 
 def reliability(evaluated: Evaluated | None) -> list[Bin]:

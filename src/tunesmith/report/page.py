@@ -16,6 +16,8 @@ from tunesmith.report import summary, words
 from tunesmith.report.charts import Plot, Series, histogram, line_plot
 from tunesmith.report.curves import other_curves, training_curves
 from tunesmith.report.examples import example_groups, reliability
+from tunesmith.report.overlap import overlap_plots
+from tunesmith.report.pictures import Album, views_of
 from tunesmith.report.run_folder import Audit, RunFolder, read_run_folder
 
 MAX_CLASSES = 40
@@ -67,6 +69,7 @@ def _templates() -> Environment:
 def _evidence(run: RunFolder) -> dict[str, Any]:
     """What the page's template shows, computed."""
     class_metrics, classes = summary.class_rows(run)
+    examples, album = example_groups(run), Album()
     return {
         "headline": summary.headline(run),
         "metrics": summary.metric_rows(run),
@@ -74,14 +77,18 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
         "unread": summary.unread(run),
         "class_metrics": class_metrics,
         "classes": classes,
+        "group_tables": summary.group_tables(run),
         "matrices": list(_matrices(run)),
         "mistakes": summary.common_mistakes(run),
         "curves": training_curves(run.stages, summary.primary(run)),
         "other_curves": other_curves(run.stages, summary.primary(run)),
         "reliability": reliability_plot(run),
+        "overlap": overlap_plots(run),
         "lengths": length_plot(run.audit) if run.audit else None,
         "audit_pairs": list(audit_pairs(run.audit)) if run.audit else [],
-        "examples": example_groups(run),
+        "examples": examples,
+        "views": views_of(examples, album),
+        "album": album,
         "facts": summary.facts(run),
         "environment": list(flat(run.environment)),
         "lineage": [list(flat(entry)) for entry in run.lineage or ()],

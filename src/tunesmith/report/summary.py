@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tunesmith.evaluate.compare import Change, Verdict, WorseClass
+from tunesmith.evaluate.compare import Change, Verdict, WorseClass, WorseGroup
 from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import words
 from tunesmith.report.run_folder import RunFolder
@@ -40,6 +40,33 @@ class MetricRow:
         found = self.tuned or self.base
         assert found is not None
         return found
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """The records that have one value of a field."""
+
+    value: str
+    records: int
+    metrics: tuple[MetricRow | None, ...]
+    """In the order of the table's metrics; None for one that cannot be had of this group."""
+
+
+@dataclass(frozen=True)
+class GroupTable:
+    """Results broken down by one field."""
+
+    field: str
+    metrics: tuple[str, ...]
+    """The primary one first."""
+    rows: tuple[GroupRow, ...]
+    left_out: int
+    """Values of the field that are not given because it has too many."""
+
+    @property
+    def title(self) -> str:
+        """`By question type`."""
+        return f"By {self.field.replace('_', ' ')}"
 
 
 @dataclass(frozen=True)
@@ -114,8 +141,41 @@ def class_rows(run: RunFolder) -> tuple[list[str], dict[str, list[MetricRow | No
     }
 
 
+def group_tables(run: RunFolder) -> list[GroupTable]:
+    """Results broken down, a table for each field."""
+    scores = _latest(run)
+    if scores is None:
+        return []
+    return [
+        _group_table(run, field, tuple(groups), scores.left_out.get(field, 0))
+        for field, groups in scores.by.items()
+    ]
+
+
+def _group_table(run: RunFolder, field: str, values: tuple[str, ...], left_out: int) -> GroupTable:
+    base, tuned = (one.scores.by.get(field, {}) if one else {} for one in (run.base, run.tuned))
+    changes = run.comparison.by.get(field, {}) if run.comparison else {}
+    groups = [group for side in (tuned, base) for group in side.values()]
+    names = dict.fromkeys((primary(run), *(name for group in groups for name in group.metrics)))
+
+    def row(value: str, name: str) -> MetricRow | None:
+        before, after = (side[value].metrics.get(name) if value in side else None for side in (base, tuned))
+        change = changes[value].metrics.get(name) if value in changes else None
+        return MetricRow(name, before, after, change) if before or after else None
+
+    return GroupTable(
+        field,
+        tuple(names),
+        tuple(
+            GroupRow(value, (tuned or base)[value].records, tuple(row(value, name) for name in names))
+            for value in values
+        ),
+        left_out,
+    )
+
+
 def worse(run: RunFolder) -> list[str]:
-    """Everything that clearly got worse, a line each: metrics of all records first, then classes."""
+    """Everything that clearly got worse, a line each: metrics of all records first, then classes and groups."""
     return list(_worse(run))
 
 
@@ -129,6 +189,9 @@ def _worse(run: RunFolder) -> Iterator[str]:
         name = f"{change.metric}/{change.label}"
         unit = metric_row(run, name).measure.unit if name in _metric_names(run) else "share"
         yield _arrow(words.title(name), change, unit)
+    for group in run.comparison.worse_groups:
+        unit = metric_row(run, group.metric).measure.unit if group.metric in _metric_names(run) else "share"
+        yield _arrow(f"{words.title(group.metric)} where {group.field} is {group.value}:", group, unit)
 
 
 def unread(run: RunFolder) -> list[str]:
@@ -182,7 +245,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     return [(name, value) for name, value in pairs if value]
 
 
-def _arrow(name: str, change: Change | WorseClass, unit: str) -> str:
+def _arrow(name: str, change: Change | WorseClass | WorseGroup, unit: str) -> str:
     before, after = words.number(change.first, unit), words.number(change.second, unit)
     return f"{name} {before} → {after} ({words.changed(change, unit)})"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tunesmith.evaluate.compare import Change, WorseClass
+from tunesmith.evaluate.compare import Change, WorseClass, WorseGroup
 from tunesmith.evaluate.scores import Score
 
 _SPACE = "\u202f"  # narrow and unbreakable: a number and its unit stay on one line
@@ -88,7 +88,7 @@ def difference(value: float, unit: str = "number") -> str:
     return f"{sign}{_bare(value, unit)}" + (f"{_SPACE}points" if unit == "share" else "")
 
 
-def changed(change: Change | WorseClass, unit: str) -> str:
+def changed(change: Change | WorseClass | WorseGroup, unit: str) -> str:
     """`+50.2 points, 95 % interval 45.0 to 55.3`."""
     return (
         f"{difference(change.change, unit)}, 95{_SPACE}% interval {interval(change.low, change.high, unit)}"
