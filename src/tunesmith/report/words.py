@@ -39,10 +39,11 @@ def title(metric: str) -> str:
 def within(heading: str) -> str:
     """A heading inside a sentence.
 
-    >>> within("Accuracy"), within("F1 macro"), within("ROC AUC")
-    ('accuracy', 'F1 macro', 'ROC AUC')
+    >>> within("Accuracy"), within("F1 macro"), within("ROC AUC"), within("IoU")
+    ('accuracy', 'F1 macro', 'ROC AUC', 'IoU')
     """
-    return heading[:1].lower() + heading[1:] if heading[1:2].islower() else heading
+    is_plain = heading[1:2].islower() and heading.partition(" ")[0] not in _CAPITALS.values()
+    return heading[:1].lower() + heading[1:] if is_plain else heading
 
 
 def number(value: float, unit: str = "number") -> str:
