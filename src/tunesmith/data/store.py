@@ -74,6 +74,7 @@ class RecordStore(Sequence[Record]):
     """All records of a prepared folder, by index. DataError if the file is missing or broken."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
             sizes = [
@@ -99,9 +100,11 @@ class RecordStore(Sequence[Record]):
 
     def stored(self) -> Iterator[tuple[str, str, str]]:
         """Id, written hash and JSON text of every record, in order."""
-        for index in range(self._reader.num_record_batches):
-            columns = (column.to_pylist() for column in self._reader.get_batch(index).columns)
-            yield from zip(*columns, strict=True)
+        # Not through the memory map, whose pages would all stay counted as this process's memory.
+        with pa.OSFile(str(self._path), "rb") as file, pa.ipc.open_file(file) as reader:
+            for index in range(reader.num_record_batches):
+                columns = (column.to_pylist() for column in reader.get_batch(index).columns)
+                yield from zip(*columns, strict=True)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One whole column: `id`, `sha256` or `json`."""
