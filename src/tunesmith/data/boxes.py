@@ -34,6 +34,8 @@ class Boxes:
     boxes: tuple[Box, ...]
     """In the order in which the answer names them; none if there is nothing of the kind in the picture."""
     form: BoxForm = "auto"
+    labels: tuple[str, ...] = ()
+    """The labels that were asked about, in the picture or not."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +45,8 @@ class AskForBoxes:
 
     labels: tuple[str, ...]
     form: BoxForm = "auto"
+
+    @property
+    def text(self) -> str:
+        """The question in no model's words, for reports."""
+        return f"Where is every {' and every '.join(self.labels)}?"

@@ -36,8 +36,8 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """The turn's texts joined."""
-        return "".join(piece.text for piece in self.pieces if isinstance(piece, Text))
+        """The turn's texts joined, and what it asks for."""
+        return "".join(piece.text for piece in self.pieces if isinstance(piece, Text | AskForBoxes))
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

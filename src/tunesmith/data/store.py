@@ -84,6 +84,7 @@ class RecordStore(Sequence[Record]):
     def __init__(self, path: Path, fields: Callable[[int, str], dict[str, Any]] | None = None) -> None:
         """`fields` makes the fields of a record of its number and its JSON text, if that needs more than JSON."""
         self._fields = fields or (lambda index, text: dict(json.loads(text)))
+        self._path = path
         try:
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
             sizes = [
@@ -110,9 +111,11 @@ class RecordStore(Sequence[Record]):
 
     def stored(self) -> Iterator[tuple[str, str, str]]:
         """Id, written hash and JSON text of every record, in order."""
-        for index in range(self._reader.num_record_batches):
-            columns = (column.to_pylist() for column in self._reader.get_batch(index).columns)
-            yield from zip(*columns, strict=True)
+        # Not through the memory map, whose pages would all stay counted as this process's memory.
+        with pa.OSFile(str(self._path), "rb") as file, pa.ipc.open_file(file) as reader:
+            for index in range(reader.num_record_batches):
+                columns = (column.to_pylist() for column in reader.get_batch(index).columns)
+                yield from zip(*columns, strict=True)
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One whole column: `id`, `sha256` or `json`."""

@@ -139,7 +139,7 @@ class Detect(Task):
             record.id,
             turns(asked, self.system, record, shots),
             _in_pixels(found, picture),
-            boxes=Boxes(picture, found, self.form),
+            boxes=Boxes(picture, found, self.form, asked_for),
         )
 
     def read(self, answer: Answer) -> list[dict[str, Any]] | Unread:

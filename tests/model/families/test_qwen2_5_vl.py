@@ -18,7 +18,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 def test_boxes_are_json_in_pixels_of_the_picture_as_resized(loaded: LoadedModel, tmp_path: Path) -> None:
     shown = picture(tmp_path, 200, 100)
-    boxes = Boxes(shown, (Box("table", (0.25, 0.25, 0.5, 0.75)),))
+    boxes = Boxes(shown, (Box("table", (0.25, 0.25, 0.5, 0.75)),), labels=("table",))
     asked = Conversation("p:1", (Turn("user", (shown, AskForBoxes(("table",)))),), "[]", boxes=boxes)
     example = loaded.family.render(asked)
     (placed,) = example.pictures

@@ -18,7 +18,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 def test_boxes_are_special_tokens_in_thousandths(loaded: LoadedModel, tmp_path: Path) -> None:
     shown = picture(tmp_path, 200, 100)
-    boxes = Boxes(shown, (Box("table", (0.1, 0.2, 0.5, 0.9)),))
+    boxes = Boxes(shown, (Box("table", (0.1, 0.2, 0.5, 0.9)),), labels=("table",))
     asked = Conversation("p:1", (Turn("user", (shown, AskForBoxes(("table",)))),), "[]", boxes=boxes)
     example = loaded.family.render(asked)
     written = loaded.family.tokenizer.decode(example.tokens[example.trained])

@@ -61,8 +61,7 @@ class Seeing(Qwen2):
 
     def boxes(self, text: str, asked: Boxes) -> tuple[Box, ...]:
         """The things that an answer's text names; ValueError says why none can be read."""
-        labels = tuple(dict.fromkeys(box.label for box in asked.boxes))
-        return _boxes.read(text, self._space(asked.picture), labels)
+        return _boxes.read(text, self._space(asked.picture), asked.labels)
 
     def parts(self, model: nn.Module) -> dict[str, dict[str, nn.Module]]:
         """Vision tower, projector (what makes the tower's output tokens), and language model."""
