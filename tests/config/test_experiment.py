@@ -54,7 +54,7 @@ def test_all_that_cannot_stand_together_in_one_class_is_told_at_once() -> None:
         ["model.weights=nf4"],
         ["model.weights=nf4", "stages.0.parts.language=frozen"],
         ["model.weights=fp32", "stages.0.parts.language=full"],
-        ["model.weights=nf4", "stages.0.parts.vision=full"],
+        ["model.weights={language: nf4}", "stages.0.parts.vision=full"],
         ["data.split.holdout=500", "data.split.validation=500"],
         ["model.device=cpu", "model.attention=sdpa"],
         ["data.split.holdout={kind: jsonl, path: test.jsonl}"],

@@ -51,6 +51,7 @@ KINDS = "csv, docstrings, hub, json, jsonl,"
         ("stages", {"name": "a"}, "stages: got a mapping (name); must be a list"),
         ("stages.0.lerning_rate", 1, "stages.0.lerning_rate: no such setting; possible: name, from, parts,"),
         ("stages.0.learning_rate", 1, "Did you mean 'optimizer.learning_rate'?"),
+        ("labels", ["a", "b"], "Did you mean 'task.labels'?"),
         ("stages.0.parts", {}, "stages.0.parts: got an empty mapping; must have at least 1 item"),
         (
             "stages.0.parts.language.rank",

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tunesmith.config.experiment import Evaluate, Experiment, Stage
-from tunesmith.config.grammar import fields_of, kind_of, meaning_of, plain_types, settings_among, types_inside
+from tunesmith.config.grammar import (
+    fields_of,
+    kind_of,
+    kinds_among,
+    meaning_of,
+    plain_types,
+    settings_among,
+    types_inside,
+)
 from tunesmith.config.shelf import Shelf
 
 LORA, FULL = Shelf("tunesmith.methods").item("lora"), Shelf("tunesmith.methods").item("full")
@@ -33,7 +41,8 @@ def test_what_may_stand_inside_depends_on_the_kind_that_is_given() -> None:
     types: list[Any] = [Experiment]
     for key in ("stages", 0, "parts", "language"):
         types = types_inside(types, key, {})
-    assert {LORA, FULL} <= set(types)
+    assert {"full", "lora"} <= set(kinds_among(types))
+    assert {LORA, FULL} <= set(settings_among(types, {}))
     assert settings_among(types, {"kind": "lora"}) == [LORA]
     assert types_inside(types, "rank", {"kind": "full"}) == []
     assert types_inside(types, "rank", {"kind": "lora"})

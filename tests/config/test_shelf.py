@@ -51,10 +51,29 @@ def test_an_unknown_kind_names_what_is_on_the_shelf(shelf: Shelf) -> None:
 
 
 def test_settings_are_told_apart_by_kind_and_a_word_stands_for_one(shelf: Shelf) -> None:
-    for path in sys.path:
-        (Path(path) / shelf.package / "function.py").unlink(missing_ok=True)
     either = TypeAdapter(shelf.union())
     assert either.validate_python("plain").kind == "plain"
     assert either.validate_python({"kind": "yes-no", "size": 2}).size == 2
-    with pytest.raises(ValidationError, match="union_tag_invalid"):
-        either.validate_python("other")
+    assert either.validate_python(shelf.item("yes-no")(kind="yes-no", size=3)).size == 3
+    for wrong, error in (("other", "tag_invalid"), ({"size": 1}, "tag_not_found"), (3, "model_attributes")):
+        with pytest.raises(ValidationError, match=error):
+            either.validate_python(wrong)
+
+
+def test_a_fault_inside_stands_under_its_kind_as_pydantics_own_unions_have_it(shelf: Shelf) -> None:
+    with pytest.raises(ValidationError) as error:
+        TypeAdapter(shelf.union()).validate_python({"kind": "plain", "size": "x"})
+    assert [one["loc"] for one in error.value.errors()] == [("plain", "size")]
+
+
+def test_kinds_that_an_experiment_does_not_name_cost_it_nothing(shelf: Shelf) -> None:
+    TypeAdapter(shelf.union()).validate_python("plain")
+    assert {name for name in sys.modules if name.startswith("shelf_of_tests.")} == {"shelf_of_tests.plain"}
+
+
+def test_the_json_schema_tells_all_kinds_apart(shelf: Shelf) -> None:
+    for path in sys.path:
+        (Path(path) / shelf.package / "function.py").unlink(missing_ok=True)
+    word, mapping = TypeAdapter(shelf.union()).json_schema()["anyOf"]
+    assert word["enum"] == ["plain", "yes-no"]
+    assert list(mapping["discriminator"]["mapping"]) == ["plain", "yes-no"]

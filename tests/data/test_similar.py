@@ -1,4 +1,5 @@
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +9,21 @@ from hypothesis import strategies as st
 from tunesmith.data import similar
 from tunesmith.data.clusters import Clusters
 from tunesmith.data.keys import hash64
+from tunesmith.data.normalise import words
 from tunesmith.data.similar import Signatures, band_rows, fewest_pairs, mix, word_pairs
+
+
+def pairs_of(text: str) -> set[tuple[str, str]]:
+    return set(pairwise(words(text)))
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c", "ab", ""])), min_size=1))
+def test_hashes_stand_for_pairs_of_words_in_their_order_within_one_text(texts):
+    hashed = [set(pairs.tolist()) for pairs in word_pairs(texts)]
+    pairs = [set(pairwise(text)) for text in texts]
+    for one, its_pairs in zip(hashed, pairs, strict=True):
+        for other, other_pairs in zip(hashed, pairs, strict=True):
+            assert len(one & other) == len(its_pairs & other_pairs)
 
 
 def jaccard(one: set[str], other: set[str]) -> float:
@@ -34,7 +49,7 @@ def test_texts_at_the_threshold_are_compared_exactly(tmp_path):
         base = article(chance, 40).split()
         at = chance.randint(1, 39)
         texts += [" ".join(base), " ".join([*base[:at], "changed", *base[at + chance.randint(0, 2) :]])]
-        alike.append(jaccard(word_pairs(texts[-2]), word_pairs(texts[-1])))
+        alike.append(jaccard(pairs_of(texts[-2]), pairs_of(texts[-1])))
     roots = near_clusters(tmp_path, texts)
     met = [roots[2 * pair] == roots[2 * pair + 1] for pair in range(150)]
     assert met == [similarity >= 0.9 for similarity in alike]
@@ -49,7 +64,7 @@ def test_texts_with_one_word_changed_are_found_and_others_are_not(tmp_path):
     chance = random.Random(1)
     texts = [article(chance) for _ in range(300)]
     changed = [" ".join([*text.split()[:30], "CHANGED", *text.split()[31:]]) for text in texts[:50]]
-    assert min(map(lambda one, other: jaccard(word_pairs(one), word_pairs(other)), texts, changed)) >= 0.9
+    assert min(map(lambda one, other: jaccard(pairs_of(one), pairs_of(other)), texts, changed)) >= 0.9
     roots = near_clusters(tmp_path, [*texts, *changed])
     assert roots == [*range(300), *range(50)]
 
@@ -63,7 +78,7 @@ def test_pairs_clearly_above_the_threshold_meet_and_pairs_clearly_below_do_not(t
         keep = chance.randint(10, 60)
         other = base[:keep] + article(chance, 60 - keep).split()
         texts += [" ".join(base), " ".join(other)]
-        alike.append(jaccard(word_pairs(texts[-2]), word_pairs(texts[-1])))
+        alike.append(jaccard(pairs_of(texts[-2]), pairs_of(texts[-1])))
     roots = near_clusters(tmp_path, texts, near)
     met = np.array([roots[2 * pair] == roots[2 * pair + 1] for pair in range(200)])
     # Four standard errors of an estimate from 256 minima.

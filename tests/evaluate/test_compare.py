@@ -14,7 +14,7 @@ from tests.evaluate.made import TASK, row, rows
 from tunesmith.config.experiment import Evaluate
 from tunesmith.errors import ExperimentError
 from tunesmith.evaluate import compare as module
-from tunesmith.evaluate.compare import compare, compare_rows, mcnemar
+from tunesmith.evaluate.compare import compare, compare_groups, compare_rows, mcnemar
 from tunesmith.evaluate.rows import Row, write_rows
 from tunesmith.evaluate.scores import score
 
@@ -160,3 +160,60 @@ def test_a_change_that_the_page_could_not_show_is_no_clear_change(shift: float, 
     change = compare_rows(first, second, TASK, settings, seed=1).metrics["log_loss"]
     assert change.high < 0
     assert change.verdict == verdict
+
+
+def in_groups(number: int, right: tuple[float, float], seed: int, few: int = 0) -> list[Row]:
+    """Rows of stage 1 and 2, each answered rightly in its share, and a few of stage 3 that are always wrong or,
+    with a share of 1, right."""
+    made = rows(number, right[0], seed) + rows(number, right[1], seed + 50)
+    made += rows(few, round(right[1]), seed)
+    return [
+        replace(one, record=f"a:{index}", sha256=str(index), fields={"stage": 1 + min(index // number, 2)})
+        for index, one in enumerate(made)
+    ]
+
+
+BY_STAGE = SETTINGS.model_copy(update={"by": ["stage"]})
+
+
+def test_the_change_of_a_group_is_that_of_its_records_alone() -> None:
+    first, second = in_groups(100, (0.5, 0.9), 0), in_groups(100, (0.8, 0.4), 1)
+    groups = compare_groups(first, second, TASK, BY_STAGE, seed=1)["stage"]
+    for stage, group in groups.items():
+        some = [[one for one in every if one.fields["stage"] == int(stage)] for every in (first, second)]
+        alone = compare_rows(some[0], some[1], TASK, SETTINGS, seed=1).metrics
+        assert group.records == 100
+        assert group.metrics == {name: change for name, change in alone.items() if "/" not in name}
+    assert [groups[stage].metrics["accuracy"].verdict for stage in "12"] == ["better", "worse"]
+
+
+def test_a_group_that_got_worse_is_named_by_its_primary_metric(tmp_path: Path) -> None:
+    for name, right, seed in (("base", (0.5, 0.9), 0), ("tuned", (0.8, 0.4), 1)):
+        answered = in_groups(100, right, seed)
+        write_rows(tmp_path / name / "rows.jsonl", answered)
+        score(answered, TASK, BY_STAGE, 1, name).write(tmp_path / name / "scores.json")
+    comparison = compare(tmp_path / "base", tmp_path / "tuned", TASK, BY_STAGE, seed=1)
+    (worse,) = comparison.worse_groups
+    assert (worse.field, worse.value, worse.records, worse.metric) == ("stage", "2", 100, "accuracy")
+    assert worse.change == comparison.by["stage"]["2"].metrics["accuracy"].change < 0
+    values = json.loads((tmp_path / "tuned" / "comparison.json").read_text())
+    assert values["by"]["stage"]["2"]["metrics"]["accuracy"]["verdict"] == "worse"
+
+
+def test_a_few_records_never_make_a_group_clearly_worse() -> None:
+    first, second = in_groups(30, (0.9, 0.9), 0, few=6), in_groups(30, (0.9, 0.0), 1, few=6)
+    group = compare_groups(first, second, TASK, BY_STAGE, seed=1)["stage"]["3"]
+    change = group.metrics["accuracy"]
+    assert (group.records, change.change, change.verdict) == (6, -1, "no clear change")
+    assert np.isnan([change.low, change.high]).all()
+
+
+def test_a_group_is_worse_only_if_the_test_says_so_too() -> None:
+    first = [replace(row(index, 0, 0), fields={"stage": index % 2}) for index in range(24)]
+    second = [
+        replace(one, marks={"correct": float(index >= 8 or index % 2)}) for index, one in enumerate(first)
+    ]
+    change = compare_groups(first, second, TASK, BY_STAGE, seed=1)["stage"]["0"].metrics["accuracy"]
+    assert change.high < 0
+    assert change.p_value == pytest.approx(binomtest(0, 4).pvalue)
+    assert change.verdict == "no clear change"

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.evaluate.loaded import tiny
 from tunesmith.config.experiment import Evaluate
+from tunesmith.data.boxes import Box, Boxes
 from tunesmith.data.conversation import Conversation
+from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.evaluate.engines.score import Score
-from tunesmith.evaluate.evaluate import evaluate
-from tunesmith.evaluate.rows import read_rows
+from tunesmith.evaluate.evaluate import evaluate, row_of
+from tunesmith.evaluate.rows import Row, read_rows
 from tunesmith.evaluate.scores import Scores
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.tasks import Answer, Task
@@ -143,3 +146,44 @@ def test_no_records_are_an_error() -> None:
         DataError, match=r"base: there are no records to evaluate on; hold some out \(data.split\)"
     ):
         evaluate(tiny(), TASK, Score(), [], SETTINGS)
+
+
+def test_rows_keep_the_fields_that_results_are_broken_down_by(tmp_path: Path) -> None:
+    records = [
+        Record(record.id, {**record.fields, "stage": index % 2}) for index, record in enumerate(RECORDS)
+    ]
+    settings = SETTINGS.model_copy(update={"by": ["stage"]})
+    scores = evaluate(tiny(), TASK, Score(), records, settings, tmp_path)
+    assert [row.fields for row in read_rows(tmp_path / "rows.jsonl")] == [{"stage": 0}, {"stage": 1}] * 3
+    assert {stage: group.records for stage, group in scores.by["stage"].items()} == {"0": 3, "1": 3}
+
+
+def test_a_missing_field_is_told_before_anything_is_asked() -> None:
+    counting = Dying(asked=[])
+    with pytest.raises(
+        DataError, match=r"^words\.csv:2: evaluate\.by: there is no field 'lable' \(word, label\)"
+    ):
+        evaluate(tiny(), TASK, counting, RECORDS, SETTINGS.model_copy(update={"by": ["lable"]}))
+    assert counting.asked == []
+
+
+def picture(name: str) -> Picture:
+    return Picture(f"{name}.jpg", "00", 40, 30, "0" * 16, root=Path("/pictures"))
+
+
+def test_a_row_names_the_pictures_of_its_question_and_not_those_of_solved_examples() -> None:
+    task = Classify(labels=["fruit", "tool"], prompt="What is it?", pictures=["shown"])
+    first, second = (Record(f"a:{name}", {"shown": picture(name), "label": 0}) for name in "xy")
+    shots = [task.conversation(first)]
+    row = row_of(task, Record("a:y", {}), task.conversation(second, shots), Answer("fruit"))
+    assert row.pictures == ("/pictures/y.jpg",)
+
+
+def test_a_row_of_a_question_where_things_are_keeps_the_true_boxes() -> None:
+    conversation = replace(
+        TASK.conversation(RECORDS[0]), boxes=Boxes(picture("x"), (Box("table", (0.1, 0.2, 0.5, 0.75)),))
+    )
+    row = row_of(TASK, RECORDS[0], conversation, Answer("fruit"))
+    assert row.boxes == ({"label": "table", "corners": [0.1, 0.2, 0.5, 0.75]},)
+    assert row.pictures == ("/pictures/x.jpg",)
+    assert Row.from_json(row.to_json()) == row

@@ -30,7 +30,7 @@ def test_a_line_has_the_documented_keys(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.jsonl", rows(1, 1.0, 0))
     documented = (
         "record sha256 asked reference answer ended reading unread label predicted marks scores fields "
-        "pictures"
+        "pictures boxes"
     )
     assert list(json.loads((tmp_path / "rows.jsonl").read_text())) == documented.split()
 

@@ -10,7 +10,12 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from tests.evaluate.made import TASK, row, rows
 from tunesmith.config.experiment import Evaluate
+from tunesmith.data.record import Record
+from tunesmith.evaluate.evaluate import row_of
+from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.scores import Scores, score
+from tunesmith.tasks import Answer as ModelAnswer
+from tunesmith.tasks.answer import Answer
 
 WRITTEN = Evaluate(engine="generate", resamples=100)  # type: ignore[arg-type]
 
@@ -73,3 +78,62 @@ def test_the_same_rows_give_the_same_intervals() -> None:
     answered = rows(50, 0.7, 0)
     assert score(answered, TASK, WRITTEN, seed=1) == score(answered, TASK, WRITTEN, seed=1)
     assert score(answered, TASK, WRITTEN, seed=1) != score(answered, TASK, WRITTEN, seed=2)
+
+
+def by_stage(number: int, right: float, seed: int) -> list[Row]:
+    """Rows of stage 1, 2 and (few of them) 3."""
+    made = rows(number, right, seed)
+    return [
+        replace(one, fields={"stage": 3 if index < 6 else index % 2 + 1}) for index, one in enumerate(made)
+    ]
+
+
+def test_a_groups_scores_are_those_of_its_rows_alone(tmp_path: Path) -> None:
+    answered = by_stage(200, 0.7, 0)
+    scores = score(answered, TASK, WRITTEN.model_copy(update={"by": ["stage"]}), seed=1)
+    assert list(scores.by["stage"]) == ["1", "2", "3"]
+    for stage, group in scores.by["stage"].items():
+        alone = [one for one in answered if one.fields["stage"] == int(stage)]
+        expected = score(alone, TASK, WRITTEN, seed=1).metrics
+        assert group.records == len(alone)
+        assert {name: one.value for name, one in group.metrics.items()} == {
+            name: one.value for name, one in expected.items() if "/" not in name
+        }
+        if stage != "3":
+            assert group.metrics["accuracy"] == expected["accuracy"]
+    scores.write(tmp_path / "scores.json")
+    assert repr(Scores.read(tmp_path / "scores.json")) == repr(scores)
+
+
+def test_a_group_of_few_records_has_no_interval() -> None:
+    scores = score(by_stage(200, 0.7, 0), TASK, WRITTEN.model_copy(update={"by": ["stage"]}), seed=1)
+    few = scores.by["stage"]["3"]
+    assert few.records == 6
+    assert np.isnan([few.metrics["accuracy"].low, few.metrics["accuracy"].high]).all()
+
+
+def test_a_file_from_before_there_were_groups_reads_as_one_without(tmp_path: Path) -> None:
+    scores = score(rows(30, 0.7, 0), TASK, WRITTEN, seed=1)
+    scores.write(tmp_path / "scores.json")
+    values = json.loads((tmp_path / "scores.json").read_text())
+    del values["by"], values["left_out"]
+    (tmp_path / "scores.json").write_text(json.dumps(values))
+    assert Scores.read(tmp_path / "scores.json") == scores
+
+
+def test_yes_no_questions_are_scored_apart_from_open_ones() -> None:
+    task = Answer(prompt="{question}")
+    answered = []
+    for number, (reference, said) in enumerate(
+        [("yes", "yes"), ("no", "yes"), ("a polyp in the colon", "polyp")] * 5
+    ):
+        record = Record(f"qa.jsonl:{number}", {"question": "?", "answer": reference})
+        answered.append(row_of(task, record, task.conversation(record), ModelAnswer(said)))
+    groups = score(answered, task, Evaluate(resamples=100), seed=1).by["answer type"]
+    assert {kind: (one.records, one.metrics["exact_match"].value) for kind, one in groups.items()} == {
+        "open": (5, 0.0), "yes/no": (10, 0.5),
+    }  # fmt: skip
+    assert "bleu" in groups["open"].metrics
+    assert "bleu" not in groups["yes/no"].metrics
+    closed = [row for row in answered if row.reference in ("yes", "no")]
+    assert score(closed, task, Evaluate(resamples=100), seed=1).by == {}

@@ -22,6 +22,8 @@ def outcomes(right: bool) -> Outcomes:
     value = np.full(40, float(right))
     marks = {"correct": value, "token_f1": value, "rouge_l": value}
     marks |= {"nats": np.full(40, 0.0 if right else 9.0), "tokens": np.full(40, 3.0)}
+    boxes = ["iou", "detected", *(f"matched_{threshold}" for threshold in range(50, 100, 5))]
+    marks |= dict.fromkeys(boxes, value) | dict.fromkeys(["objects", "predicted"], np.ones(40))
     scores = np.eye(2)[predicted]
     unread = np.full(40, not right)
     return Outcomes(marks, unread, ("no", "yes"), 1, truth, predicted, scores)

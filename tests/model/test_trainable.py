@@ -190,7 +190,7 @@ def test_the_same_adapter_is_gone_on_with(tmp_path: Path) -> None:
     before = state(first.loaded)
     second = make_trainable(first.loaded, method, seed=5)
     assert all(torch.equal(tensor, before[name]) for name, tensor in state(second.loaded).items())
-    assert not second.merged_earlier
+    assert not second.loaded.changed
     assert moved(second) == wrapped(second.groups[0].parameters, second)
 
 
@@ -211,7 +211,7 @@ def test_an_earlier_adapter_is_merged_before_new_training(method: Method, tmp_pa
     train(first)
     answered = logits(first.loaded)
     second = make_trainable(first.loaded, {"language": method}, seed=0)
-    assert second.merged_earlier
+    assert second.loaded.changed
     torch.testing.assert_close(logits(second.loaded), answered, atol=1e-4, rtol=1e-4)
     assert moved(second) >= {
         n for n in wrapped(second.groups[0].parameters, second) if "k_proj.bias" not in n

@@ -224,6 +224,11 @@ def test_records_are_put_in_the_order_of_the_field_that_was_asked_for(path: Path
             DataError,
             r"rows\.jsonl:\d+: order: there is no field 'txt' \(label, stage, text\)\. Did you mean 'text'\?",
         ),
+        (
+            "evaluate.by=[stge]",
+            DataError,
+            r"rows\.jsonl:\d+: evaluate\.by: there is no field 'stge'.*Did you mean 'stage'",
+        ),
         ("evaluate.metric=acuracy", ExperimentError, r"no metric 'acuracy'.*Did you mean 'accuracy'"),
     ],
 )

@@ -76,6 +76,8 @@ class Model(Settings):
     """How large pictures are."""
     attention: Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"] = "auto"
     """Attention of packed batches; `auto` takes the fastest that this machine has and says so in the log."""
+    kernels: Literal["auto", "liger", "none"] = "auto"
+    """Fused kernels for normalisation, gated MLPs and rotary positions; `auto` takes them where they run."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     thinking: bool = False
@@ -86,6 +88,27 @@ class Model(Settings):
     """Run Python code that comes with the model. Only for a path you trust."""
     allow_pickle: bool = False
     """Load pickled weights (`.bin`), which can run code. Only for a path you trust."""
+
+    def precision(self, part: str) -> Precision:
+        """Precision of a part's weights while they are not trained."""
+        return self.weights if isinstance(self.weights, str) else self.weights.get(part, "bf16")
+
+    @property
+    def quantised(self) -> Precision | None:
+        """nf4 or int8, if any part has such weights."""
+        named = {self.weights} if isinstance(self.weights, str) else set(self.weights.values())
+        return next(iter(sorted(named & {"nf4", "int8"})), None)
+
+    @model_validator(mode="after")
+    def _weights_go_together(self) -> Model:
+        named = set() if isinstance(self.weights, str) else set(self.weights.values())
+        if "fp32" in named and len(named) > 1:
+            raise ImpossibleError(
+                ("weights", "fp32 goes with no other precision; use bf16 beside nf4 or int8")
+            )
+        if {"nf4", "int8"} <= named:
+            raise ImpossibleError(("weights", "nf4 and int8 are both named; a model has one of them"))
+        return self
 
     @model_validator(mode="after")
     def _device_has_attention(self) -> Model:
@@ -335,14 +358,12 @@ def _doubled_names(stages: list[Stage]) -> Iterator[tuple[str, str]]:
 
 
 def _quantised_but_trained(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    weights = experiment.model.weights
-    if weights not in ("nf4", "int8"):
-        return
     for index, stage in enumerate(experiment.stages):
-        method = stage.parts.get("language")
-        if method is not None and method.needs_float_weights:
-            yield (
-                f"stages.{index}.parts.language",
-                f"kind {method.kind!r} trains the model's own weights, but model.weights is {weights!r} and"
-                " quantised weights cannot be trained; use kind 'lora', or model.weights 'bf16' or 'fp32'",
-            )
+        for part, method in stage.parts.items():
+            weights = experiment.model.precision(part)
+            if method.needs_float_weights and weights in ("nf4", "int8"):
+                yield (
+                    f"stages.{index}.parts.{part}",
+                    f"kind {method.kind!r} trains the model's own weights, but model.weights is {weights!r} and"
+                    " quantised weights cannot be trained; use kind 'lora', or model.weights 'bf16' or 'fp32'",
+                )

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.config.document import Document, Location
 from tunesmith.config.grammar import (
     fields_of,
-    is_settings,
-    kind_of,
+    kinds_among,
     meaning_of,
     plain_types,
     settings_among,
@@ -173,7 +172,7 @@ def _what(details: ErrorDetails, location: Location, tree: Any, grammar: type[Se
             return _choice(context["tag"], _quoted(str(context["expected_tags"])) + number)
         case "union_tag_not_found":
             _, types = _types_at(location, tree, grammar)
-            return f"got {_shown(got)}, which has no kind; possible: {', '.join(_kinds(types))}"
+            return f"got {_shown(got)}, which has no kind; possible: {', '.join(kinds_among(types))}"
         case "value_error":
             return (
                 f"got {_shown(got)}; {context['error']}"
@@ -184,7 +183,7 @@ def _what(details: ErrorDetails, location: Location, tree: Any, grammar: type[Se
             return f"got {_shown(got)}, which is not allowed{_meaning(location, tree, grammar)}"
         case _ if kind in _WHOLE:
             _, types = _types_at(location, tree, grammar)
-            kinds = _kinds(types)
+            kinds = kinds_among(types)
             return f"got {_shown(got)}; must be {_WHOLE[kind]}" + (f" ({', '.join(kinds)})" if kinds else "")
     must = re.sub(r"^(Input|Value|String|List|Dictionary|Tuple) should ", "must ", details["msg"])
     must = re.sub(r", unable to parse.*| after validation, not \d+", "", must)
@@ -195,14 +194,18 @@ def _unknown_key(key: str, location: Location, tree: Any, grammar: type[Settings
     """An unknown key, what is known there, and where a setting of that name stands further in."""
     holder, types = _types_at(location[:-1], tree, grammar)
     known = {name: field for one in settings_among(types, holder) for name, field in fields_of(one).items()}
-    deeper = [
-        f"{name}.{key}"
-        for name, field in known.items()
-        if any(is_settings(one) and key in fields_of(one) for one in plain_types(field.annotation))
-    ]
     of = f" of kind {holder['kind']!r}" if isinstance(holder, Mapping) and "kind" in holder else ""
-    hint = did_you_mean(key, known) or (f" Did you mean {deeper[0]!r}?" if deeper else "")
+    hint = did_you_mean(key, known) or _further_in(key, holder, known)
     return f"no such setting{of}; possible: {', '.join(known)}.{hint}"
+
+
+def _further_in(key: str, holder: Any, known: Mapping[str, Any]) -> str:
+    """A hint at the first of the known settings that has a setting of that name inside, if there is one."""
+    for name, field in known.items():
+        inside = settings_among(plain_types(field.annotation), _inside(holder, name))
+        if any(key in fields_of(one) for one in inside):
+            return f" Did you mean '{name}.{key}'?"
+    return ""
 
 
 def _types_at(location: Location, tree: Any, grammar: type[Settings]) -> tuple[Any, list[Any]]:
@@ -224,13 +227,9 @@ def _inside(value: Any, key: str | int) -> Any:
 def _meaning(location: Location, tree: Any, grammar: type[Settings]) -> str:
     """The kinds that are possible at a place and what its docstring says, as the end of a sentence."""
     holder, outer = _types_at(location[:-1], tree, grammar)
-    kinds = _kinds(types_inside(outer, location[-1], holder))
+    kinds = kinds_among(types_inside(outer, location[-1], holder))
     texts = [text for one in settings_among(outer, holder) if (text := meaning_of(one, str(location[-1])))]
     return (f"; possible kinds: {', '.join(kinds)}" if kinds else "") + (f". {texts[0]}" if texts else "")
-
-
-def _kinds(types: list[Any]) -> list[str]:
-    return [kind for one in types if is_settings(one) and (kind := kind_of(one))]
 
 
 def _choice(got: Any, possible: list[str]) -> str:

@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from tunesmith.config.settings import Settings, docstrings
+from tunesmith.config.shelf import AnyItem
 
 
 def plain_types(annotation: Any) -> list[Any]:
@@ -17,6 +18,11 @@ def plain_types(annotation: Any) -> list[Any]:
     if origin in (Union, UnionType):
         return [plain for one in get_args(annotation) for plain in plain_types(one)]
     return [annotation]
+
+
+def is_shelf(plain: Any) -> TypeGuard[type[AnyItem]]:
+    """True for what stands for the settings of all items of a shelf."""
+    return isinstance(plain, type) and issubclass(plain, AnyItem)
 
 
 def is_settings(plain: Any) -> TypeGuard[type[Settings]]:
@@ -42,24 +48,36 @@ def kind_of(settings: type[Settings]) -> str | None:
     return words[0] if len(words) == 1 else None
 
 
+def kinds_among(types: list[Any]) -> list[str]:
+    """The words that may stand after `kind:` for a value of one of `types`."""
+    kinds: list[str] = []
+    for one in types:
+        if is_shelf(one):
+            kinds += one.shelf.kinds()
+        elif is_settings(one) and (kind := kind_of(one)):
+            kinds.append(kind)
+    return kinds
+
+
 def types_inside(types: list[Any], key: str | int, value: Any) -> list[Any]:
     """The types that may stand under a key of `value`, which is of one of `types`."""
     found: list[Any] = []
+    for one in settings_among(types, value):
+        field = fields_of(one).get(str(key))
+        found += plain_types(field.annotation) if field else []
     for one in types:
-        if is_settings(one):
-            field = fields_of(one).get(str(key)) if _fits(one, value) else None
-            found += plain_types(field.annotation) if field else []
-        elif get_args(one) and get_origin(one) is not Literal:
+        if get_args(one) and get_origin(one) is not Literal:
             found += plain_types(get_args(one)[-1])
     return found
 
 
 def settings_among(types: list[Any], value: Any) -> list[type[Settings]]:
     """The settings classes of `types` that `value` may be meant for: all, unless its `kind` tells."""
-    return [one for one in types if is_settings(one) and _fits(one, value)]
-
-
-def _fits(settings: type[Settings], value: Any) -> bool:
-    own = kind_of(settings)
     told = value.get("kind") if isinstance(value, Mapping) else None
-    return own is None or told is None or told == own
+    found: list[type[Settings]] = []
+    for one in types:
+        if is_shelf(one):
+            found += [one.shelf.item(kind) for kind in one.shelf.kinds() if told in (None, kind)]
+        elif is_settings(one) and (told is None or kind_of(one) in (None, told)):
+            found.append(one)
+    return found

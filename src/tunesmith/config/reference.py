@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from tunesmith.config.experiment import Experiment
-from tunesmith.config.grammar import fields_of, is_settings, kind_of, meaning_of, plain_types
+from tunesmith.config.grammar import fields_of, is_settings, is_shelf, kind_of, meaning_of, plain_types
 from tunesmith.config.settings import Duration, Settings
 from tunesmith.config.shelf import Shelf
 
@@ -51,7 +51,8 @@ def reference() -> str:
             sections.append(_section(item, f"### `kind: {kind_of(item)}`"))
             for settings, place in _inside(item, "", on_shelf):
                 if place:
-                    sections.append(_section(settings, f"#### `{place}` of kind `{kind_of(settings)}`"))
+                    kind = f" of kind `{kind_of(settings)}`" if kind_of(settings) else ""
+                    sections.append(_section(settings, f"#### `{place}`{kind}"))
     return "\n".join(sections)
 
 
@@ -90,7 +91,9 @@ def _type_text(annotation: Any) -> str:
     texts: list[str] = []
     for plain in plain_types(annotation):
         origin, arguments = get_origin(plain), get_args(plain)
-        if is_settings(plain):
+        if is_shelf(plain):
+            texts.append("one of the kinds below")
+        elif is_settings(plain):
             texts.append("one of the kinds below" if kind_of(plain) else "see below")
         elif origin is Literal:
             texts.append(", ".join(f"`{word}`" for word in arguments))

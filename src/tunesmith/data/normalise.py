@@ -37,7 +37,7 @@ def words(normalised: str) -> list[str]:
     >>> words("good 早上好")
     ['good', '早', '上', '好']
     """
-    return _WORD.findall(normalised)
+    return normalised.split() if normalised.isascii() else _WORD.findall(normalised)
 
 
 def text_of(value: Any) -> str:

@@ -10,14 +10,17 @@ is in doubt, the sets themselves are compared.
 from __future__ import annotations
 
 import math
+from array import array
+from collections import defaultdict
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt16, UInt64
 
 from tunesmith.data.clusters import Clusters
+from tunesmith.data.keys import hash64
 from tunesmith.data.normalise import words
 from tunesmith.data.progress import Report
 
@@ -34,14 +37,20 @@ _EXACT_PER_TEXT = 2
 """Candidates that are compared exactly, for each text; if there are more in doubt, the estimate decides."""
 
 
-def word_pairs(normalised: str) -> set[str]:
-    """Pairs of neighbouring words of a normalised text.
+def word_pairs(texts: list[list[str]]) -> list[UInt64[np.ndarray, "_"]]:
+    """Of each text, given as its words: a hash of every pair of neighbouring words, each once.
 
-    >>> sorted(word_pairs("a b a b c"))
-    ['a b', 'b a', 'b c']
+    >>> [len(pairs) for pairs in word_pairs([["a", "b", "a", "b", "c"], ["a"]])]
+    [3, 0]
     """
-    found = words(normalised)
-    return {f"{one} {other}" for one, other in pairwise(found)}
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    told = np.fromiter(map(numbers.__getitem__, chain.from_iterable(texts)), np.int64)
+    hashes = np.fromiter(map(hash64, numbers), np.uint64)[told]
+    pairs = mix(hashes[:-1] ^ mix(hashes[1:]))
+    ends = np.cumsum([len(text) for text in texts]).tolist()
+    return [
+        np.unique(pairs[end - len(text) : max(0, end - 1)]) for text, end in zip(texts, ends, strict=True)
+    ]
 
 
 def fewest_pairs(near: float) -> int:
@@ -73,18 +82,16 @@ class Signatures:
         self._minima_file, self._pairs_file = folder / "minima", folder / "pairs"
         self._near = near
         self._fewest = fewest_pairs(near)
-        self._waiting: list[set[str]] = []
-        self._items: list[int] = []
-        self._sizes: list[int] = []
+        self._waiting: list[tuple[int, list[str]]] = []
+        self._items = array("q")
+        self._sizes = array("q")
 
     def add(self, item: int, normalised: str) -> None:
         """Take in the text of an item, if it is long enough."""
-        pairs = word_pairs(normalised)
-        if len(pairs) < self._fewest:
+        found = words(normalised)
+        if len(found) <= self._fewest:
             return
-        self._waiting.append(pairs)
-        self._items.append(item)
-        self._sizes.append(len(pairs))
+        self._waiting.append((item, found))
         if len(self._waiting) == _TEXTS_AT_ONCE:
             self._flush()
 
@@ -100,7 +107,7 @@ class Signatures:
             near=self._near,
             minima=np.memmap(self._minima_file, np.uint16, "r", shape=(len(items), NUM_MINIMA)),
             pairs=np.memmap(self._pairs_file, np.uint64, "r"),
-            ends=np.cumsum(self._sizes),
+            ends=np.cumsum(np.array(self._sizes, dtype=np.int64)),
             exact_left=_EXACT_PER_TEXT * len(items),
         )
         search.link(np.sort(distinct), found, report)
@@ -110,15 +117,22 @@ class Signatures:
     def _flush(self) -> None:
         from rensa import RMinHash
 
-        if not self._waiting:
+        items, texts = [item for item, _ in self._waiting], [text for _, text in self._waiting]
+        self._waiting.clear()
+        hashed = zip(items, word_pairs(texts), strict=True)
+        long = [(item, pairs) for item, pairs in hashed if len(pairs) >= self._fewest]
+        if not long:
             return
-        hashes = RMinHash.hash_token_sets(self._waiting)
-        minima = RMinHash.digest_matrix_from_token_hash_sets(hashes, NUM_MINIMA, 1).to_rows()
+        self._items.extend(item for item, _ in long)
+        sizes = array("q", (len(pairs) for _, pairs in long))
+        self._sizes.extend(sizes)
+        together = np.concatenate([pairs for _, pairs in long])
+        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.uint64)
+        minima = RMinHash.digest_matrix_from_flat_token_hashes(together, starts, NUM_MINIMA, 1).to_rows()
         with self._minima_file.open("ab") as file:
             np.array(minima, dtype=np.uint32).astype(np.uint16).tofile(file)
         with self._pairs_file.open("ab") as file:
-            np.fromiter(chain.from_iterable(hashes), np.uint64).tofile(file)
-        self._waiting.clear()
+            together.tofile(file)
 
 
 @dataclass

@@ -54,7 +54,8 @@ class Choice:
             _refuse_coarse(setting, count, sum(map(len, taken)), max(map(len, clusters), default=0))
             for members in taken:
                 sides[members] = side
-            clusters = [members for members in clusters if sides[members[0]] == Side.TRAIN]
+            free = (sides == Side.TRAIN).tolist()
+            clusters = [members for members in clusters if free[members[0]]]
         return sides
 
     def _in_order(self) -> list[list[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.errors import ExperimentError
-from tunesmith.evaluate.choice import metric_of, resolve_metrics
+from tunesmith.evaluate.choice import metric_of, primary_metric, resolve_metrics
+from tunesmith.evaluate.groups import FEWEST_RECORDS, groups_of
 from tunesmith.evaluate.rows import Row, read_rows
-from tunesmith.evaluate.scores import Scores, measures_of, outcomes_of
+from tunesmith.evaluate.scores import Scores, measures_of, outcomes_of, tells
 from tunesmith.files import write_json
 from tunesmith.metrics._intervals import bootstrap, interval
 from tunesmith.tasks import Task
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Verdict = Literal["better", "worse", "no clear change"]
 _SHARES_OF_CORRECT = ("accuracy", "exact_match")
 _TELLS_WORSE_CLASSES = "f1"
+_SIGNIFICANT = 0.05
 _SMALLEST_CHANGE = 5e-4
 """Of an interval nearer to 0, nothing would be left on the page: 0.05 points of a share."""
 
@@ -62,6 +64,30 @@ class WorseClass:
 
 
 @dataclass(frozen=True)
+class GroupChange:
+    """What became of the records that have one value of a field."""
+
+    records: int
+    metrics: Mapping[str, Change]
+    """Of the metrics that are given of groups. A group of few records has no intervals and no verdict."""
+
+
+@dataclass(frozen=True)
+class WorseGroup:
+    """A group of records that clearly got worse."""
+
+    field: str
+    value: str
+    records: int
+    metric: str
+    first: float
+    second: float
+    change: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """`comparison.json` (docs/run-folder.md)."""
 
@@ -76,6 +102,10 @@ class Comparison:
     """Ids of the records that only the first answered rightly."""
     num_fixed: int
     num_broken: int
+    by: Mapping[str, Mapping[str, GroupChange]] = dataclasses.field(default_factory=dict)
+    """By field that results are broken down by, and by its value."""
+    worse_groups: tuple[WorseGroup, ...] = ()
+    """Groups whose primary metric clearly got worse, the worst of each field first."""
 
 
 def compare(first: Path, second: Path, task: Task, settings: Evaluate, seed: int) -> Comparison:
@@ -86,6 +116,9 @@ def compare(first: Path, second: Path, task: Task, settings: Evaluate, seed: int
     names = [Scores.read(folder / "scores.json").evaluation for folder in (first, second)]
     rows = [read_rows(folder / "rows.jsonl") for folder in (first, second)]
     comparison = compare_rows(rows[0], rows[1], task, settings, seed, names=(names[0], names[1]))
+    by = compare_groups(rows[0], rows[1], task, settings, seed)
+    worse = tuple(_worse_groups(by, primary_metric(task, settings)[0]))
+    comparison = dataclasses.replace(comparison, by=by, worse_groups=worse)
     write_json(second / "comparison.json", dataclasses.asdict(comparison))
     return comparison
 
@@ -103,23 +136,8 @@ def compare_rows(
     Raises ExperimentError if they are not of the same records.
     """
     second = _in_order_of(first, second)
-    before, after = outcomes_of(first, task), outcomes_of(second, task)
-    metrics = resolve_metrics(task, settings)
-    measure_first, measure_second = measures_of(metrics, before), measures_of(metrics, after)
-
-    def differences(weights: Float[np.ndarray, "row"]) -> dict[str, float]:
-        start = measure_first(weights)
-        return {name: value - start[name] for name, value in measure_second(weights).items()}
-
-    resampled = bootstrap(differences, len(first), settings.resamples, seed)
+    changes = _changes(first, second, task, settings, seed)
     fixed, broken = _fixed(first, second), _fixed(second, first)
-    everyone = np.ones(len(first))
-    values, start = measure_second(everyone), measure_first(everyone)
-    changes = {
-        name: _change(name, start[name], value, resampled[name], len(fixed), len(broken))
-        for name, value in values.items()
-        if not math.isnan(value - start[name])
-    }
     return Comparison(
         *names,
         records=len(first),
@@ -130,6 +148,59 @@ def compare_rows(
         num_fixed=len(fixed),
         num_broken=len(broken),
     )
+
+
+def compare_groups(
+    first: Sequence[Row], second: Sequence[Row], task: Task, settings: Evaluate, seed: int
+) -> dict[str, dict[str, GroupChange]]:
+    """What changed in each group of the records, by field and value; rows are matched as `compare_rows` does."""
+    second = _in_order_of(first, second)
+    groups = groups_of(second, settings.by)
+    fewer = settings.model_copy(update={"resamples": groups.resamples(settings.resamples)})
+    primary = primary_metric(task, settings)[0]
+
+    def change_of(group: Sequence[int]) -> GroupChange:
+        changes = _changes(*([rows[index] for index in group] for rows in (first, second)), task, fewer, seed)
+        told = {name: _surely(one, len(group)) for name, one in changes.items() if tells(name, primary)}
+        return GroupChange(len(group), told)
+
+    return {
+        name: {value: change_of(group) for value, group in values.items()}
+        for name, values in groups.rows.items()
+    }
+
+
+def _surely(change: Change, records: int) -> Change:
+    """The change as it is told of a group: where groups are small the interval alone says too much, so that the
+    test must agree with it."""
+    if records < FEWEST_RECORDS:
+        return dataclasses.replace(change, low=math.nan, high=math.nan, verdict="no clear change")
+    if change.p_value >= _SIGNIFICANT:
+        return dataclasses.replace(change, verdict="no clear change")
+    return change
+
+
+def _changes(
+    first: Sequence[Row], second: Sequence[Row], task: Task, settings: Evaluate, seed: int
+) -> dict[str, Change]:
+    """What became of each metric that both have."""
+    before, after = outcomes_of(first, task), outcomes_of(second, task)
+    metrics = resolve_metrics(task, settings)
+    measure_first, measure_second = measures_of(metrics, before), measures_of(metrics, after)
+
+    def differences(weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+        start = measure_first(weights)
+        return {name: value - start[name] for name, value in measure_second(weights).items()}
+
+    resampled = bootstrap(differences, len(first), settings.resamples, seed)
+    num_fixed, num_broken = len(_fixed(first, second)), len(_fixed(second, first))
+    everyone = np.ones(len(first))
+    values, start = measure_second(everyone), measure_first(everyone)
+    return {
+        name: _change(name, start[name], value, resampled[name], num_fixed, num_broken)
+        for name, value in values.items()
+        if not math.isnan(value - start[name])
+    }
 
 
 def mcnemar(num_fixed: int, num_broken: int) -> float:
@@ -210,3 +281,24 @@ def _worse_classes(changes: Mapping[str, Change]) -> list[WorseClass]:
         if metric == _TELLS_WORSE_CLASSES and label and change.verdict == "worse"
     ]
     return sorted(worse, key=lambda one: one.change)
+
+
+def _worse_groups(by: Mapping[str, Mapping[str, GroupChange]], primary: str) -> Iterator[WorseGroup]:
+    """The groups whose primary metric clearly got worse, field by field, the worst first."""
+    for field, groups in by.items():
+        worse = [
+            WorseGroup(
+                field,
+                value,
+                group.records,
+                primary,
+                change.first,
+                change.second,
+                change.change,
+                change.low,
+                change.high,
+            )
+            for value, group in groups.items()
+            if (change := group.metrics.get(primary)) is not None and change.verdict == "worse"
+        ]
+        yield from sorted(worse, key=lambda one: -abs(one.change))

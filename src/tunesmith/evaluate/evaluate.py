@@ -14,6 +14,7 @@ from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.evaluate.answered import answered_in
 from tunesmith.evaluate.engines import Engine
+from tunesmith.evaluate.groups import check_fields, fields_of
 from tunesmith.evaluate.progress import counting
 from tunesmith.evaluate.rows import Row, write_rows
 from tunesmith.evaluate.scores import Scores, score
@@ -39,14 +40,16 @@ def evaluate(
 
     With a folder, `rows.jsonl` and `scores.json` are written there, and an interrupted evaluation goes on
     after the answers it has (the folder must be one model's own). `shots` are solved examples for every
-    prompt; `seed` draws the bootstrap. Raises DataError if there are no records or some cannot be asked.
+    prompt; `seed` draws the bootstrap. Raises DataError if there are no records, some cannot be asked, or lack a
+    field of `settings.by`.
     """
     if not records:
         raise DataError(f"{name}: there are no records to evaluate on; hold some out (data.split)")
+    check_fields(records, settings.by)
     settings = settings.model_copy(update={"engine": engine})
     conversations = conversations_of(task, records, shots)
     engine = engine.fitted(loaded, task, conversations)
-    asked = [task.model_dump(mode="json"), engine.model_dump(mode="json")]
+    asked = [task.model_dump(mode="json"), engine.model_dump(mode="json"), settings.by]
     with answered_in(folder, asked, conversations) as answered:
         left = [index for index in range(len(records)) if index not in answered.rows]
         answers = engine.answers(loaded, task, [conversations[index] for index in left])
@@ -55,7 +58,8 @@ def evaluate(
         with counting(f"answers ({name})", len(records), len(answered.rows), console) as advance:
             for place, answer in answers:
                 index = left[place]
-                answered.add(index, row_of(task, records[index], conversations[index], answer))
+                row = row_of(task, records[index], conversations[index], answer, settings.by)
+                answered.add(index, row)
                 advance()
         rows = [answered.rows[index] for index in range(len(records))]
         scores = score(rows, task, settings, seed, name, answered.seconds)
@@ -81,12 +85,16 @@ def conversations_of(
     return conversations
 
 
-def row_of(task: Task, record: Record, conversation: Conversation, answer: Answer) -> Row:
-    """One answered record: its answer read and marked."""
+def row_of(
+    task: Task, record: Record, conversation: Conversation, answer: Answer, by: Sequence[str] = ()
+) -> Row:
+    """One answered record: its answer read and marked. `by` names fields that results are broken down by."""
     reading = task.read(answer)
     unread = reading.why if isinstance(reading, Unread) else None
     labels = task.labels_in_order
     marks = task.mark(conversation, answer, reading)
+    boxes = conversation.boxes
+    pictures = (boxes.picture,) if boxes else conversation.turns[-1].pictures or conversation.pictures
     return Row(
         record=record.id,
         sha256=record.sha256,
@@ -102,5 +110,7 @@ def row_of(task: Task, record: Record, conversation: Conversation, answer: Answe
             name: mark if mark is not None and math.isfinite(mark) else None for name, mark in marks.items()
         },
         scores=None if labels is None else answer.probabilities,
-        pictures=tuple(str(picture.file.resolve()) for picture in conversation.pictures),
+        fields={**task.kinds(conversation), **fields_of(record, by)},
+        pictures=tuple(str(picture.file.resolve()) for picture in pictures),
+        boxes=tuple(box.to_json() for box in boxes.boxes) if boxes else (),
     )

@@ -40,9 +40,11 @@ class Row:
     scores: tuple[float, ...] | None
     """Probability of each class, if the engine gave them."""
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """The record's fields that results are broken down by."""
+    """What results are broken down by: the record's fields that `evaluate.by` names, and the task's own kinds."""
     pictures: tuple[str, ...] = ()
-    """Files of the conversation's pictures."""
+    """Files of the pictures that the last user turn shows, or else of all."""
+    boxes: tuple[Mapping[str, Any], ...] = ()
+    """True boxes of a task that asks where things are, each its label and corners as shares of the picture."""
 
     def to_json(self) -> str:
         """The row as one line of JSON, without the line's end."""
@@ -53,8 +55,8 @@ class Row:
         """The row of a line; ValueError, TypeError or KeyError if it is none."""
         values = json.loads(line)
         scores = values["scores"]
-        pictures = tuple(values.get("pictures", ()))
-        return Row(**{**values, "scores": None if scores is None else tuple(scores), "pictures": pictures})
+        several = {name: tuple(values.get(name, ())) for name in ("pictures", "boxes")}
+        return Row(**{**values, "scores": None if scores is None else tuple(scores), **several})
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

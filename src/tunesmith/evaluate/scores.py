@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ from tunesmith.evaluate.choice import (
     resolve_engine,
     resolve_metrics,
 )
+from tunesmith.evaluate.groups import FEWEST_RECORDS, groups_of
 from tunesmith.evaluate.rows import Row
 from tunesmith.files import read_json, write_json
 from tunesmith.metrics import Outcomes
@@ -50,6 +51,15 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class GroupScores:
+    """What the records came to that have one value of a field."""
+
+    records: int
+    metrics: Mapping[str, Score]
+    """Metrics of all records of the group; ends of an interval are NaN where they are too few."""
+
+
+@dataclass(frozen=True)
 class Scores:
     """What one evaluation came to."""
 
@@ -65,6 +75,10 @@ class Scores:
     labels: tuple[str, ...] | None
     metrics: Mapping[str, Score]
     confusion: Confusion | None
+    by: Mapping[str, Mapping[str, GroupScores]] = field(default_factory=dict)
+    """By field that results are broken down by, and by its value."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """How many values of a field are not given, because it has too many."""
 
     def write(self, path: Path) -> None:
         """Write `scores.json`, whole or not at all."""
@@ -75,45 +89,83 @@ class Scores:
         """The scores of a file."""
         values: dict[str, Any] = read_json(path)
         table = values["confusion"]
-        values["metrics"] = {name: Score(**score) for name, score in values["metrics"].items()}
+        values["metrics"] = _scores_of(values["metrics"])
         values["labels"] = None if values["labels"] is None else tuple(values["labels"])
         if table is not None:
             values["confusion"] = Confusion(tuple(table["labels"]), tuple(map(tuple, table["counts"])))
+        values["by"] = {
+            name: {
+                value: GroupScores(group["records"], _scores_of(group["metrics"]))
+                for value, group in groups.items()
+            }
+            for name, groups in values.get("by", {}).items()
+        }
         return Scores(**values)
 
 
 def score(
     rows: Sequence[Row], task: Task, settings: Evaluate, seed: int, name: str = "base", seconds: float = 0.0
 ) -> Scores:
-    """Every metric that the settings ask for, with its interval; one that these rows cannot give is absent.
+    """Every metric that the settings ask for, with its interval, of all rows and of each group of them; one that
+    these rows cannot give is absent.
 
     Raises ExperimentError as `resolve_metrics` does. `rows` must not be empty.
     """
     outcomes = outcomes_of(rows, task)
-    measures = measures_of(resolve_metrics(task, settings), outcomes)
-    values = measures(np.ones(len(rows)))
-    resampled = bootstrap(measures, len(rows), settings.resamples, seed)
-    labels = task.labels_in_order
+    names, (primary, _) = resolve_metrics(task, settings), primary_metric(task, settings)
+    groups, labels = groups_of(rows, settings.by), task.labels_in_order
+    resamples = groups.resamples(settings.resamples)
+
+    def group_scores(group: Sequence[int]) -> GroupScores:
+        few = outcomes_of([rows[index] for index in group], task)
+        times = resamples if len(group) >= FEWEST_RECORDS else 0
+        whole = {
+            name: one for name, one in _measured(names, few, times, seed).items() if tells(name, primary)
+        }
+        return GroupScores(len(group), whole)
+
     return Scores(
         evaluation=name,
         records=len(rows),
         unread=int(outcomes.unread.sum()),
         engine=resolve_engine(task, settings).kind,
         seconds=round(seconds, 3),
-        primary=primary_metric(task, settings)[0],
+        primary=primary,
         labels=labels,
-        metrics={
-            metric: Score(
-                value,
-                *interval(resampled[metric]),
-                better=metric_of(metric).better,
-                unit=metric_of(metric).unit,
-            )
-            for metric, value in values.items()
-            if not math.isnan(value)
-        },
+        metrics=_measured(names, outcomes, settings.resamples, seed),
         confusion=None if labels is None else _confusion(outcomes),
+        by={
+            name: {value: group_scores(group) for value, group in values.items()}
+            for name, values in groups.rows.items()
+        },
+        left_out=groups.left_out,
     )
+
+
+def tells(name: str, primary: str) -> bool:
+    """True for a metric that is given of groups: one of all classes, or the primary one."""
+    return "/" not in name or name == primary
+
+
+def _measured(names: Sequence[str], outcomes: Outcomes, resamples: int, seed: int) -> dict[str, Score]:
+    """All metrics that can be had of the rows, with their intervals if there are resamples."""
+    measures, num_rows = measures_of(names, outcomes), len(outcomes.unread)
+    resampled = bootstrap(measures, num_rows, resamples, seed) if resamples else {}
+    none = np.array([], float)
+    return {
+        metric: Score(
+            value,
+            *interval(resampled.get(metric, none)),
+            better=metric_of(metric).better,
+            unit=metric_of(metric).unit,
+        )
+        for metric, value in measures(np.ones(num_rows)).items()
+        if not math.isnan(value)
+    }
+
+
+def _scores_of(values: Mapping[str, Any]) -> dict[str, Score]:
+    return {name: Score(**score) for name, score in values.items()}
 
 
 def measures_of(

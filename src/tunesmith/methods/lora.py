@@ -19,6 +19,8 @@ BLOCKS = {
     "mlp": re.compile(r"(^|[._])(mlp|ffn|feed_forward|experts)[._]"),
 }
 """Which linear layers a word stands for, told by the names of the modules around them."""
+OTHERS = re.compile(r"(^|[._])\w*merger\w*[._]")
+"""What `all` stands for besides: what makes a vision tower's output tokens of the language model."""
 
 
 class Lora(Method):
@@ -33,8 +35,8 @@ class Lora(Method):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of an adapter's inputs that is zeroed in training."""
     targets: Literal["attention", "mlp", "all"] | list[str] = "all"
-    """Linear layers with an adapter: those of attention, of the MLPs, all of both, or a list of names
-    (`q_proj`) and regular expressions over full names."""
+    """Linear layers with an adapter: those of attention, of the MLPs, all of both (and of a projector), or a list
+    of names (`q_proj`) and regular expressions over full names."""
     bias: Literal["none", "lora", "all"] = "none"
     """Biases that are trained beside: none, those of the targets, or all of the part."""
     rslora: bool = False
@@ -95,7 +97,7 @@ class Lora(Method):
         """Full names of the layers with an adapter, in the model's order."""
         possible = _adaptable(part)
         if isinstance(self.targets, str):
-            blocks = [block for word, block in BLOCKS.items() if self.targets in ("all", word)]
+            blocks = [BLOCKS[self.targets]] if self.targets in BLOCKS else [*BLOCKS.values(), OTHERS]
             wanted = {name for name in possible if any(block.search(name) for block in blocks)}
             unmatched: list[str] = [] if wanted else [self.targets]
         else:

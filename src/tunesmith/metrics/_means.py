@@ -25,3 +25,22 @@ def ratio(
     weights = np.where(np.isnan(parts) | np.isnan(wholes), 0.0, weights)
     whole = weights @ np.nan_to_num(wholes)
     return float(weights @ np.nan_to_num(parts) / whole) if whole > 0 else float("nan")
+
+
+def median(values: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value"]) -> float:
+    """Weighted median of the values that are not NaN; where the halves meet between two of them, their mean."""
+    measured = ~np.isnan(values) & (weights > 0)
+    if not measured.any():
+        return float("nan")
+    values, weights = values[measured], weights[measured]
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    half = below[-1] / 2
+    middle = [np.searchsorted(below, half, side) for side in ("left", "right")]
+    return float(values[order][middle].mean())
+
+
+def share_over(limit: float, name: str, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> float:
+    """Weighted share of the rows with a mark of more than the limit, of those that have it."""
+    marks = outcomes.marks[name]
+    return mean(np.where(np.isnan(marks), np.nan, marks > limit), weights)

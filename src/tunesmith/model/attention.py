@@ -80,11 +80,17 @@ def for_generation(model: nn.Module) -> Iterator[None]:
     again."""
     inner = transformers_model(model)
     packed = inner.config._attn_implementation
-    inner.set_attn_implementation("sdpa")
+    inner.set_attn_implementation(_of_text(inner, "sdpa"))
     try:
         yield
     finally:
-        inner.set_attn_implementation(packed)
+        inner.set_attn_implementation(_of_text(inner, packed))
+
+
+def _of_text(model: PreTrainedModel, attention: str) -> str | dict[str, str]:
+    """The attention for what writes text only: a vision tower works on packed lines in either case."""
+    inner = {"text_config"} & model.config.sub_configs.keys()
+    return dict.fromkeys(inner, attention) or attention
 
 
 def _why_no_kernel(device: torch.device, compute: torch.dtype) -> str:
@@ -110,6 +116,8 @@ class Packed(NamedTuple):
     dropout: float
     window: int | None
     """How many tokens, itself included, a token sees at most; None is all before it."""
+    causal: bool = True
+    """False if a token sees all tokens of its segment, those after it too (in a vision tower)."""
 
 
 def _registered(attend: Callable[[Packed], Attended]) -> Callable[..., tuple[Tensor, None]]:
@@ -137,7 +145,14 @@ def _registered(attend: Callable[[Packed], Attended]) -> Callable[..., tuple[Ten
             )
         # Rotated queries and keys come in fp32 where weights are; values in the precision of the products.
         packed = Packed(
-            query.to(value.dtype), key.to(value.dtype), value, segments, scaling, dropout, sliding_window
+            query.to(value.dtype),
+            key.to(value.dtype),
+            value,
+            segments,
+            scaling,
+            dropout,
+            sliding_window,
+            extras.get("is_causal") is not False,
         )
         return attend(packed), None
 
@@ -153,13 +168,14 @@ def _by_segment(packed: Packed) -> Attended:
     # On a CPU the kernel takes five times as long in bf16 as in fp32 (forward and backward, torch 2.13).
     with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
         for shape, members, parents in _shapes(packed.segments):
-            mask = None if shape.is_plain(packed.window) else shape.mask(packed.window, packed.query.device)
+            plain = shape.is_plain(packed.window) or not packed.causal
+            mask = None if plain else shape.mask(packed.window, packed.query.device)
             together = functional.scaled_dot_product_attention(
                 torch.cat([queries[member] for member in members]),
                 torch.cat(_with_parents(keys, members, parents)),
                 torch.cat(_with_parents(values, members, parents)),
                 attn_mask=mask,
-                is_causal=mask is None,
+                is_causal=mask is None and packed.causal,
                 dropout_p=packed.dropout,
                 scale=packed.scale,
                 enable_gqa=on_cpu and packed.query.shape[1] != packed.key.shape[1],
@@ -189,7 +205,7 @@ def _plain(packed: Packed) -> Attended:
     scale = packed.scale or packed.query.shape[-1] ** -0.5
     attended: list[Tensor] = [packed.query] * len(sizes)
     for shape, members, parents in _shapes(packed.segments):
-        visible = shape.mask(packed.window, packed.query.device)
+        visible = shape.mask(packed.window, packed.query.device) | (not packed.causal)
         own_keys, own_values = _with_parents(keys, members, parents), _with_parents(values, members, parents)
         for place, member in enumerate(members):
             scores = queries[member] @ own_keys[place].transpose(2, 3) * scale
@@ -211,11 +227,11 @@ def _varlen(packed: Packed) -> Attended:
     known = inspect.signature(varlen_attn).parameters
     extras: dict[str, Any] = {"scale": packed.scale}
     if "window_size" in known:
-        extras["window_size"] = (packed.window - 1 if packed.window else -1, 0)
+        extras["window_size"] = (packed.window - 1 if packed.window else -1, 0 if packed.causal else -1)
     elif packed.window and packed.window < table.longest_keys:
         raise ModelError("model.attention: varlen of this PyTorch has no sliding window. Use attention: sdpa")
     else:
-        extras["is_causal"] = True
+        extras["is_causal"] = packed.causal
     groups = query.shape[1] // key.shape[1]
     if "enable_gqa" in known:
         extras["enable_gqa"] = groups > 1
@@ -242,7 +258,7 @@ def _flash(packed: Packed) -> Attended:
         table.longest_keys,
         dropout_p=packed.dropout,
         softmax_scale=packed.scale,
-        causal=True,
+        causal=packed.causal,
         window_size=(packed.window - 1 if packed.window else -1, -1 if not packed.window else 0),
     )
     return attended[None]  # type: ignore[no-any-return]

@@ -13,24 +13,31 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from tunesmith.config.experiment import Model as ModelSettings
-from tunesmith.errors import ModelError
+from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.files import read_json
-from tunesmith.model import attention
+from tunesmith.model import attention, kernels
 from tunesmith.model.adapters import quietly
 from tunesmith.model.families import Family, family_of
+from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
+from tunesmith.model.saving import put_changed
 
 READING_FAILED = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
 """What transformers and its parts raise when files are missing, damaged or of another kind."""
@@ -44,18 +51,31 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     """
     _be_quiet_without_a_terminal()
     device = _device(settings.device)
-    compute = torch.float32 if settings.weights == "fp32" else torch.bfloat16
+    compute = torch.float32 if settings.precision("language") == "fp32" else torch.bfloat16
     name, reason = attention.choose(settings.attention, device, compute)
     place = base_folder(settings, start)
     config = _config(settings, place)
     family = _family(settings, place, config)
-    model = _weights(settings, place, config, device, compute)
+    model = _weights(settings, place, config, device, family)
     attention.use(model, name)
+    fused, fused_reason = kernels.choose(settings.kernels, device)
+    kernels.use(model, fused)
+    family.ready(model)
+    changed = _changed(model, start)
     model.requires_grad_(False)
     if settings.checkpointing:
         _recompute_activations(model)
     whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
-    return LoadedModel(whole.eval(), family, device, compute, name, reason)
+    notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})")
+    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed)
+
+
+def _changed(model: PreTrainedModel, start: Path | None) -> frozenset[str]:
+    """Full names of the weights in which what an earlier stage left differs from the model's folder, once they
+    are in the model."""
+    if start is None or not (start / "weights").is_dir():
+        return frozenset()
+    return put_changed(model, start / "weights")
 
 
 def load_family(settings: ModelSettings) -> Family:
@@ -73,7 +93,31 @@ def _be_quiet_without_a_terminal() -> None:
 
 
 def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Family:
-    return family_of(config.model_type)(load_tokenizer(settings, place), config, settings.thinking)
+    kind = family_of(config.model_type)
+    unknown = (
+        []
+        if isinstance(settings.weights, str)
+        else [part for part in settings.weights if part not in kind.prefixes]
+    )
+    if unknown:
+        raise ModelError(
+            f"model.weights.{unknown[0]}: {config.model_type} has no such part ({', '.join(kind.prefixes)})."
+            + did_you_mean(unknown[0], kind.prefixes)
+        )
+    sight = _sight(settings, place) if kind.sees else None
+    return kind(load_tokenizer(settings, place), config, settings.thinking, sight)
+
+
+def _sight(settings: ModelSettings, place: str) -> Sight:
+    """How the model sees pictures, by its own file and the experiment."""
+    try:
+        file, _ = ImageProcessingMixin.get_image_processor_dict(place, revision=settings.revision)
+    except READING_FAILED as error:
+        raise ModelError(
+            f"model.path: {settings.path} has no preprocessor_config.json that can be read ({_first_line(error)}). "
+            "Put the one of its base model beside its config.json"
+        ) from error
+    return Sight.of(settings.pixels, file)
 
 
 def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
@@ -160,7 +204,9 @@ def _config(settings: ModelSettings, place: str) -> PreTrainedConfig:
         )
     except READING_FAILED as error:
         raise ModelError(_why_no_config(settings, place, error)) from error
-    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
+    sees = family_of(config.model_type).sees
+    names = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES if sees else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    known = names.get(config.model_type)
     decoders = {known} if isinstance(known, str) else set(known or ())
     architectures = set(config.architectures or decoders)
     if not settings.allow_remote_code and not architectures & decoders:
@@ -188,10 +234,12 @@ def _why_no_config(settings: ModelSettings, place: str, error: Exception) -> str
 
 
 def _weights(
-    settings: ModelSettings, place: str, config: PreTrainedConfig, device: torch.device, dtype: torch.dtype
+    settings: ModelSettings, place: str, config: PreTrainedConfig, device: torch.device, family: Family
 ) -> PreTrainedModel:
-    quantised = quantisation(settings.weights)
-    auto: Any = AutoModelForCausalLM
+    plain = [part for part in family.prefixes if settings.precision(part) != settings.quantised]
+    skipped = [start for part in plain for start in family.prefixes[part]]
+    quantised = quantisation(settings.quantised, skipped)
+    auto: Any = AutoModelForImageTextToText if family.sees else AutoModelForCausalLM
     try:
         model, report = auto.from_pretrained(
             place,
@@ -199,7 +247,7 @@ def _weights(
             revision=settings.revision,
             trust_remote_code=settings.allow_remote_code,
             use_safetensors=None if settings.allow_pickle else True,
-            dtype=torch.bfloat16 if quantised else dtype,
+            dtype=torch.float32 if settings.precision("language") == "fp32" else torch.bfloat16,
             device_map={"": device},
             quantization_config=quantised,
             output_loading_info=True,

@@ -24,8 +24,10 @@ class LoadedModel:
     """Precision of the products: fp32 only for fp32 weights, else bf16."""
     attention: str
     """Attention of packed batches: varlen, flash_attention_2, sdpa or eager."""
-    attention_reason: str
-    """Why that one, in words for the log."""
+    notes: tuple[str, ...] = ()
+    """How it runs and why so, in words for the log."""
+    changed: frozenset[str] = frozenset()
+    """Full names of the model's own weights that are not as in its base folder any more."""
 
     def precision(self) -> AbstractContextManager[object]:
         """Context in which forward passes run."""

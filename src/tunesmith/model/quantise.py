@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 Weights = Literal["bf16", "fp32", "nf4", "int8"]
 
 
-def quantisation(weights: Weights) -> BitsAndBytesConfig | None:
-    """What transformers must be told so that it loads such weights, or None for unquantised ones; ModelError
-    if bitsandbytes is not installed. NF4 with double quantisation is QLoRA's (Dettmers et al. 2023, section
-    3)."""
-    if weights in ("bf16", "fp32"):
+def quantisation(weights: Weights | None, skipped: Sequence[str] = ()) -> BitsAndBytesConfig | None:
+    """What transformers must be told so that it loads nf4 or int8 weights, but for modules whose full names begin
+    as `skipped` says; None for unquantised ones; ModelError if bitsandbytes is not installed. NF4 with double
+    quantisation is QLoRA's (Dettmers et al. 2023, section 3)."""
+    if weights not in ("nf4", "int8"):
         return None
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(
@@ -31,11 +32,14 @@ def quantisation(weights: Weights) -> BitsAndBytesConfig | None:
         )
     from transformers import BitsAndBytesConfig
 
+    # Named modules take the place of transformers' own choice, the output head.
+    named = ["lm_head", *skipped] if skipped else None
     if weights == "int8":
         # It says at every product that it is done in fp16, whatever comes in.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=named)
     return BitsAndBytesConfig(
+        llm_int8_skip_modules=named,
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

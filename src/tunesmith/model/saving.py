@@ -6,26 +6,76 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tunesmith.errors import ModelError
 from tunesmith.files import whole_folder
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import is_adapter, own_name, transformers_model
+from tunesmith.model.quantise import is_quantised
 from tunesmith.model.trainable import Trainable
+
+CHANGED = "changed.safetensors"
 
 
 def save_result(trainable: Trainable, folder: Path) -> None:
-    """Write `folder/adapter` (PEFT's form) if the model has an adapter, and `folder/model` (a complete
-    transformers folder, in the precision of the products) if its own weights are not the base's any more.
+    """Write `folder/adapter` (PEFT's form) if the model has an adapter and, if own weights of it are not the
+    base's any more, `folder/model` (a complete transformers folder) or, where they are less than half of all,
+    `folder/weights` (those alone, to be put over the base). Own weights are in the precision of the products.
     Each is whole or not there; ModelError if there is no room."""
     loaded = trainable.loaded
     has_adapter = any(is_adapter(name) for name in trained_state(trainable))
-    changed = trainable.merged_earlier or any(group.kind == "full" for group in trainable.groups)
-    if changed:
+    is_whole = _is_mostly_changed(loaded)
+    if is_whole:
         save_model(loaded, folder / "model")
+    elif loaded.changed:
+        _save_changed(loaded, folder / "weights")
     if has_adapter:
-        _save_adapter(loaded.model, folder / "adapter", (folder / "model").resolve() if changed else None)
+        _save_adapter(loaded.model, folder / "adapter", (folder / "model").resolve() if is_whole else None)
+
+
+def _is_mostly_changed(loaded: LoadedModel) -> bool:
+    """True if a complete model is worth its room, or if the one that was changed is what an earlier stage left.
+    One with quantised weights cannot be written whole."""
+    if not loaded.changed or is_quantised(loaded.model):
+        return False
+    if Path(transformers_model(loaded.model).name_or_path).name == "model":
+        return True
+    sizes = {
+        own_name(name): weight.numel()
+        for name, weight in loaded.model.named_parameters()
+        if not is_adapter(name)
+    }
+    return 2 * sum(sizes.get(name, 0) for name in loaded.changed) >= sum(sizes.values())
+
+
+def _save_changed(loaded: LoadedModel, folder: Path) -> None:
+    state = {name: tensor for name, tensor in _own_state(loaded).items() if name in loaded.changed}
+    try:
+        with whole_folder(folder) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary / CHANGED)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder}: the weights cannot be written ({error}). Make room, or change `output`"
+        ) from error
+
+
+def put_changed(model: nn.Module, folder: Path) -> frozenset[str]:
+    """Put the weights of a `weights` folder over a model's own; gives their full names. ModelError if they are
+    not of this model, or damaged."""
+    try:
+        state = load_file(folder / CHANGED)
+        unknown = state.keys() - dict(model.named_parameters()).keys()
+        if unknown:
+            raise KeyError(f"the model has no {sorted(unknown)[0]}")
+        model.load_state_dict(state, strict=False)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder}: these weights do not fit the model, or are damaged ({str(error).splitlines()[0]})"
+        ) from error
+    return frozenset(state)
 
 
 def save_model(loaded: LoadedModel, folder: Path) -> None:
@@ -39,7 +89,7 @@ def save_model(loaded: LoadedModel, folder: Path) -> None:
             # transformers states the precision that the model has now, not that of what it was given.
             inner.config.dtype = loaded.compute
             inner.config.save_pretrained(temporary)
-            loaded.family.tokenizer.save_pretrained(temporary)
+            loaded.family.save(temporary)
     except OSError as error:
         raise ModelError(
             f"{folder}: the model cannot be written ({error}). Make room, or change `output`"

@@ -43,8 +43,6 @@ class Trainable:
     groups: tuple[Group, ...]
     summary: tuple[Mapping[str, Any], ...]
     """Dicts of part, method, trained and total (numbers of weights), share, and bytes of what is trained."""
-    merged_earlier: bool = False
-    """True if an earlier stage's adapter went into the model's own weights."""
 
 
 def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int) -> Trainable:
@@ -68,12 +66,15 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
         loaded = _merged(loaded) if has_earlier else loaded
         model = put_on(loaded.model, configs, seed) if configs else loaded.model
         loaded = replace(loaded, model=model)
+    # Biases beside an adapter are in PEFT's own file.
+    moved = {name for part, names in own.items() if part not in configs for name in names}
+    loaded = replace(loaded, changed=loaded.changed | moved)
     groups = _open(loaded.model, methods, configs, own)
     if not any(group.parameters for group in groups):
         said = ", ".join(f"{part}: {method.kind}" for part, method in methods.items())
         raise ModelError(f"stages.parts: nothing is trained ({said}). Use lora or full for a part")
     summary = tuple(_summary(part, modules, methods, groups) for part, modules in parts.items())
-    return Trainable(loaded, groups, summary, merged_earlier=has_earlier and not goes_on)
+    return Trainable(loaded, groups, summary)
 
 
 def _refuse_unknown_parts(methods: Mapping[str, Method], parts: Parts) -> None:
@@ -125,7 +126,15 @@ def _merged(loaded: LoadedModel) -> LoadedModel:
             "stages.parts: the earlier stage's adapter would have to be merged into quantised weights, which "
             "would change what the model answers. Use start: continue, or model.weights: bf16"
         )
-    return merge(loaded)
+    into = {
+        layer
+        for name, _ in loaded.model.named_parameters()
+        if is_adapter(name)
+        for layer in [adapted_layer(name)]
+    }
+    names = (own_name(name) for name, _ in loaded.model.named_parameters() if not is_adapter(name))
+    moved = {name for name in names if name.rpartition(".")[0] in into or name.endswith(".bias")}
+    return replace(merge(loaded), changed=loaded.changed | moved)
 
 
 def _goes_on(methods: Mapping[str, Method], configs: Mapping[str, LoraConfig]) -> bool:

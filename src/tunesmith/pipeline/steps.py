@@ -145,7 +145,7 @@ class Steps:
         return [
             experiment.task.model_dump(mode="json"),
             experiment.evaluate.model_dump(
-                mode="json", include={"engine", "metrics", "test_examples", "resamples"}
+                mode="json", include={"engine", "metrics", "test_examples", "resamples", "by"}
             ),
             experiment.seed,
             self.prepared.certificate["checksum"],
@@ -195,13 +195,13 @@ class Steps:
         self, loaded: LoadedModel, name: str, folder: Path | None, records: Sequence[Record] | None = None
     ) -> Scores:
         """Scores of a model on the test side or on other records, written to the folder if there is one."""
-        experiment = self.experiment
+        experiment, settings = self.experiment, self.experiment.evaluate
         return evaluate(
             loaded,
             experiment.task,
             self.engine,
             self.test_records if records is None else records,
-            experiment.evaluate,
+            settings if records is None else settings.model_copy(update={"by": []}),
             folder=folder,
             name=name,
             shots=self.shots,

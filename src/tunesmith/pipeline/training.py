@@ -18,6 +18,7 @@ from tunesmith.data.record import Record
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ExperimentError, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
+from tunesmith.evaluate.groups import check_fields
 from tunesmith.files import read_json, whole_file, write_json
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
@@ -93,7 +94,7 @@ def trained_before(steps: Steps) -> Trained:
 def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -> str:
     """Key of everything that decides what a stage leaves."""
     experiment = steps.experiment
-    judging = experiment.evaluate.model_dump(mode="json", exclude={"test_examples", "resamples"})
+    judging = experiment.evaluate.model_dump(mode="json", exclude={"test_examples", "resamples", "by"})
     return key_of(
         [experiment.seed, number, stage.model_dump(mode="json"), before.fingerprint if before else None],
         [steps.base, experiment.task.model_dump(mode="json"), steps.prepared.certificate["checksum"]],
@@ -140,7 +141,11 @@ def run_stage(
         )
     save_result(trainable, folder)
     done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
-    left = [file for kind in ("adapter", "model") for file in sorted((folder / kind).rglob("*.safetensors"))]
+    left = [
+        file
+        for kind in ("adapter", "model", "weights")
+        for file in sorted((folder / kind).rglob("*.safetensors"))
+    ]
     saved = {"bytes": sum(file.stat().st_size for file in left), "sha256": files_sha256(left)}
     write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved)
     steps.let_go()
@@ -148,9 +153,11 @@ def run_stage(
 
 def check_early(steps: Steps) -> None:
     """Tell before anything long begins of a metric that cannot be had, of a `where` that is none, of missing
-    validation records, and of a record that the first stage (unless it is done) cannot train on."""
+    validation records, of a test record without a field of `evaluate.by`, and of a record that the first stage
+    (unless it is done) cannot train on."""
     resolve_metrics(steps.experiment.task, steps.experiment.evaluate)
     judged_records(steps)
+    check_fields(steps.test_records, steps.experiment.evaluate.by)
     for stage in steps.experiment.stages:
         if stage.where:
             matcher(stage.where)
@@ -229,7 +236,7 @@ def notes_of(loaded: LoadedModel, rendered: Rendered) -> tuple[str, ...]:
     """What the log should say once at the start of a stage."""
     examples = rendered.examples
     notes = [
-        f"attention: {loaded.attention} ({loaded.attention_reason})",
+        *loaded.notes,
         f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {examples.trained_share:.1%} of them trained",
     ]
     if rendered.too_long:

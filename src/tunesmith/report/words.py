@@ -9,7 +9,10 @@ from tunesmith.evaluate.scores import Score
 
 _SPACE = "\u202f"  # narrow and unbreakable: a number and its unit stay on one line
 _CAPITALS = {
+    "ap": "AP",
+    "ap50": "AP50",
     "auc": "AUC",
+    "bleu": "BLEU",
     "f1": "F1",
     "iou": "IoU",
     "roc": "ROC",

@@ -105,3 +105,8 @@ class Task(Settings):
         self, conversation: Conversation, answer: Answer, reading: Any | Unread
     ) -> Mapping[str, float | None]:
         """Numbers for the metrics, by name. An Unread reading gets the marks of no answer at all."""
+
+    def kinds(self, conversation: Conversation) -> Mapping[str, str]:
+        """What kind of question it is, by the name of the distinction: results are broken down by it, beside the
+        fields that `evaluate.by` names, where both or more kinds occur."""
+        return {}

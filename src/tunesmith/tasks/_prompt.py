@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -17,6 +18,7 @@ from tunesmith.errors import DataError, did_you_mean
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 
 
+@cache
 def fields_of(template: str) -> tuple[str, ...]:
     """Names of the fields in a template, each once, in order.
 

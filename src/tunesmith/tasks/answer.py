@@ -13,8 +13,9 @@ from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.tasks import Answer as ModelAnswer
 from tunesmith.tasks import Task, Unread
-from tunesmith.tasks._overlap import exact_match, rouge_l, token_f1
+from tunesmith.tasks._overlap import BLEU_MARKS, bleu_counts, exact_match, rouge_l, token_f1
 from tunesmith.tasks._prompt import Template, fields_of, question, text_of, turns, value_of
+from tunesmith.tasks._words import WORDS, Normalise
 
 
 class Answer(Task):
@@ -27,10 +28,13 @@ class Answer(Task):
     """Record fields with a picture, or a list of them: shown where the prompt names the field, else before it."""
     field: str = "answer"
     """Record field with the answer, or with a list of accepted ones, of which the first is trained."""
+    normalise: Normalise = "squad"
+    """What does not matter to exact match and token F1: as SQuAD's grader says (case, punctuation, articles), or as
+    that of VQA does (also number words against digits, and contractions without their apostrophes)."""
 
     default_engine: ClassVar[str] = "generate"
-    default_metrics: ClassVar[tuple[str, ...]] = ("token_f1", "exact_match", "rouge_l", "unread")
-    marks: ClassVar[tuple[str, ...]] = ("correct", "token_f1", "rouge_l")
+    default_metrics: ClassVar[tuple[str, ...]] = ("token_f1", "exact_match", "rouge_l", "unread", "bleu")
+    marks: ClassVar[tuple[str, ...]] = ("correct", "token_f1", "rouge_l", *BLEU_MARKS)
 
     def fields_asked(self) -> tuple[str, ...]:
         """The prompt's fields, and those of the pictures."""
@@ -61,12 +65,19 @@ class Answer(Task):
     def mark(
         self, conversation: Conversation, answer: ModelAnswer, reading: str | Unread
     ) -> Mapping[str, float | None]:
-        """`correct` (exact match), `token_f1` and `rouge_l`, each the best over the accepted answers."""
-        if isinstance(reading, Unread):
-            return dict.fromkeys(self.marks, 0.0)
+        """`correct` (exact match), `token_f1` and `rouge_l`, each the best over the accepted answers, and what BLEU
+        counts; no answer has no words."""
         accepted = (conversation.answer, *conversation.accepted)
+        if isinstance(reading, Unread):
+            return dict.fromkeys(self.marks, 0.0) | bleu_counts("", accepted)
         return {
-            "correct": max(exact_match(reading, one) for one in accepted),
-            "token_f1": max(token_f1(reading, one) for one in accepted),
+            "correct": max(exact_match(reading, one, self.normalise) for one in accepted),
+            "token_f1": max(token_f1(reading, one, self.normalise) for one in accepted),
             "rouge_l": max(rouge_l(reading, one) for one in accepted),
+            **bleu_counts(reading, accepted),
         }
+
+    def kinds(self, conversation: Conversation) -> Mapping[str, str]:
+        """`answer type`: `yes/no` if the reference is either word, else `open`."""
+        is_closed = WORDS[self.normalise](conversation.answer) in (["yes"], ["no"])
+        return {"answer type": "yes/no" if is_closed else "open"}

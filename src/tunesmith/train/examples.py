@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from tunesmith.config.experiment import Length
 from tunesmith.data.conversation import Conversation
-from tunesmith.data.example import Example
+from tunesmith.data.example import Example, Placed
 from tunesmith.errors import DataError
 from tunesmith.model.families import Family
 
@@ -22,8 +22,11 @@ class Examples(Sequence[Example]):
     def __init__(self, examples: Iterable[Example]) -> None:
         self._records: list[str] = []
         self._labels: list[int | None] = []
+        self._pictures: dict[int, tuple[Placed, ...]] = {}
         tokens, trained, lengths = [np.empty(0, np.int32)], [np.empty(0, bool)], []
         for example in examples:
+            if example.pictures:
+                self._pictures[len(self._records)] = example.pictures
             self._records.append(example.record)
             self._labels.append(example.label)
             tokens.append(example.tokens)
@@ -45,7 +48,11 @@ class Examples(Sequence[Example]):
             return [self[place] for place in range(*index.indices(len(self)))]
         begin, end = self._ends[index], self._ends[index + 1]
         return Example(
-            self._records[index], self._tokens[begin:end], self._trained[begin:end], self._labels[index]
+            self._records[index],
+            self._tokens[begin:end],
+            self._trained[begin:end],
+            self._labels[index],
+            self._pictures.get(index, ()),
         )
 
     def length(self, index: int) -> int:
@@ -56,6 +63,16 @@ class Examples(Sequence[Example]):
     def lengths(self) -> Int[np.ndarray, "example"]:
         """Tokens of every example."""
         return np.diff(self._ends)
+
+    @property
+    def num_picture_tokens(self) -> int:
+        """Tokens of all examples that stand for pictures."""
+        return sum(placed.num_tokens for placed in self.all_placed)
+
+    @property
+    def all_placed(self) -> Iterator[Placed]:
+        """Every picture of every example."""
+        return (placed for pictures in self._pictures.values() for placed in pictures)
 
     @property
     def trained_share(self) -> float:

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from tunesmith.config.experiment import Stage
 from tunesmith.data.batch import Batch
-from tunesmith.data.collate import collate, to_device
+from tunesmith.data.collate import collate, default_workers, to_device
 from tunesmith.data.order import epoch_order, steps_per_epoch
 from tunesmith.data.packing import pack
 from tunesmith.train.examples import Examples
@@ -32,6 +32,8 @@ class Updates:
     seed: int
     sort_by: Sequence[Any] | None = None
     """Value of the field to order by, for each example."""
+    workers: int = 1
+    """Threads that read pictures."""
     _latest_order: dict[int, Int[ndarray, "example"]] = field(default_factory=dict)
 
     @staticmethod
@@ -39,7 +41,10 @@ class Updates:
         """The updates that a stage's settings ask for."""
         size = stage.batch.examples
         steps = stage.length.steps(steps_per_epoch(len(examples), size))
-        return Updates(stage.name, examples, size, stage.batch.tokens_per_device, steps, seed, sort_by)
+        workers = stage.batch.workers or default_workers()
+        return Updates(
+            stage.name, examples, size, stage.batch.tokens_per_device, steps, seed, sort_by, workers
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -53,7 +58,7 @@ class Updates:
         members = order[number * self.examples_per_update :][: self.examples_per_update].tolist()
         lengths = [self.examples.length(index) for index in members]
         bins = pack(lengths, self.tokens_per_device)
-        return [collate([self.examples[members[place]] for place in places]) for places in bins]
+        return [collate([self.examples[members[place]] for place in places], self.workers) for places in bins]
 
     def ahead(self, start: int, device: torch.device) -> Iterator[tuple[int, list[Batch]]]:
         """Number and micro-batches of each update from `start` on, on the device, the next one always being made."""

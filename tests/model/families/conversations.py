@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import files
 from pathlib import Path
 
-import pytest
 from transformers import AutoConfig
 
 from tests.tiny import CHATML, tiny_tokenizer
@@ -28,14 +26,6 @@ CONVERSATIONS = {
     "newline first": Conversation("a:7", (ASKED,), "\n\nfour\n"),
     "json": Conversation("a:8", (Turn.of("user", 'Say {"a": 1}'),), '{"category":"World"}', label=2),
 }  # fmt: skip
-
-
-def official_template(name: str) -> str:
-    """The chat template that TRL ships as `name`, untouched."""
-    found = [file for file in files("trl") or () if str(file).endswith(f"chat_templates/{name}.jinja")]
-    if not found:
-        pytest.skip("trl, whose chat templates these are, is not installed")
-    return Path(str(found[0].locate())).read_text(encoding="utf-8")
 
 
 def tiny_family(folder: Path, model_type: str, template: str = CHATML, thinking: bool = False) -> Family:

@@ -9,12 +9,11 @@ from transformers import AutoConfig
 from tests.model.families.conversations import (
     CONVERSATIONS,
     as_messages,
-    official_template,
     tiny_family,
     trained_text,
 )
 from tests.model.families.qwen_vocabulary import qwen_tokenizer
-from tests.tiny import CHATML
+from tests.tiny import CHATML, official_template
 from tunesmith.data.conversation import Conversation
 from tunesmith.errors import DataError
 from tunesmith.model.families import Family, family_of

@@ -8,11 +8,10 @@ import pytest
 from tests.model.families.conversations import (
     ASKED,
     CONVERSATIONS,
-    official_template,
     tiny_family,
     trained_text,
 )
-from tests.tiny import CHATML
+from tests.tiny import CHATML, official_template
 from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.errors import DataError, ModelError
 from tunesmith.model.families import Family

@@ -9,7 +9,8 @@ modules form which part, and how a packed batch goes through.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from tunesmith.data.batch import Batch
+    from tunesmith.model.families._sight import Sight
 
 Trained = Literal["answer", "assistant", "all"]
 
@@ -36,13 +38,20 @@ class Family(ABC):
 
     sees: ClassVar[bool] = False
     """True if its models take pictures."""
+    prefixes: ClassVar[Mapping[str, tuple[str, ...]]] = {"language": ("",)}
+    """By part, how the full names of its modules begin; the first that fits counts."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, thinking: bool = False
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PreTrainedConfig,
+        thinking: bool = False,
+        sight: Sight | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.config = config
         self.thinking = thinking
+        self.sight = sight
 
     @abstractmethod
     def render(self, conversation: Conversation, trained: Trained = "answer") -> Example:
@@ -78,6 +87,10 @@ class Family(ABC):
         """What transformers' `generate` must be given beside the padded tokens of these prompts."""
         return {}
 
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what belongs beside a model's weights: the tokenizer, and how pictures are cut up."""
+
     @property
     @abstractmethod
     def stop_tokens(self) -> tuple[int, ...]:
@@ -100,5 +113,5 @@ class Family(ABC):
 def family_of(model_type: str) -> type[Family]:
     """The family of a model type; the generic one if no file on the shelf has its name."""
     shelf = Shelf("tunesmith.model.families")
-    known = model_type.replace("_", "-") in shelf.kinds()
-    return shelf.item(model_type if known else "generic")  # type: ignore[no-any-return]
+    kind = model_type.replace("_", "-")
+    return shelf.item(kind if kind in shelf.kinds() else "generic")  # type: ignore[no-any-return]

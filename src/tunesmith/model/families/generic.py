@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
     from tunesmith.data.batch import Batch
+    from tunesmith.model.families._sight import Sight
 
 Tokens = Int32[np.ndarray, "token"]
 Messages = list[dict[str, Any]]
@@ -44,9 +46,13 @@ class Generic(Family):
     """What holds for every decoder: the chat template writes, one forward pass reads."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, thinking: bool = False
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PreTrainedConfig,
+        thinking: bool = False,
+        sight: Sight | None = None,
     ) -> None:
-        super().__init__(tokenizer, config, thinking)
+        super().__init__(tokenizer, config, thinking, sight)
         self._refuse_layers_without_attention()
         if not tokenizer.chat_template:
             self._use_chatml()
@@ -126,6 +132,10 @@ class Generic(Family):
             segments=batch.segments,
         )
         return out.logits[0]  # type: ignore[no-any-return]
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer beside a model's weights."""
+        self.tokenizer.save_pretrained(folder)
 
     def _template_settings(self) -> Mapping[str, Any]:
         """What the chat template is told beside the messages."""

@@ -1,0 +1,75 @@
+"""From a picture's file to the patches that a model sees; read when a batch needs them, in threads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import UInt8
+
+from tunesmith.data.example import Placed
+from tunesmith.data.upright import open_upright
+from tunesmith.errors import DataError
+
+_NUM_LISTED = 20
+_AGAIN = "Put back what was there, or remove the prepared data and prepare it again."
+
+
+def read_patches(pictures: Sequence[Placed], workers: int) -> UInt8[np.ndarray, "patch value"]:
+    """Patches of all pictures end to end, read by so many threads.
+
+    A value is a colour as it is in the picture (0 to 255): channel, row, column of a patch. Patches of one token
+    stand together, tokens from left to right and top to bottom. Equal, pixel by pixel, to what Qwen-VL's image
+    processors make with Pillow, before they rescale, normalise and repeat it in time. DataError names all
+    pictures whose files are not what they were when the data was prepared.
+    """
+    ends = np.cumsum([placed.num_patches for placed in pictures])
+    patches = np.empty((ends[-1], 3 * pictures[0].patch_size ** 2), np.uint8)
+    places = np.split(patches, ends[:-1])
+    if workers == 1 or len(pictures) == 1:
+        faults = [_read(*pair) for pair in zip(pictures, places, strict=True)]
+    else:
+        with ThreadPoolExecutor(min(workers, len(pictures))) as pool:
+            faults = list(pool.map(_read, pictures, places))
+    _refuse([fault for fault in faults if fault is not None])
+    return patches
+
+
+def _read(placed: Placed, place: UInt8[np.ndarray, "patch value"]) -> str | None:
+    """Fills the picture's place with its patches; what is wrong with its file, if that cannot be done."""
+    from PIL.Image import Resampling
+
+    file = placed.picture.file
+    try:
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != placed.picture.sha256:
+            return f"{file}: has changed since the data was prepared (its sha256 is another)."
+        image = open_upright(content)
+    except OSError as error:
+        return f"{file}: cannot be read ({error.strerror or error})."
+    except ValueError as error:
+        return f"{file}: {error}"
+    size = (placed.width, placed.height)
+    _cut(np.asarray(image if image.size == size else image.resize(size, Resampling.BICUBIC)), placed, place)
+    return None
+
+
+def _cut(
+    image: UInt8[np.ndarray, "height width 3"], placed: Placed, place: UInt8[np.ndarray, "patch value"]
+) -> None:
+    """Lays the image into its place, patch by patch, in one copy."""
+    patch, merge = placed.patch_size, placed.merge_size
+    grid = image.reshape(placed.rows, merge, patch, placed.columns, merge, patch, 3)
+    laid_out = place.reshape(placed.rows, placed.columns, merge, merge, 3, patch, patch)
+    laid_out[...] = grid.transpose(0, 3, 1, 4, 6, 2, 5)
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if len(faults) == 1:
+        raise DataError(f"{faults[0]} {_AGAIN}")
+    if faults:
+        listed = [f"  {fault}" for fault in faults[:_NUM_LISTED]]
+        more = [f"  ... and {len(faults) - _NUM_LISTED} more"] if len(faults) > _NUM_LISTED else []
+        raise DataError("\n".join([f"{len(faults)} pictures cannot be used:", *listed, *more, _AGAIN]))

@@ -1,0 +1,57 @@
+"""How large a model sees a picture: a whole number of tokens each way, near the picture's own shape."""
+
+from __future__ import annotations
+
+import math
+
+from tunesmith.config.experiment import Pixels
+
+_MOST_TIMES = 200
+"""So many times as long as the other may a picture's side be."""
+
+
+def target_size(
+    width: int, height: int, pixels: Pixels, factor: int, default_min: int, default_max: int
+) -> tuple[int, int]:
+    """Rows and columns of tokens for a picture of `width` by `height` pixels; a token is `factor` pixels each way.
+
+    Both sides are rounded to whole tokens; then, if that is more than `max` pixels or fewer than `min`, shrunk or
+    enlarged in proportion (Qwen-VL's `smart_resize`). What `pixels` does not set is `default_min` and
+    `default_max`; a default gives way to a limit that is set beyond it. `pixels.longest_side` shrinks first;
+    `pixels.size` stands for the picture's own size and knows no limits. ValueError if one side is more than 200
+    times the other.
+    """
+    if pixels.size is not None:
+        width, height = pixels.size
+        _require_shape(width, height)
+        return max(1, round(height / factor)), max(1, round(width / factor))
+    if pixels.longest_side is not None:
+        width, height = _within(width, height, pixels.longest_side)
+    _require_shape(width, height)
+    least = pixels.min or min(default_min, pixels.max or default_min)
+    most = pixels.max or max(default_max, least)
+    rows, columns = round(height / factor), round(width / factor)
+    if rows * columns * factor**2 > most:
+        shrink = math.sqrt(width * height / most)
+        return max(1, math.floor(height / shrink / factor)), max(1, math.floor(width / shrink / factor))
+    if rows * columns * factor**2 < least:
+        enlarge = math.sqrt(least / (width * height))
+        return math.ceil(height * enlarge / factor), math.ceil(width * enlarge / factor)
+    return rows, columns
+
+
+def _within(width: int, height: int, longest_side: int) -> tuple[int, int]:
+    """Width and height, shrunk in proportion if the longer is more than this."""
+    shrink = max(width, height) / longest_side
+    if shrink <= 1:
+        return width, height
+    return max(1, round(width / shrink)), max(1, round(height / shrink))
+
+
+def _require_shape(width: int, height: int) -> None:
+    times = max(width, height) / min(width, height)
+    if times > _MOST_TIMES:
+        raise ValueError(
+            f"is {width} x {height} pixels: one side is {times:.0f} times the other, and the model takes pictures "
+            f"up to {_MOST_TIMES} times. Crop it, or set model.pixels.size."
+        )

@@ -1,0 +1,85 @@
+"""Results broken down: which rows belong together by the value of a field, or by a distinction of the task's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.data.record import Record
+from tunesmith.errors import DataError, did_you_mean
+from tunesmith.evaluate.rows import Row
+from tunesmith.tasks._prompt import text_of
+
+MOST_VALUES = 50
+"""A field's results are given for its most frequent values, at most as many as this."""
+FEWEST_RECORDS = 10
+"""A group smaller than this has no intervals, and no verdict: too few records to tell."""
+_RESAMPLES_OF_ALL, _FEWEST_RESAMPLES = 10_000, 250
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The rows of an evaluation, by field and value."""
+
+    rows: Mapping[str, Mapping[str, tuple[int, ...]]]
+    """Indices of the rows that have a value, by field."""
+    left_out: Mapping[str, int]
+    """How many values of a field are not among them because they are too many."""
+
+    def resamples(self, wanted: int) -> int:
+        """Bootstrap resamples of each group: fewer than wanted where there are many groups."""
+        return min(
+            wanted, max(_FEWEST_RESAMPLES, _RESAMPLES_OF_ALL // max(1, sum(map(len, self.rows.values()))))
+        )
+
+
+def groups_of(rows: Sequence[Row], by: Sequence[str]) -> Groups:
+    """The groups of every field in `by`, and of every distinction of the task's own by which the rows differ;
+    values in their natural order."""
+    named = dict.fromkeys(name for row in rows for name in row.fields)
+    found, left_out = {}, {}
+    for name in named:
+        values = [text_of(row.fields[name]) if name in row.fields else None for row in rows]
+        counts = Counter(value for value in values if value is not None)
+        if name not in by and len(counts) < 2:
+            continue
+        kept = [value for value, _ in counts.most_common(MOST_VALUES)]
+        found[name] = {
+            value: tuple(index for index, one in enumerate(values) if one == value)
+            for value in sorted(kept, key=_place)
+        }
+        if len(counts) > len(kept):
+            left_out[name] = len(counts) - len(kept)
+    return Groups(found, left_out)
+
+
+def fields_of(record: Record, by: Sequence[str]) -> dict[str, Any]:
+    """The record's values of these fields; DataError if one is missing."""
+    check_fields([record], by)
+    return {name: record.fields[name] for name in by}
+
+
+def check_fields(records: Sequence[Record], by: Sequence[str]) -> None:
+    """DataError if a record has no such field; it names each field once, with the first record and a count."""
+    faults = []
+    for name in by:
+        lacking = [record for record in records if name not in record.fields]
+        if lacking:
+            first = lacking[0]
+            also = f", nor in {len(lacking) - 1} others of {len(records)} records" if len(lacking) > 1 else ""
+            faults.append(
+                f"{first.id}: evaluate.by: there is no field {name!r} ({', '.join(first.fields)}){also}."
+                + did_you_mean(name, first.fields)
+            )
+    if faults:
+        raise DataError("\n".join(faults))
+
+
+def _place(value: str) -> tuple[bool, float, str]:
+    """Numbers go before words, by their size."""
+    try:
+        return False, float(value), ""
+    except ValueError:
+        return True, 0.0, value.casefold()

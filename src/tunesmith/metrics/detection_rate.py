@@ -1,0 +1,16 @@
+"""Metric `detection_rate`: share of pictures with something to find in which anything is found."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from tunesmith.metrics import Metric, Outcomes
+from tunesmith.metrics._means import mean_mark
+
+METRIC = Metric(needs=("detected", "text"))
+
+
+def detection_rate(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+    """Share of answers with at least one box that can be read, right or wrong, where there is something to find."""
+    return {"detection_rate": mean_mark("detected", outcomes, weights)}

@@ -1,0 +1,16 @@
+"""Metric `iou_over_50`: share of answers whose boxes lie well on the true ones."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from tunesmith.metrics import Metric, Outcomes
+from tunesmith.metrics._means import share_over
+
+METRIC = Metric(needs=("iou", "text"))
+
+
+def iou_over_50(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+    """Share of answers with an IoU over 0.5; an unread one has none."""
+    return {"iou_over_50": share_over(0.5, "iou", outcomes, weights)}

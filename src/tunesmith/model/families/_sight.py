@@ -1,0 +1,77 @@
+"""How a model's own files say that pictures are to be cut up, and what an experiment changes of that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.config.experiment import Pixels
+from tunesmith.data.example import Placed
+from tunesmith.data.picture import Picture
+from tunesmith.data.sizes import target_size
+from tunesmith.errors import DataError, ModelError
+
+OF_QWEN2_VL = {"patch_size": 14, "merge_size": 2, "min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
+"""What transformers takes for what a file does not say."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The sizes and colours in which a model sees pictures."""
+
+    pixels: Pixels
+    """What the experiment says."""
+    file: Mapping[str, Any]
+    """The model's `preprocessor_config.json`."""
+
+    @staticmethod
+    def of(pixels: Pixels, file: Mapping[str, Any]) -> Sight:
+        """The sight of a model with such a file; ModelError if it lacks what must be there."""
+        lacking = [name for name in ("image_mean", "image_std") if name not in file]
+        if lacking:
+            raise ModelError(
+                f"model.path: preprocessor_config.json of the model does not say {', '.join(lacking)}. Give a "
+                "model folder with the file that belongs to it"
+            )
+        return Sight(pixels, file)
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return int(self.file.get("patch_size", OF_QWEN2_VL["patch_size"]))
+
+    @property
+    def merge_size(self) -> int:
+        """Side of a token in patches."""
+        return int(self.file.get("merge_size", OF_QWEN2_VL["merge_size"]))
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Of red, green and blue (0 to 1), taken away."""
+        return tuple(map(float, self.file["image_mean"]))
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """Of red, green and blue, divided by."""
+        return tuple(map(float, self.file["image_std"]))
+
+    def place(self, record: str, picture: Picture, start: int) -> Placed:
+        """The picture among tokens, from `start` on; DataError if it is of a shape that no model of the family
+        takes."""
+        try:
+            rows, columns = target_size(
+                picture.width,
+                picture.height,
+                self.pixels,
+                self.patch_size * self.merge_size,
+                self._limit("min_pixels", "shortest_edge"),
+                self._limit("max_pixels", "longest_edge"),
+            )
+        except ValueError as error:
+            raise DataError(f"{record}: picture {picture.path}: {error}") from error
+        return Placed(picture, start, rows, columns, self.patch_size, self.merge_size)
+
+    def _limit(self, name: str, of_size: str) -> int:
+        sizes = self.file.get("size") or {}
+        return int(self.file.get(name) or sizes.get(of_size) or OF_QWEN2_VL[name])

@@ -1,0 +1,231 @@
+"""Task `detect`: where things are in a picture. The model's family writes and reads the boxes in its own way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from tunesmith.config.settings import Settings
+from tunesmith.data.boxes import AskForBoxes, Box, Boxes, BoxForm
+from tunesmith.data.conversation import Conversation
+from tunesmith.data.picture import Picture
+from tunesmith.data.record import Record
+from tunesmith.errors import DataError, did_you_mean
+from tunesmith.tasks import Answer, Task, Unread
+from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at, value_at
+from tunesmith.tasks._forms import plain
+from tunesmith.tasks._prompt import Template, fields_of, fill, question, text_of, turns, value_of
+
+_UNTOLD = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]|<\|")
+
+
+class LabelOfEach(Settings):
+    """A label for each box."""
+
+    field: str
+    """Record field, or dotted path as `objects.category`, with a name, index (from 0) or mapped value for each box."""
+    names: Annotated[
+        list[str] | dict[str, str],
+        Field(min_length=1),
+        BeforeValidator(
+            lambda names: (
+                {text_of(code): name for code, name in names.items()} if isinstance(names, dict) else names
+            ),
+            json_schema_input_type=list[str] | dict[str | int, str],
+        ),
+    ]
+    """All that is asked for, in order, as the model names it; or a mapping from the value in the data to that name."""
+
+    @field_validator("names")
+    @classmethod
+    def _can_be_told_apart(cls, names: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
+        seen: dict[str, str] = {}
+        for name in names if isinstance(names, list) else dict.fromkeys(names.values()):
+            if _untold(name):
+                raise ValueError(f"name {name!r} {_untold(name)}")
+            if plain(name) in seen:
+                raise ValueError(
+                    f"names {seen[plain(name)]!r} and {name!r} cannot be told apart in an answer (case, quotes, "
+                    "white space and a full stop do not matter); rename one"
+                )
+            seen[plain(name)] = name
+        return names
+
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """Names, each once, in the order of the file."""
+        return tuple(self.names if isinstance(self.names, list) else dict.fromkeys(self.names.values()))
+
+    def of(self, record: Record) -> list[str]:
+        """The name of each box; DataError for a value that stands for none."""
+        value = value_at(record, self.field, "task.label.field")
+        return [self._name(one, record) for one in (value if isinstance(value, list) else [value])]
+
+    def _name(self, value: Any, record: Record) -> str:
+        names, possible = self.names, [*self.names]
+        if isinstance(names, dict):
+            if text_of(value) in names:
+                return names[text_of(value)]
+        elif value in names:
+            return str(value)
+        elif isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names):
+            return names[value]
+        else:
+            possible.append(f"or an index from 0 to {len(names) - 1}")
+        raise DataError(
+            f"{record.id}: {self.field}: {value!r} is none of task.label.names ({', '.join(possible)})."
+            + did_you_mean(text_of(value), self.names)
+        )
+
+
+class Detect(Task):
+    """Where things are in a picture."""
+
+    kind: Literal["detect"] = "detect"
+    picture: str
+    """Record field with the picture."""
+    boxes: str
+    """Record field, or dotted path as `objects.bbox`, with a list (maybe empty) of boxes of four numbers, or one."""
+    format: BoxFormat
+    """Order of the numbers: two corners as `xyxy` or `yxyx`, left top corner and size (`xywh`), or centre and size."""
+    unit: BoxUnit
+    """What they count: `pixels` of the original picture, or `fraction` (0 to 1) of its width and height."""
+    label: Template | LabelOfEach
+    """What is looked for: text such as `nutrition table` or `{target}` (a record's field); or a label for each box."""
+    prompt: Template = "{boxes}"
+    """The question; `{boxes}` is the model's own way to ask for boxes, `{name}` the record's field of that name."""
+    form: BoxForm = "auto"
+    """Form of the answer: `auto` as the model was trained, special `tokens`, or a `json` list."""
+
+    default_engine: ClassVar[str] = "generate"
+    default_metrics: ClassVar[tuple[str, ...]] = (
+        "iou", "iou_median", "detection_rate", "iou_over_50", "iou_over_70",
+        "box_precision", "box_recall", "box_f1", "ap50", "ap", "unread",
+    )  # fmt: skip
+    marks: ClassVar[tuple[str, ...]] = (
+        "correct", "detected", "iou", "predicted", "objects",
+        *(f"matched_{threshold}" for threshold in range(50, 100, 5)),
+    )  # fmt: skip
+
+    @field_validator("label")
+    @classmethod
+    def _label_can_be_written(cls, label: str | LabelOfEach) -> str | LabelOfEach:
+        if isinstance(label, str) and _untold(label):
+            raise ValueError(f"{label!r} {_untold(label)}")
+        return label
+
+    def fields_asked(self) -> tuple[str, ...]:
+        """The picture, and the fields of prompt and label."""
+        named = [name for name in fields_of(self.prompt) if name != "boxes"]
+        labelled = fields_of(self.label) if isinstance(self.label, str) else ()
+        return tuple(dict.fromkeys((*named, *labelled, self.picture)))
+
+    def picture_fields(self) -> tuple[str, ...]:
+        """The field with the picture."""
+        return (self.picture,)
+
+    def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The filled prompt and the true boxes; DataError for a missing field, or a box or a label that cannot be."""
+        picture = self._picture(record)
+        corners = boxes_at(record, self.boxes, picture, self.format, self.unit)
+        labels, asked_for = self._labels(record, len(corners))
+        found = tuple(Box(label, one) for label, one in zip(labels, corners, strict=True))
+        asked = question(self.prompt, record, (self.picture,), {"boxes": AskForBoxes(asked_for, self.form)})
+        return Conversation(
+            record.id,
+            turns(asked, self.system, record, shots),
+            _in_pixels(found, picture),
+            boxes=Boxes(picture, found, self.form),
+        )
+
+    def read(self, answer: Answer) -> list[dict[str, Any]] | Unread:
+        """The boxes that the model's family read, also of an answer that was cut if there were whole ones before the
+        cut; or why it read none."""
+        if answer.boxes is not None and (answer.ended or answer.boxes):
+            return [box.to_json() for box in answer.boxes]
+        if not answer.text.strip():
+            return Unread("is empty")
+        if not answer.ended:
+            return Unread("was cut before it ended")
+        return Unread(answer.fault or "names no box")
+
+    def mark(
+        self, conversation: Conversation, answer: Answer, reading: list[dict[str, Any]] | Unread
+    ) -> Mapping[str, float | None]:
+        """`iou` (mean over the true boxes of the IoU with the box matched to each), `correct` (1 if that is over
+        0.5), `detected` (1 if any box was read, none where there is nothing to find), and counts.
+
+        Boxes match only with the same label, unless all are asked for by one: then it does not matter what the model
+        calls them.
+        """
+        from tunesmith.tasks._matching import box_marks
+
+        assert conversation.boxes is not None
+        true = conversation.boxes.boxes
+        said: Sequence[Box] = () if isinstance(reading, Unread) else answer.boxes or ()
+        labels: tuple[str, ...] = ()
+        if isinstance(self.label, LabelOfEach):
+            labels = self.label.in_order
+            named = {plain(label): label for label in labels}
+            said = [Box(named.get(plain(box.label), ""), box.corners) for box in said]
+        marks = {**box_marks(said, true, labels)}
+        if isinstance(reading, Unread):
+            marks["iou"] = 0.0
+        return {
+            "correct": float(marks["iou"] > 0.5),
+            "detected": float(bool(said)) if true else None,
+            **marks,
+        }
+
+    def _picture(self, record: Record) -> Picture:
+        value = value_of(record, self.picture, "task.picture")
+        picture = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if not isinstance(picture, Picture):
+            got = f"a list of {len(value)}" if isinstance(value, list) else f"{value!r:.60}"
+            raise DataError(
+                f"{record.id}: task.picture: field {self.picture!r} is {got}; it must be one picture"
+            )
+        return picture
+
+    def _labels(self, record: Record, num_boxes: int) -> tuple[Sequence[str], tuple[str, ...]]:
+        """The label of each box, and the labels that are asked for."""
+        if isinstance(self.label, str):
+            label = fill(self.label, record).strip()
+            if _untold(label):
+                raise DataError(f"{record.id}: task.label: {label!r} {_untold(label)}")
+            return [label] * num_boxes, (label,)
+        labels = self.label.of(record)
+        if len(labels) != num_boxes:
+            raise DataError(
+                f"{record.id}: task.label.field: {self.label.field!r} has {len(labels)} labels, but {self.boxes!r} "
+                f"has {num_boxes} boxes; there must be one for each"
+            )
+        return labels, self.label.in_order
+
+
+def _untold(label: str) -> str | None:
+    """Why a label cannot stand in an answer, if so."""
+    if not plain(label):
+        return "has nothing to read; it needs at least one letter or digit"
+    if _UNTOLD.search(label):
+        return "holds a line break, another control character or '<|', which cannot stand in an answer"
+    return None
+
+
+def _in_pixels(boxes: Sequence[Box], picture: Picture) -> str:
+    """`[{"label": "cat", "pixels": [12, 30, 400, 500]}]`, in pixels of the original picture."""
+    listed = [
+        {
+            "label": box.label,
+            "pixels": [
+                round(share * (picture.width, picture.height)[place % 2])
+                for place, share in enumerate(box.corners)
+            ],
+        }
+        for box in boxes
+    ]
+    return json.dumps(listed, ensure_ascii=False)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.model.families.pictures import picture, seeing
+from tests.tiny import tiny_seeing_model
+from tunesmith.data.boxes import AskForBoxes, Box, Boxes
+from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.model.loaded import LoadedModel
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return seeing(tiny_seeing_model(tmp_path_factory.mktemp("model"), "qwen2_5_vl"))
+
+
+def test_boxes_are_json_in_pixels_of_the_picture_as_resized(loaded: LoadedModel, tmp_path: Path) -> None:
+    shown = picture(tmp_path, 200, 100)
+    boxes = Boxes(shown, (Box("table", (0.25, 0.25, 0.5, 0.75)),))
+    asked = Conversation("p:1", (Turn("user", (shown, AskForBoxes(("table",)))),), "[]", boxes=boxes)
+    example = loaded.family.render(asked)
+    (placed,) = example.pictures
+    assert (placed.width, placed.height) == (196, 112)
+    written = loaded.family.tokenizer.decode(example.tokens[example.trained]).removesuffix("<|im_end|>")
+    assert "[49, 28, 98, 84]" in written
+    assert "JSON" in loaded.family.tokenizer.decode(example.tokens)
+    assert loaded.family.boxes(written, boxes) == boxes.boxes
