@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_DISK_THREADS = 32
 
 
 @contextmanager
@@ -35,8 +38,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            _to_disk(file)
+        # Together, since a disk takes many at once in hardly more time than one.
+        with ThreadPoolExecutor(_DISK_THREADS) as pool:
+            list(pool.map(_to_disk, temporary.rglob("*")))
         if path.exists():
             old = path.with_name(f".{path.name}.old")
             shutil.rmtree(old, ignore_errors=True)
