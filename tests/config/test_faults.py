@@ -13,7 +13,7 @@ from tunesmith.config.overrides import Override, apply_override
 from tunesmith.config.read import experiment_from
 from tunesmith.errors import ExperimentError
 
-KINDS = "csv, digits, docstrings, hub, json, jsonl,"
+KINDS = "csv, digits, docstrings, hub, "
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_the_nutrition_tables_of_the_recipe_are_asked_for_in_the_models_words() 
     conversation = task().conversation(record())
     assert conversation.turns == (Turn("user", (PHOTO, AskForBoxes(("nutrition table",)))),)
     table = Box("nutrition table", (0.1, 0.25, 0.5, 0.5))
-    assert conversation.boxes == Boxes(PHOTO, (table,))
+    assert conversation.boxes == Boxes(PHOTO, (table,), labels=("nutrition table",))
     assert json.loads(conversation.answer) == [{"label": "nutrition table", "pixels": [64, 120, 320, 240]}]
 
 
