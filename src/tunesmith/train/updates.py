@@ -16,12 +16,13 @@ from tunesmith.data.batch import Batch
 from tunesmith.data.collate import collate, default_workers, to_device
 from tunesmith.data.order import epoch_order, steps_per_epoch
 from tunesmith.data.packing import pack
+from tunesmith.errors import ModelError
 from tunesmith.train.examples import Examples
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Updates:
-    """All updates of one stage."""
+    """All updates of one stage. How they are cut into micro-batches may change on the way, what they see does not."""
 
     stage: str
     examples: Examples
@@ -69,6 +70,21 @@ class Updates:
                 batches = coming.result()
                 coming = maker.submit(self.micro_batches, step + 1) if step + 1 < self.steps else None
                 yield step, [to_device(batch, device) for batch in batches]
+
+    def smaller(self, step: int, batches: Sequence[Batch], device: torch.device) -> list[Batch]:
+        """The micro-batches of an update for which memory ran out, cut to half of the largest; so are all later ones.
+        ModelError if the largest is one example."""
+        largest = max(batches, key=lambda batch: len(batch.tokens))
+        size = len(largest.tokens)
+        if len(largest.segments.lengths) == 1:
+            raise ModelError(
+                f"stage {self.stage!r}: memory ran out on one example of {size} tokens. Set model.checkpointing: true, "
+                "model.weights: nf4, a smaller data.length.max_tokens or model.pixels.max, or use a smaller model"
+            )
+        self.tokens_per_device = min(self.tokens_per_device, size // 2)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        return [to_device(batch, device) for batch in self.micro_batches(step)]
 
     def _order(self, epoch: int) -> Int[ndarray, "example"]:
         if epoch not in self._latest_order:
