@@ -183,7 +183,7 @@ def of_loop(folder: Path, small: bool, checkpointing: bool) -> Iterator[None]:
     text: dict[str, Any] = {}
 
     def attend(
-        module: Any, q: Any, k: Any, v: Any, mask: Any, scaling: float | None = None, **more: Any
+        module: Any, q: Any, k: Any, v: Any, attention_mask: Any = None, scaling: float = 1.0, **more: Any
     ) -> Any:
         causal = module.is_causal
         ends = text["ends"] if causal else more["cu_seq_lens_q"]
