@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from typing import IO, cast
+from io import BufferedIOBase
+from typing import cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -90,7 +91,7 @@ def _start() -> subprocess.Popen[bytes]:
 def _ask(
     process: subprocess.Popen[bytes], pictures: Sequence[Placed], places: Sequence[Patches]
 ) -> list[str | None]:
-    asking, answering = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+    asking, answering = cast(BufferedIOBase, process.stdin), cast(BufferedIOBase, process.stdout)
     pickle.dump(list(pictures), asking)
     asking.flush()
     faults: list[str | None] = []
@@ -101,16 +102,16 @@ def _ask(
     return faults
 
 
-def _read_whole(answering: IO[bytes], place: memoryview) -> None:
+def _read_whole(answering: BufferedIOBase, place: memoryview) -> None:
     at = 0
     while at < len(place):
-        got = answering.readinto(place[at:])  # type: ignore[attr-defined]
+        got = answering.readinto(place[at:])
         if not got:
             raise EOFError
         at += got
 
 
-def serve(asking: IO[bytes], answering: IO[bytes]) -> None:
+def serve(asking: BufferedIOBase, answering: BufferedIOBase) -> None:
     """Answer lists of pictures until there are no more: for each what is wrong with it, or None and its patches."""
     while True:
         try:
