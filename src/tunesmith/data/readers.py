@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from io import BufferedIOBase
-from typing import cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,6 +27,8 @@ from tunesmith.data.pixels import empty, fill
 from tunesmith.errors import DataError
 
 Patches = UInt8[np.ndarray, "_ value"]
+Pipe = Any
+"""A buffered stream of bytes; typeshed and the standard library do not agree on its class."""
 
 
 class Readers:
@@ -91,7 +92,8 @@ def _start() -> subprocess.Popen[bytes]:
 def _ask(
     process: subprocess.Popen[bytes], pictures: Sequence[Placed], places: Sequence[Patches]
 ) -> list[str | None]:
-    asking, answering = cast(BufferedIOBase, process.stdin), cast(BufferedIOBase, process.stdout)
+    asking: Pipe = process.stdin
+    answering: Pipe = process.stdout
     pickle.dump(list(pictures), asking)
     asking.flush()
     faults: list[str | None] = []
@@ -102,7 +104,7 @@ def _ask(
     return faults
 
 
-def _read_whole(answering: BufferedIOBase, place: memoryview) -> None:
+def _read_whole(answering: Pipe, place: memoryview) -> None:
     at = 0
     while at < len(place):
         got = answering.readinto(place[at:])
@@ -111,7 +113,7 @@ def _read_whole(answering: BufferedIOBase, place: memoryview) -> None:
         at += got
 
 
-def serve(asking: BufferedIOBase, answering: BufferedIOBase) -> None:
+def serve(asking: Pipe, answering: Pipe) -> None:
     """Answer lists of pictures until there are no more: for each what is wrong with it, or None and its patches."""
     while True:
         try:
