@@ -46,19 +46,15 @@ class Readers:
             if not self._processes:
                 self._processes = [_start() for _ in range(self._number)]
                 atexit.register(self.close)
-            shares = [
-                slice(part[0], part[-1] + 1)
-                for part in np.array_split(np.arange(len(pictures)), self._number)
-                if len(part)
-            ]
+            ends = np.linspace(0, len(pictures), self._number + 1).round().astype(int).tolist()
             try:
-                with ThreadPoolExecutor(len(shares)) as pool:
-                    answers = pool.map(
-                        lambda process, share: _ask(process, pictures[share], places[share]),
-                        self._processes[: len(shares)],
-                        shares,
-                    )
-                    return [fault for faults in answers for fault in faults]
+                with ThreadPoolExecutor(self._number) as pool:
+                    answers = [
+                        pool.submit(_ask, process, pictures[start:end], places[start:end])
+                        for process, start, end in zip(self._processes, ends, ends[1:], strict=False)
+                        if start < end
+                    ]
+                    return [fault for answer in answers for fault in answer.result()]
             except (OSError, EOFError, pickle.UnpicklingError) as error:
                 codes = [process.poll() for process in self._processes]
                 self.close()
@@ -100,7 +96,7 @@ def _ask(
     for place in places:
         faults.append(pickle.load(answering))
         if faults[-1] is None:
-            _read_whole(answering, memoryview(place).cast("B"))
+            _read_whole(answering, place.data.cast("B"))
     return faults
 
 
@@ -125,7 +121,7 @@ def serve(asking: Pipe, answering: Pipe) -> None:
             fault = fill(placed, place)
             pickle.dump(fault, answering)
             if fault is None:
-                answering.write(memoryview(place).cast("B"))
+                answering.write(place.data.cast("B"))
         answering.flush()
 
 
