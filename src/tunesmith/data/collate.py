@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from tunesmith.data.batch import Batch, Pixels, Segments
 from tunesmith.data.example import Example
@@ -30,7 +32,18 @@ def collate(examples: Sequence[Example], workers: int = 1) -> Batch:
     trained[segments.starts.long()] = False
     targeted = trained.nonzero().squeeze(-1)
     pixels = collate_pixels(examples, segments.starts.tolist(), workers)
-    return Batch(tokens, positions, targeted - 1, tokens[targeted], segments, pixels)
+    labels = _labels(examples)
+    return Batch(tokens, positions, targeted - 1, tokens[targeted], segments, pixels, labels)
+
+
+def _labels(examples: Sequence[Example]) -> Int[Tensor, "label 2"] | None:
+    """Number of the example and class of every label; None if an example has no classes."""
+    pairs = []
+    for number, example in enumerate(examples):
+        if example.classes is None:
+            return None
+        pairs += [(number, one) for one in example.classes]
+    return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
 
 
 def collate_pixels(examples: Sequence[Example], starts: Sequence[int], workers: int = 1) -> Pixels | None:
@@ -64,7 +77,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         return batch
     names = ("tokens", "positions", "predicting", "targets")
     pixels = batch.pixels and _moved(batch.pixels, ("patches", "tokens"), device)
-    return replace(_moved(batch, names, device), pixels=pixels)
+    labels = None if batch.labels is None else batch.labels.pin_memory().to(device, non_blocking=True)
+    return replace(_moved(batch, names, device), pixels=pixels, labels=labels)
 
 
 def _moved(holder: Moved, names: Sequence[str], device: torch.device) -> Moved:

@@ -19,8 +19,13 @@ def rendered_examples(steps: Steps, number: int) -> Iterator[Text]:
     family = steps.family
     task, stage = steps.experiment.task, steps.experiment.stages[0]
     for record in fixed_sample(steps.stage_records(stage), number, steps.experiment.seed):
-        example = family.render(task.conversation(record, steps.shots), stage.trained)
-        yield coloured(example, family)
+        conversation = task.conversation(record, steps.shots)
+        text = coloured(steps.render(stage)(conversation), family)
+        yield (
+            text
+            if task.head is None
+            else text.append(f"the head learns: {conversation.answer}\n", style=TRAINED)
+        )
 
 
 def coloured(example: Example, family: Family) -> Text:

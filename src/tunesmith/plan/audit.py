@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from tunesmith.data.conversation import Conversation
 from tunesmith.errors import DataError
-from tunesmith.model.families import Family
+from tunesmith.train.examples import Render
 
 ROUND_UP_TO = 64
 PERCENTILES = (50, 90, 95, 99)
@@ -70,15 +70,14 @@ class Audit:
 
 
 def audit_tokens(
-    family: Family,
+    render: Render,
     conversations: Iterable[Conversation],
-    trained: Literal["answer", "assistant", "all"] = "answer",
     limit: int | None = None,
 ) -> Audit:
-    """The audit by the model's own tokenizer and chat template, with the loss on these tokens."""
+    """The audit by the model's own tokenizer and chat template, of what `render` makes of each."""
     lengths, num_trained = [], 0
     for conversation in conversations:
-        example = family.render(conversation, trained)
+        example = render(conversation)
         lengths.append(len(example))
         num_trained += int(example.trained.sum())
     return summarise(np.array(lengths), num_trained, "tokens", limit)
