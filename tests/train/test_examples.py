@@ -5,7 +5,7 @@ from tunesmith.train.examples import Examples
 
 
 def make(number: int, length: int) -> Example:
-    return Example(f"a:{number}", np.arange(length, dtype=np.int32), np.arange(length) >= length - 1, number)
+    return Example(f"a:{number}", np.arange(length, dtype=np.int32), np.arange(length) >= length - 1, (number,))
 
 
 def test_examples_come_back_as_they_went_in() -> None:
@@ -13,7 +13,7 @@ def test_examples_come_back_as_they_went_in() -> None:
     assert len(examples) == 5
     for number, example in enumerate(examples):
         assert example.record == f"a:{number}"
-        assert example.label == number
+        assert example.classes == (number,)
         assert example.tokens.tolist() == list(range(number + 2))
         assert example.trained.tolist() == [False] * (number + 1) + [True]
     assert examples.lengths.tolist() == [2, 3, 4, 5, 6]

@@ -21,11 +21,9 @@ def share_among_likeliest(number: int, outcomes: Outcomes, weights: Float[np.nda
 
 @lru_cache(maxsize=4)
 def _is_among(number: int, outcomes: Outcomes) -> Float[np.ndarray, "row"]:
-    """1 where fewer than so many classes are likelier than the true one, or as likely and before it in order; found
-    once for all resamples."""
+    """1 where fewer than so many other classes are at least as likely as the true one; found once for all
+    resamples."""
     assert outcomes.scores is not None
     assert outcomes.truth is not None
     true = outcomes.scores[np.arange(len(outcomes.truth)), outcomes.truth][:, None]
-    before = np.arange(outcomes.scores.shape[1]) < outcomes.truth[:, None]
-    ahead = (outcomes.scores > true) | ((outcomes.scores == true) & before)
-    return (ahead.sum(1) < number).astype(float)
+    return ((outcomes.scores >= true).sum(1) <= number).astype(float)
