@@ -135,7 +135,9 @@ def test_a_head_is_one_more_part_trained_beside_adapters_or_alone(tmp_path: Path
     alone = make_trainable(with_head(loaded(tmp_path)), {"head": Full()}, seed=1)
     assert all(name.startswith("head.") for name in trained_state(alone))
     assert not any(weight.requires_grad for weight in alone.loaded.model.parameters())
-    with pytest.raises(ModelError, match=r"parts\.head: lora adapts weights, but a head begins anew\. Use full"):
+    with pytest.raises(
+        ModelError, match=r"parts\.head: lora adapts weights, but a head begins anew\. Use full"
+    ):
         make_trainable(with_head(loaded(tmp_path)), {"head": Lora()}, seed=1)
     with pytest.raises(ModelError, match=r"parts\.head: the model has no such part \(language\)"):
         make_trainable(loaded(tmp_path), {"head": Full()}, seed=1)
@@ -189,7 +191,9 @@ def test_files_that_do_not_belong_together_are_told(tmp_path: Path) -> None:
     model = saved(tmp_path)
     state = load_file(tmp_path / "head.safetensors")
     save_file({**state, "layers.1.bias": torch.zeros(5)}, tmp_path / "head.safetensors")
-    with pytest.raises(ModelError, match=r"head\.safetensors: this head cannot be read.*size mismatch for layers\.1"):
+    with pytest.raises(
+        ModelError, match=r"head\.safetensors: this head cannot be read.*size mismatch for layers\.1"
+    ):
         load_head(tmp_path, model.family.config, CPU)
     (tmp_path / "head.safetensors").unlink()
     with pytest.raises(ModelError, match=r"Bring back both files of the stage, or train again"):
@@ -209,5 +213,7 @@ def test_a_head_that_a_task_does_not_mean_is_refused_with_all_that_differs() -> 
         "task.answer.pooling: the head has mean, the task asks for last",
         "Give the task what the head was trained with, or train a new one",
     ]
-    with pytest.raises(ModelError, match=r"\(3, the task has 2\): it does not know 'x'; the task lacks 'b', 'c'"):
+    with pytest.raises(
+        ModelError, match=r"\(3, the task has 2\): it does not know 'x'; the task lacks 'b', 'c'"
+    ):
         refuse_other_head(head, Head(hidden=4), ("a", "x"))

@@ -5,7 +5,9 @@ from tunesmith.train.examples import Examples
 
 
 def make(number: int, length: int) -> Example:
-    return Example(f"a:{number}", np.arange(length, dtype=np.int32), np.arange(length) >= length - 1, (number,))
+    return Example(
+        f"a:{number}", np.arange(length, dtype=np.int32), np.arange(length) >= length - 1, (number,)
+    )
 
 
 def test_examples_come_back_as_they_went_in() -> None:

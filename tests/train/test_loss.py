@@ -62,17 +62,19 @@ def test_a_packed_batch_gives_the_loss_and_the_gradients_of_its_examples_alone(t
 
 def classified(number: int = 8, num_classes: int = 3) -> list[Example]:
     """Examples with a class each."""
-    return [replace(example, classes=(index % num_classes,)) for index, example in enumerate(examples(number))]
+    return [
+        replace(example, classes=(index % num_classes,)) for index, example in enumerate(examples(number))
+    ]
 
 
 def with_head(folder: Path, multi: bool = False) -> LoadedModel:
     model = loaded(folder)
-    return replace(model, head=new_head(Head(hidden=16, dropout=0.0, multi=multi), ("a", "b", "c"), 64, 3, model.device))
+    return replace(
+        model, head=new_head(Head(hidden=16, dropout=0.0, multi=multi), ("a", "b", "c"), 64, 3, model.device)
+    )
 
 
-def reference_focal(
-    logits: np.ndarray, targets: np.ndarray, gamma: float, smoothing: float
-) -> np.ndarray:
+def reference_focal(logits: np.ndarray, targets: np.ndarray, gamma: float, smoothing: float) -> np.ndarray:
     """The formulas, in numpy."""
     shares = np.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)

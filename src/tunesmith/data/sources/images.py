@@ -23,16 +23,16 @@ _OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 class Images(Source):
     """A folder with one folder for each class, which may hold further folders.
 
-    Fields: `image`, the file's path inside the folder; `label`, the class; and what `pattern` names. Hidden files are passed over; every
-    other one is a record, so that a file that is no picture is told as a bad row.
+    Fields: `image`, the file's path inside the folder; `label`, the class; and what `pattern` names. Hidden files are
+    passed over; every other one is a record, so that a file that is no picture is told as a bad row.
     """
 
     kind: Literal["images"] = "images"
     path: str
     """The folder that holds the folders of the classes."""
     pattern: str | None = None
-    """Regular expression that a file's path inside its class's folder begins with; its named groups are further fields,
-    such as a person's folder: `(?P<identity>[^/]+)/`."""
+    """Regular expression that a file's path (from the class's folder on) begins with; its named groups are further
+    fields, such as a person's folder: `(?P<identity>[^/]+/[^/]+)/`."""
 
     @field_validator("pattern")
     @classmethod
@@ -45,8 +45,8 @@ class Images(Source):
             raise ValueError(f"{pattern!r} is no regular expression ({error})") from error
         if not named or {"image", "label"} & named.keys():
             raise ValueError(
-                f"{pattern!r} names {', '.join(named) or 'no field'}; it needs a named group such as (?P<identity>...), "
-                "and none named image or label"
+                f"{pattern!r} names {', '.join(named) or 'no field'}; it needs a named group such as "
+                "(?P<identity>...), and none named image or label"
             )
         return pattern
 
@@ -61,7 +61,7 @@ class Images(Source):
             for name in _files(folder):
                 empty = False
                 where = f"{named}/{folder.name}/{name}"
-                found = re.match(self.pattern or "", name)
+                found = re.match(self.pattern or "", f"{folder.name}/{name}")
                 if found is None:
                     yield BadRow(where, f"does not fit data.source.pattern, {self.pattern!r}.")
                     continue
