@@ -21,7 +21,7 @@ from tunesmith.data.sources.digits import Digits
 from tunesmith.data.sources.docstrings import Docstrings
 
 LIBRARIES = ["networkx", "numpy", "pandas", "scikit-learn", "scipy", "sympy", "torch", "transformers"]
-FEWEST, MOST, TEST = 20, 180, 100
+FEWEST, MOST, TEST = 20, 180, 80
 
 
 def sizes(num_classes: int) -> list[int]:
@@ -31,7 +31,7 @@ def sizes(num_classes: int) -> list[int]:
 
 def texts(folder: Path) -> None:
     """Three files of JSON lines."""
-    source = Docstrings(packages=LIBRARIES, per_package=MOST + TEST)
+    source = Docstrings(packages=LIBRARIES, per_package=MOST + TEST, per_file=16)
     members: dict[str, list[dict[str, str]]] = {library: [] for library in LIBRARIES}
     for record in source.rows(Path()):
         if isinstance(record, Record):
