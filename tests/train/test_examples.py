@@ -14,7 +14,9 @@ from tunesmith.train.examples import Examples, render_examples
 
 
 def make(number: int, length: int) -> Example:
-    return Example(f"a:{number}", np.arange(length, dtype=np.int32), np.arange(length) >= length - 1, number)
+    return Example(
+        f"a:{number}", np.arange(length, dtype=np.int32), np.arange(length) >= length - 1, (number,)
+    )
 
 
 def test_examples_come_back_as_they_went_in() -> None:
@@ -22,7 +24,7 @@ def test_examples_come_back_as_they_went_in() -> None:
     assert len(examples) == 5
     for number, example in enumerate(examples):
         assert example.record == f"a:{number}"
-        assert example.label == number
+        assert example.classes == (number,)
         assert example.tokens.tolist() == list(range(number + 2))
         assert example.trained.tolist() == [False] * (number + 1) + [True]
     assert examples.lengths.tolist() == [2, 3, 4, 5, 6]
@@ -58,8 +60,8 @@ def test_an_example_that_is_too_long_because_of_its_picture_is_never_cut(tmp_pat
     if over == "refuse":
         advice = r"Raise data\.length\.max_tokens, see pictures smaller \(model\.pixels\.max; .*or set"
         with pytest.raises(DataError, match=rf"a:280: {len(long)} tokens\n{advice}"):
-            render_examples(family, asked, "answer", limit)
+            render_examples(family, asked, family.render, limit)
         return
-    rendered = render_examples(family, asked, "answer", limit)
+    rendered = render_examples(family, asked, family.render, limit)
     assert rendered.too_long == (("a:280", len(long)),)
     assert [example.tokens.tolist() for example in rendered.examples] == [short.tokens.tolist()]

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,8 @@ from tunesmith.data.batch import Batch
 from tunesmith.errors import ModelError
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import trained_state
-from tunesmith.train.fit import Loss, fit
-from tunesmith.train.loss import answer_loss
+from tunesmith.train.fit import fit
+from tunesmith.train.loss import AnswerLoss, answer_loss
 from tunesmith.train.optimizer import build_optimizer
 from tunesmith.train.updates import Updates
 
@@ -91,16 +91,17 @@ def test_it_goes_on_from_any_update_as_if_it_had_never_stopped(tmp_path: Path) -
         assert torch.equal(weight, trained_state(whole)[name])
 
 
-def without_memory_for(tokens: int) -> Loss:
+@dataclass(frozen=True)
+class WithoutMemory(AnswerLoss):
     """The loss on a device that has memory for so many tokens."""
 
-    def loss(loaded: LoadedModel, batch: Batch) -> torch.Tensor:
-        nats = answer_loss(loaded, batch)
-        if len(batch.tokens) > tokens:
+    most_tokens: int
+
+    def __call__(self, loaded: LoadedModel, batch: Batch) -> torch.Tensor:
+        nats = super().__call__(loaded, batch)
+        if len(batch.tokens) > self.most_tokens:
             raise torch.OutOfMemoryError
         return nats
-
-    return loss
 
 
 def test_an_update_that_does_not_fit_is_cut_smaller_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_an_update_that_does_not_fit_is_cut_smaller_and_nothing_is_lost(tmp_path
     model = trainable(tmp_path / "b", dropout=0.0)
     updates = Updates("adapt", examples(24), 8, 10_000, steps=6, seed=1)
     optimizer = build_optimizer(model.groups, SETTINGS)
-    notes = list(fit(model, updates, optimizer, SETTINGS, without_memory_for(40)))
+    notes = list(fit(model, updates, optimizer, SETTINGS, WithoutMemory(40)))
     assert [note.loss for note in notes] == pytest.approx(wanted_losses, rel=1e-5)
     assert notes[-1].tokens_per_device == updates.tokens_per_device <= 40
     for name in wanted:
@@ -122,4 +123,4 @@ def test_one_example_that_does_not_fit_is_told_with_what_to_do(tmp_path: Path) -
     with pytest.raises(
         ModelError, match=r"^stage 'adapt': memory ran out on one example of \d+ tokens. Set model.che"
     ):
-        list(fit(model, updates, optimizer, SETTINGS, without_memory_for(4)))
+        list(fit(model, updates, optimizer, SETTINGS, WithoutMemory(4)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from tunesmith.data.batch import Batch, Pixels, Segments
 from tunesmith.data.example import Example
@@ -30,7 +32,18 @@ def collate(examples: Sequence[Example], workers: int = 1) -> Batch:
     trained[segments.starts.long()] = False
     targeted = trained.nonzero().squeeze(-1)
     pixels = collate_pixels(examples, segments.starts.tolist(), workers)
-    return Batch(tokens, positions, targeted - 1, tokens[targeted], segments, pixels)
+    labels = _labels(examples)
+    return Batch(tokens, positions, targeted - 1, tokens[targeted], segments, pixels, labels)
+
+
+def _labels(examples: Sequence[Example]) -> Int[Tensor, "label 2"] | None:
+    """Number of the example and class of every label; None if an example has no classes."""
+    pairs = []
+    for number, example in enumerate(examples):
+        if example.classes is None:
+            return None
+        pairs += [(number, one) for one in example.classes]
+    return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
 
 
 def collate_pixels(examples: Sequence[Example], starts: Sequence[int], workers: int = 1) -> Pixels | None:
@@ -76,8 +89,10 @@ def _each(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch
     """The batch with its large tensors changed."""
     names = ("tokens", "positions", "predicting", "targets")
     pixels = batch.pixels and _changed(batch.pixels, ("patches", "tokens"), change)
-    return replace(_changed(batch, names, change), pixels=pixels)
+    labels = None if batch.labels is None else change(batch.labels)
+    return replace(_changed(batch, names, change), pixels=pixels, labels=labels)
 
 
 def _changed(holder: Held, names: Sequence[str], change: Callable[[torch.Tensor], torch.Tensor]) -> Held:
-    return replace(holder, **{name: change(vars(holder)[name]) for name in names})
+    changed: dict[str, Any] = {name: change(vars(holder)[name]) for name in names}
+    return replace(holder, **changed)

@@ -61,6 +61,13 @@ class Conversation:
     """Other answers that are as right as the reference."""
     boxes: Boxes | None = None
     """The reference answer of a task that asks where things are: the model's family writes it."""
+    labels: tuple[int, ...] | None = None
+    """Indices of the classes, if a record can have any number of them; `label` is None then."""
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """Indices of the class or classes, or None if the task has none."""
+        return self.labels if self.label is None else (self.label,)
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

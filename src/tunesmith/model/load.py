@@ -35,6 +35,7 @@ from tunesmith.model.adapters import quietly
 from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
+from tunesmith.model.heads import load_head
 from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
@@ -47,7 +48,7 @@ READING_FAILED = (OSError, ValueError, KeyError, TypeError, RuntimeError, Import
 def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     """The model in eval mode on its device, nothing of it trainable yet.
 
-    `start` is an earlier stage's folder: its `model/` stands in for the base, its `adapter/` is put on.
+    `start` is an earlier stage's folder: its `model/` stands in for the base, its `adapter/` and its head are put on.
     Raises ModelError in one sentence, whatever it is that cannot be found, trusted, read or run.
     """
     _be_quiet_without_a_terminal()
@@ -68,7 +69,8 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
         _recompute_activations(model)
     whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
     notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})")
-    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed)
+    head = load_head(start, config, device) if start else None
+    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed, head)
 
 
 def _changed(model: PreTrainedModel, start: Path | None) -> frozenset[str]:

@@ -92,7 +92,7 @@ def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -
     names: set[str] = set()
     for record in fixed_sample(steps.stage_records(stage), number, steps.experiment.seed):
         conversation = task.conversation(record, steps.shots)
-        example = family.render(conversation, stage.trained)
+        example = steps.render(stage)(conversation)
         name = re.sub(r"[^\w.-]+", "-", record.id).strip("-.")[-MOST_OF_A_NAME:]
         while name in names:
             name += "_"
@@ -103,7 +103,10 @@ def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -
                 zip(example.pictures, boxes_of(conversation), strict=True), 1
             )
         )
-        yield Shown(example, coloured(example, family), pictures)
+        text = coloured(example, family)
+        if task.head is not None:
+            text.append(f"the head learns: {conversation.answer}\n", style=TRAINED)
+        yield Shown(example, text, pictures)
 
 
 def boxes_of(conversation: Conversation) -> list[tuple[Box, ...]]:

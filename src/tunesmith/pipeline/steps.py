@@ -28,7 +28,8 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
 from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
 from tunesmith.pipeline.sampling import fixed_sample
-from tunesmith.train.examples import Rendered
+from tunesmith.train.balance import balanced
+from tunesmith.train.examples import Render, Rendered, renderer
 
 MAIN = "main"
 
@@ -83,10 +84,10 @@ class Steps:
         asked, pictures = task.fields_asked(), task.picture_fields()
         return prepared_key(self.experiment.data, asked, self.where, checked, pictures)
 
-    @property
-    def engine(self) -> Engine:
-        """The engine that was asked for, or the task's own."""
-        return resolve_engine(self.experiment.task, self.experiment.evaluate)
+    def engine(self, loaded: LoadedModel) -> Engine:
+        """The engine that was asked for, or the task's own; of a task with a head, what a model without one can."""
+        experiment = self.experiment
+        return resolve_engine(experiment.task, experiment.evaluate, untrained=loaded.head is None)
 
     @cached_property
     def base_model(self) -> LoadedModel:
@@ -115,22 +116,30 @@ class Steps:
         return tuple(task.conversation(record) for record in records)
 
     def stage_records(self, stage: Stage) -> Sequence[Record]:
-        """The training records that the stage's `where` lets through, without those that serve as shots; DataError if
-        none is left."""
+        """The training records that the stage's `where` lets through, without those that serve as shots, and so many of
+        each class as its `balance` says; DataError if none is left."""
         shots = {shot.record for shot in self.shots}
         records: Sequence[Record] = self.prepared.records("train")
         if shots:
             records = [record for record in records if record.id not in shots]
-        if not stage.where:
+        if stage.where:
+            holds = matcher(stage.where)
+            chosen = [record for record in records if holds(record)]
+            if records and not chosen:
+                raise DataError(
+                    f"stage {stage.name!r}: where {stage.where!r} holds for none of the {len(records)} training "
+                    "records; change it, or leave it out to train on all of them"
+                )
+            records = chosen
+        if stage.balance is None:
             return records
-        holds = matcher(stage.where)
-        chosen = [record for record in records if holds(record)]
-        if records and not chosen:
-            raise DataError(
-                f"stage {stage.name!r}: where {stage.where!r} holds for none of the {len(records)} training records; "
-                "change it, or leave it out to train on all of them"
-            )
-        return chosen
+        task = self.experiment.task
+        classes = [one for record in records for one in task.conversation(record).classes or ()]
+        return [records[index] for index in balanced(classes, stage.balance, self.experiment.seed)]
+
+    def render(self, stage: Stage) -> Render:
+        """What makes the stage's training examples of conversations."""
+        return renderer(self.family, self.experiment.task, stage.trained)
 
     @cached_property
     def test_records(self) -> Sequence[Record]:
@@ -199,7 +208,7 @@ class Steps:
         return evaluate(
             loaded,
             experiment.task,
-            self.engine,
+            self.engine(loaded),
             self.test_records if records is None else records,
             settings if records is None else settings.model_copy(update={"by": []}),
             folder=folder,

@@ -13,9 +13,10 @@ from jaxtyping import Int
 
 from tunesmith.data.conversation import Conversation
 from tunesmith.errors import DataError
-from tunesmith.model.families import Family
+from tunesmith.model.families._sight import Sight
 from tunesmith.plan.pictures import PictureTokens, count_pictures, sizes_of
 from tunesmith.plan.spread import spread
+from tunesmith.train.examples import Render
 
 ROUND_UP_TO = 64
 
@@ -95,22 +96,23 @@ class Audit:
 
 
 def audit_tokens(
-    family: Family,
+    render: Render,
     conversations: Iterable[Conversation],
-    trained: Literal["answer", "assistant", "all"] = "answer",
     limit: int | None = None,
+    sight: Sight | None = None,
 ) -> Audit:
-    """The audit by the model's own tokenizer and chat template, with the loss on these tokens."""
+    """The audit by the model's own tokenizer and chat template, of what `render` makes of each; `sight` is how the
+    model sees pictures, if it does."""
     lengths, of_pictures, num_trained = [], [], 0
     sizes: Counter[tuple[int, int]] = Counter()
     for conversation in conversations:
-        example = family.render(conversation, trained)
+        example = render(conversation)
         lengths.append(len(example))
         of_pictures.append(example.num_picture_tokens)
         sizes.update(sizes_of(example.pictures))
         num_trained += int(example.trained.sum())
     all_tokens = np.array(lengths, int)
-    pictures = count_pictures(family.sight, sizes, np.array(of_pictures, int), all_tokens)
+    pictures = count_pictures(sight, sizes, np.array(of_pictures, int), all_tokens)
     return summarise(all_tokens, num_trained, "tokens", limit, pictures)
 
 

@@ -62,6 +62,17 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """`classes.json` of a stage: the classes of what it trains on."""
+
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    """Training examples of each."""
+    weights: tuple[float, ...] | None
+    """What an example of each counts; None if all count alike."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage: what it trained, and its part of `log.jsonl`; what it did again after a resume once."""
 
@@ -72,6 +83,7 @@ class Stage:
     evaluations: tuple[Evaluation, ...]
     notes: tuple[str, ...]
     stopped_early: bool
+    classes: Classes | None = None
 
     @property
     def last_step(self) -> int:
@@ -388,4 +400,5 @@ def _read_stage(folder: Path, events: list[Any]) -> Stage:
         evaluations=tuple(event for event in events if isinstance(event, Evaluation)),
         notes=tuple(notes),
         stopped_early=any(event.stopped_early for event in events if isinstance(event, StageEnd)),
+        classes=_read(folder / "classes.json", Classes),
     )

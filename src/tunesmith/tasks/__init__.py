@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tunesmith.config.head import Head
 from tunesmith.config.settings import Settings
 from tunesmith.data.boxes import Box
 from tunesmith.data.conversation import Conversation
@@ -64,10 +65,39 @@ class Task(Settings):
     shots: int = 0
     """Number of solved examples from the training side before the question."""
 
-    default_engine: ClassVar[str] = "generate"
     default_metrics: ClassVar[tuple[str, ...]] = ()
     marks: ClassVar[tuple[str, ...]] = ()
     """Names of the numbers that `mark` gives. `correct` (1 or 0) is what tells fixed from broken answers."""
+
+    @property
+    def default_engine(self) -> str:
+        """The engine that answers unless the settings name one."""
+        return "generate"
+
+    @property
+    def untrained_engine(self) -> str:
+        """The engine that answers for a model of which nothing was trained for the task."""
+        return self.default_engine
+
+    @property
+    def head(self) -> Head | None:
+        """The classification head that answers the task, or None if the answer is text."""
+        return None
+
+    @property
+    def is_multi(self) -> bool:
+        """True if a record can have any number of the task's classes."""
+        return self.head is not None and self.head.multi
+
+    @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """Metrics to report unless the settings name some, the first of which tells the best checkpoint."""
+        return self.default_metrics
+
+    @property
+    def given_marks(self) -> tuple[str, ...]:
+        """Names of the numbers that `mark` gives with these settings."""
+        return self.marks
 
     @property
     def labels_in_order(self) -> tuple[str, ...] | None:

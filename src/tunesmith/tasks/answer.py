@@ -32,7 +32,6 @@ class Answer(Task):
     """What does not matter to exact match and token F1: as SQuAD's grader says (case, punctuation, articles), or as
     that of VQA does (also number words against digits, and contractions without their apostrophes)."""
 
-    default_engine: ClassVar[str] = "generate"
     default_metrics: ClassVar[tuple[str, ...]] = ("token_f1", "exact_match", "rouge_l", "unread", "bleu")
     marks: ClassVar[tuple[str, ...]] = ("correct", "token_f1", "rouge_l", *BLEU_MARKS)
 

@@ -31,9 +31,13 @@ class Chat(Task):
     """Record fields with a picture, or a list of them. In order, they stand where users' messages have `<image>` or
     a content part of type `image`; without any such place all stand before the first user's text."""
 
-    default_engine: ClassVar[str] = "score"
     default_metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
     marks: ClassVar[tuple[str, ...]] = ("nats", "tokens")
+
+    @property
+    def default_engine(self) -> str:
+        """The reference answer is weighed."""
+        return "score"
 
     def fields_asked(self) -> tuple[str, ...]:
         """The messages, and the fields of the pictures."""

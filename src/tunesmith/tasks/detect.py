@@ -101,7 +101,6 @@ class Detect(Task):
     form: BoxForm = "auto"
     """Form of the answer: `auto` as the model was trained, special `tokens`, or a `json` list."""
 
-    default_engine: ClassVar[str] = "generate"
     default_metrics: ClassVar[tuple[str, ...]] = (
         "iou", "iou_median", "detection_rate", "iou_over_50", "iou_over_70",
         "box_precision", "box_recall", "box_f1", "ap50", "ap", "unread",

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from pydantic import field_validator
+
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.sources._rows import row
@@ -21,13 +23,32 @@ _OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 class Images(Source):
     """A folder with one folder for each class, which may hold further folders.
 
-    Fields: `image`, the file's path inside the folder; `label`, the class. Hidden files are passed over; every
-    other one is a record, so that a file that is no picture is told as a bad row.
+    Fields: `image`, the file's path inside the folder; `label`, the class; and what `pattern` names. Hidden files are
+    passed over; every other one is a record, so that a file that is no picture is told as a bad row.
     """
 
     kind: Literal["images"] = "images"
     path: str
     """The folder that holds the folders of the classes."""
+    pattern: str | None = None
+    """Regular expression that a file's path (from the class's folder on) begins with; its named groups are further
+    fields, such as a person's folder: `(?P<identity>[^/]+/[^/]+)/`."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _names_fields(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            named = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression ({error})") from error
+        if not named or {"image", "label"} & named.keys():
+            raise ValueError(
+                f"{pattern!r} names {', '.join(named) or 'no field'}; it needs a named group such as "
+                "(?P<identity>...), and none named image or label"
+            )
+        return pattern
 
     def rows(self, base: Path) -> Iterator[Record | BadRow]:
         """One row a file, named by its path, classes and files in natural order (`2.jpg` before `10.jpg`). A file
@@ -39,8 +60,13 @@ class Images(Source):
         for folder in sorted((entry for entry in entries if entry.is_dir()), key=_natural):
             for name in _files(folder):
                 empty = False
-                fields = {"image": f"{folder.name}/{name}", "label": folder.name}
-                yield row(f"{named}/{folder.name}/{name}", fields, self.columns)
+                where = f"{named}/{folder.name}/{name}"
+                found = re.match(self.pattern or "", f"{folder.name}/{name}")
+                if found is None:
+                    yield BadRow(where, f"does not fit data.source.pattern, {self.pattern!r}.")
+                    continue
+                fields = {"image": f"{folder.name}/{name}", "label": folder.name, **found.groupdict()}
+                yield row(where, fields, self.columns)
         if empty:
             raise DataError(
                 f"{self.path}: holds no pictures in folders. Put the pictures of each class into a folder of its name."
