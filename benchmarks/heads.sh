@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 [ -d runs/heads-data ] || python3 benchmarks/heads/make_data.py runs/heads-data
-[ -d runs/heads-model ] || python3 benchmarks/digits/make_model.py runs/heads-model qwen2_5_vl --tiny
+[ -d runs/heads-model ] || python3 benchmarks/digits/make_model.py runs/heads-model qwen2_5_vl
 for what in ${1:-text digits}; do
   tunesmith run "benchmarks/heads/$what.yaml" --all
   tunesmith compare "runs/heads-$what"
