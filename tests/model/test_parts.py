@@ -150,10 +150,13 @@ def test_the_language_can_be_nf4_beside_a_vision_tower_in_bf16(tmp_path: Path) -
 
 def test_precision_of_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = Model(
-        path=str(tiny_seeing_model(tmp_path / "base", "qwen2_vl")), weights={"vison": "nf4"}, device="cpu"
+        path=str(tiny_seeing_model(tmp_path / "base", "qwen2_vl")),
+        weights={"vison": "nf4", "sight": "nf4"},
+        device="cpu",
     )
     with pytest.raises(ModelError) as caught:
         load(settings)
     assert str(caught.value) == (
-        "model.weights.vison: qwen2_vl has no such part (projector, vision, language). Did you mean 'vision'?"
+        "model.weights.vison: qwen2_vl has no such part (projector, vision, language). Did you mean 'vision'?\n"
+        "model.weights.sight: qwen2_vl has no such part (projector, vision, language)."
     )

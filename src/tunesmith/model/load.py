@@ -104,8 +104,11 @@ def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Fa
     )
     if unknown:
         raise ModelError(
-            f"model.weights.{unknown[0]}: {config.model_type} has no such part ({', '.join(kind.prefixes)})."
-            + did_you_mean(unknown[0], kind.prefixes)
+            "\n".join(
+                f"model.weights.{part}: {config.model_type} has no such part ({', '.join(kind.prefixes)})."
+                + did_you_mean(part, kind.prefixes)
+                for part in unknown
+            )
         )
     sight = _sight(settings, place) if kind.sees else None
     return kind(load_tokenizer(settings, place), config, settings.thinking, sight)

@@ -16,7 +16,7 @@ from rich.progress import track
 from tunesmith.config.experiment import Stage
 from tunesmith.data.record import Record
 from tunesmith.data.where import matcher
-from tunesmith.errors import DataError, ExperimentError, did_you_mean
+from tunesmith.errors import DataError, ExperimentError, ModelError, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.files import read_json, whole_file, write_json
@@ -194,8 +194,8 @@ def loss_of(task: Task, stage: Stage, classes: Classes | None) -> Loss:
 
 def check_early(steps: Steps) -> None:
     """Tell before anything long begins of a metric that cannot be had, of a `where` that is none, of missing
-    validation records, of a test record without a field of `evaluate.by`, and of a record that the first stage
-    (unless it is done) cannot train on."""
+    validation records, of a test record without a field of `evaluate.by`, and, unless the first stage is done, of a
+    part that the model does not have and of a record that cannot be trained on."""
     resolve_metrics(steps.experiment.task, steps.experiment.evaluate)
     judged_records(steps)
     check_fields(steps.test_records, steps.experiment.evaluate.by)
@@ -204,7 +204,22 @@ def check_early(steps: Steps) -> None:
             matcher(stage.where)
     stage = steps.experiment.stages[0]
     if not is_done(steps.folder.stage(stage.name), stage_key(steps, stage, 0, None)):
+        refuse_unknown_parts(steps)
         stage_examples(steps, stage)
+
+
+def refuse_unknown_parts(steps: Steps) -> None:
+    """ModelError names every part of every stage that the model does not have."""
+    family = steps.family
+    unknown = [
+        f"stages.{number}.parts.{part}: {family.config.model_type} has no such part ({', '.join(family.prefixes)})."
+        + did_you_mean(part, family.prefixes)
+        for number, stage in enumerate(steps.experiment.stages)
+        for part in stage.parts
+        if part not in family.prefixes
+    ]
+    if unknown:
+        raise ModelError("\n".join(unknown))
 
 
 def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | None]:

@@ -14,7 +14,7 @@ from pydantic import field_validator
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.sources._rows import row
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError, did_you_mean, in_words
 
 _OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 """Files that systems put beside pictures unasked."""
@@ -96,7 +96,8 @@ class Images(Source):
             raise DataError(f"{self.path}: is a file. Name the folder that holds a folder for each class.")
         beside = sorted(entry.name for entry in folder.parent.glob("*") if entry.is_dir())
         raise DataError(
-            f"{self.path}: there is no such folder in {folder.parent}." + did_you_mean(folder.name, beside)
+            f"{self.path}: there is no such folder in {in_words(folder.parent)}."
+            + did_you_mean(folder.name, beside)
         )
 
 
