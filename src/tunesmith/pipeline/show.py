@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from tunesmith.data.example import Example
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.model.families import Family
-from tunesmith.pipeline.sampling import fixed_sample
 from tunesmith.pipeline.steps import Steps
 
 TRAINED, SEEN, CONTROL = "bold green", "dim", "reverse"

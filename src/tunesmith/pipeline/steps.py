@@ -14,6 +14,7 @@ from tunesmith.config.read import dump_experiment
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
 from tunesmith.data.record import Record
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError
 from tunesmith.evaluate.choice import resolve_engine
@@ -27,7 +28,6 @@ from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
 from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
-from tunesmith.pipeline.sampling import fixed_sample
 from tunesmith.train.examples import Rendered
 
 MAIN = "main"

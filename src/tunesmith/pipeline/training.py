@@ -15,6 +15,7 @@ from rich.progress import track
 
 from tunesmith.config.experiment import Stage
 from tunesmith.data.record import Record
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ExperimentError, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
@@ -25,7 +26,6 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
 from tunesmith.pipeline.folder import files_sha256, key_of
-from tunesmith.pipeline.sampling import fixed_sample
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import summarise

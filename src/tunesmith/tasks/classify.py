@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -116,14 +117,17 @@ class Classify(Task):
         """Fields with pictures."""
         return tuple(self.pictures)
 
+    def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The filled prompt; DataError for a missing field."""
+        options = {"options": self.answer.options(self.labels_in_order)}
+        asked = question(self.prompt, record, self.pictures, options)
+        return Conversation(record.id, turns(asked, self.system, record, shots), "")
+
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the written class; DataError for a missing field or an unknown class."""
-        labels = self.labels_in_order
         index = self._index(record)
-        asked = question(self.prompt, record, self.pictures, {"options": self.answer.options(labels)})
-        return Conversation(
-            record.id, turns(asked, self.system, record, shots), self.answer.write(index, labels), index
-        )
+        written = self.answer.write(index, self.labels_in_order)
+        return replace(self.ask(record, shots), answer=written, label=index)
 
     def candidates(self, conversation: Conversation) -> tuple[str, ...]:
         """The answer for each class."""
