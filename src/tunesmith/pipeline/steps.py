@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -166,7 +167,10 @@ class Steps:
         write_json(self.folder.path / "environment.json", environment())
         names = {"experiment": self.experiment.name, "variant": self.variant}
         shared = {"data": f"../data-{self.data_key}", "base": f"../base-{key_of(self.asked, self.base)}"}
-        write_json(self.folder.path / "run.json", names | shared)
+        beside = os.path.relpath(self.where.resolve(), self.folder.path.resolve())
+        model = Path(self.model.path).expanduser()
+        found = {"where": beside, "model": str(model.resolve()) if model.exists() else self.model.path}
+        write_json(self.folder.path / "run.json", names | shared | found)
 
     def baseline(self) -> Path:
         """Scores of the untouched base model on the test side; gives their folder."""

@@ -21,6 +21,7 @@ from tunesmith.errors import DataError, ExperimentError, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
@@ -122,6 +123,7 @@ def run_stage(
     seed_everything(experiment.seed + number)
     if number == 0:
         write_audit(steps, rendered)
+    write_json(folder / "base.json", traits_of(loaded))
     trainable = make_trainable(loaded, stage.parts, experiment.seed + number)
     write_json(folder / "parts.json", list(trainable.summary))
     updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by)
@@ -147,7 +149,8 @@ def run_stage(
         for file in sorted((folder / kind).rglob("*.safetensors"))
     ]
     saved = {"bytes": sum(file.stat().st_size for file in left), "sha256": files_sha256(left)}
-    write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved)
+    asked = {"task": experiment.task.model_dump(mode="json")}
+    write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved | asked)
     steps.let_go()
 
 

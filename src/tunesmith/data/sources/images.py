@@ -37,7 +37,7 @@ class Images(Source):
         for file in sorted((entry for entry in entries if not entry.is_dir()), key=_natural):
             yield BadRow(f"{named}/{file.name}", "lies in no folder of a class. Move it into one.")
         for folder in sorted((entry for entry in entries if entry.is_dir()), key=_natural):
-            for name in _files(folder):
+            for name in files_in(folder):
                 empty = False
                 fields = {"image": f"{folder.name}/{name}", "label": folder.name}
                 yield row(f"{named}/{folder.name}/{name}", fields, self.columns)
@@ -55,7 +55,7 @@ class Images(Source):
         folder = self._folder(base)
         told = hashlib.sha256()
         count = 0
-        for name in _files(folder):
+        for name in files_in(folder):
             file = folder / name
             stat = file.stat() if file.exists() else file.lstat()
             told.update(f"{name}\0{stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
@@ -74,8 +74,8 @@ class Images(Source):
         )
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Paths of all files inside a folder, in natural order, a folder at a time."""
+def files_in(folder: Path) -> Iterator[str]:
+    """Paths of all files inside a folder but hidden ones, in natural order, a folder at a time."""
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(filter(_counts, folders), key=_natural)
         inside = Path(where).relative_to(folder)
