@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tunesmith.config.experiment import Experiment, Pictures
 from tunesmith.config.shelf import Shelf
@@ -147,7 +148,8 @@ def _data(name: str, given: Mapping[str, str], experiment: Experiment) -> Input:
     columns, task = experiment.data.source.columns, experiment.task
     count: int | None = None
     if name == STANDARD_INPUT:
-        told, opened = "stdin", partial(Jsonl(path="-").rows_in, "stdin", sys.stdin.buffer)
+        stream = cast(BufferedReader, sys.stdin.buffer)
+        told, opened = "stdin", partial(Jsonl(path="-").rows_in, "stdin", stream)
     else:
         source, told = _source(name, experiment.data.source), name
         shown = task.picture_fields()

@@ -122,8 +122,10 @@ class Result:
                 places.append(index)
                 questions.append(one)
         for place, answer in answers_of(self.engine, self.loaded, self.task, questions):
-            bad = isinstance(answer, BadRow)
-            yield places[place], answer if bad else self._prediction(questions[place], answer)
+            if isinstance(answer, BadRow):
+                yield places[place], answer
+            else:
+                yield places[place], self._prediction(questions[place], answer)
 
     def _prediction(self, question: Conversation, answer: Answer) -> Prediction:
         reading = self.task.read(answer)
@@ -157,8 +159,8 @@ def answers_of(
             return
         middle = len(places) // 2
         for half in (places[:middle], places[middle:]):
-            for index, answer in answers_of(engine, loaded, task, [questions[place] for place in half]):
-                yield half[index], answer
+            for index, found in answers_of(engine, loaded, task, [questions[place] for place in half]):
+                yield half[index], found
 
 
 def _bad(record: str, fault: DataError) -> BadRow:

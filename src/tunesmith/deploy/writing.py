@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol, runtime_checkable
 
 from tunesmith.deploy.result import Prediction
 from tunesmith.errors import ExperimentError
@@ -18,6 +18,14 @@ Form = Literal["jsonl", "csv"]
 _COLUMNS = ("id", "reading", "unread", "answer", "ended")
 
 Write = Callable[[Prediction], None]
+
+
+@runtime_checkable
+class Lines(Protocol):
+    """What text is written to."""
+
+    def write(self, text: str, /) -> Any:
+        """Write a text."""
 
 
 @contextmanager
@@ -36,7 +44,7 @@ def opened(output: Path | None) -> Iterator[IO[str]]:
             yield file
 
 
-def writer(form: Form, file: IO[str], labels: Sequence[str] | None) -> Write:
+def writer(form: Form, file: Lines, labels: Sequence[str] | None) -> Write:
     """A function that writes a prediction as a line. CSV begins with its header; `labels` are the classes whose
     probabilities it has."""
     if form == "jsonl":
@@ -62,7 +70,7 @@ def _cells(one: Prediction) -> Iterator[Any]:
 class _Safe:
     """A file that takes halves of surrogate pairs, which UTF-8 has not."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: Lines) -> None:
         self._file = file
 
     def write(self, text: str) -> None:
@@ -70,7 +78,7 @@ class _Safe:
         _put(self._file, text)
 
 
-def _put(file: IO[str], text: str) -> None:
+def _put(file: Lines, text: str) -> None:
     file.write(text.encode("utf-8", "backslashreplace").decode())
 
 
