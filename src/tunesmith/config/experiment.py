@@ -225,7 +225,7 @@ class Batch(Settings):
     tokens_per_device: Annotated[int, Field(ge=16)] = 8192
     """Most tokens in one packed micro-batch (one longer example is a micro-batch of its own)."""
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Threads that read pictures while the device works; none is one a core, at most 16."""
+    """Processes that read pictures while a GPU works; none is one a core but one, at most 16, and on a CPU 1."""
 
 
 class Stage(Settings):

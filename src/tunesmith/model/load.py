@@ -35,6 +35,7 @@ from tunesmith.model.adapters import quietly
 from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
+from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
 from tunesmith.model.saving import put_changed
@@ -287,11 +288,13 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> torch.nn.Module:
     try:
         with quietly():
             warnings.filterwarnings("error", "Found missing adapter keys")
-            return PeftModel.from_pretrained(model, folder, is_trainable=False)
+            wrapped = PeftModel.from_pretrained(model, folder, is_trainable=False)
     except (*READING_FAILED, UserWarning) as error:
         raise ModelError(
             f"{folder}: this adapter does not fit the model, or is damaged ({_first_line(error)})"
         ) from error
+    exchange(wrapped)
+    return wrapped
 
 
 def _recompute_activations(model: PreTrainedModel) -> None:

@@ -30,6 +30,7 @@ from tunesmith.pipeline.folder import files_sha256, key_of
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import summarise
+from tunesmith.plan.pictures import count_pictures, sizes_of
 from tunesmith.train.checkpoint import latest_checkpoint, step_of
 from tunesmith.train.examples import Rendered, render_examples
 from tunesmith.train.loss import answer_loss
@@ -190,10 +191,12 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
 def write_audit(steps: Steps, rendered: Rendered) -> None:
     """The lengths of the first stage's examples, for the report."""
     examples, limit = rendered.examples, steps.experiment.data.length.max_tokens
-    trained = round(examples.trained_share * int(examples.lengths.sum()))
-    write_json(
-        steps.folder.path / "audit.json", summarise(examples.lengths, trained, "tokens", limit).to_json()
-    )
+    lengths = examples.lengths
+    trained = round(examples.trained_share * int(lengths.sum()))
+    sizes = sizes_of(examples.all_placed)
+    pictures = count_pictures(steps.family.sight, sizes, examples.picture_lengths, lengths)
+    audit = summarise(lengths, trained, "tokens", limit, pictures)
+    write_json(steps.folder.path / "audit.json", audit.to_json())
 
 
 def field_of(record: Record, field: str) -> Any:

@@ -165,6 +165,12 @@ def audit_pairs(audit: Audit) -> Iterator[tuple[str, str]]:
     """The audit's numbers as name and text."""
     for name, value in audit.lengths.items():
         yield name, words.count(value)
+    if audit.picture_tokens is not None:
+        seen = audit.picture_tokens
+        yield "pictures in an example", f"{seen.per_example:.3g}"
+        yield "mean of picture tokens", words.count(seen.mean)
+        yield "most picture tokens", words.count(seen.max)
+        yield "share of picture tokens", words.number(seen.share, "share")
     if audit.trained_share is not None:
         yield "share of trained tokens", words.number(audit.trained_share, "share")
     for name, number in (

@@ -93,8 +93,11 @@ class Leaks:
 
     action: str
     near: float | None = None
+    pictures: int | None = None
+    """Most bits in which hashes of one picture's versions differ; None if only files were compared."""
     exact_pairs: int = 0
     near_pairs: int = 0
+    picture_pairs: int = 0
     dropped: int = 0
     examples: tuple[tuple[str, str, str], ...] = ()
 
@@ -118,6 +121,15 @@ class Manifest:
     leaks: Leaks | None = None
     bad_rows: BadRows | None = None
     strata: Mapping[str, Mapping[str, int]] | None = None
+    duplicates: Mapping[str, int] | None = None
+    """Records (of pictures, pictures) that repeat an earlier one, by what they repeat: content, text, near,
+    picture."""
+    pictures_beside: tuple[tuple[int, str], ...] | None = None
+
+    @property
+    def has_pictures(self) -> bool:
+        """True if the records have pictures."""
+        return self.pictures_beside is not None
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,30 @@ class Histogram:
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One way to say how large pictures are seen, and what the examples take then."""
+
+    pixels: Mapping[str, Any]
+    """Of `model.pixels`."""
+    largest: int
+    mean: float
+    saved: float
+
+
+@dataclass(frozen=True)
+class PictureTokens:
+    """The picture tokens of `audit.json`."""
+
+    mean: float
+    max: float
+    pictures: int
+    per_example: float
+    share: float
+    budgets: tuple[Budget, ...] = ()
+    """What the run's settings say, and smaller ones."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +177,8 @@ class Audit:
     limit: int | None = None
     over_limit: int | None = None
     recommended: int | None = None
+    text_tokens: Mapping[str, float] | None = None
+    picture_tokens: PictureTokens | None = None
 
     @property
     def lengths(self) -> Mapping[str, float]:

@@ -65,6 +65,13 @@ class Examples(Sequence[Example]):
         return np.diff(self._ends)
 
     @property
+    def picture_lengths(self) -> Int[np.ndarray, "example"]:
+        """Tokens of every example that stand for pictures."""
+        return np.array(
+            [sum(one.num_tokens for one in self._pictures.get(index, ())) for index in range(len(self))], int
+        )
+
+    @property
     def num_picture_tokens(self) -> int:
         """Tokens of all examples that stand for pictures."""
         return sum(placed.num_tokens for placed in self.all_placed)
@@ -99,6 +106,7 @@ def render_examples(
     `length.over` says; DataError too if no example is left."""
     limit = length.max_tokens or family.max_tokens
     too_long: list[tuple[str, int]] = []
+    ways = ["Raise data.length.max_tokens"]
 
     def within() -> Iterator[Example]:
         for conversation in conversations:
@@ -107,13 +115,17 @@ def render_examples(
                 yield example
             else:
                 too_long.append((example.record, len(example)))
+                if example.pictures and len(ways) == 1:
+                    ways.append(
+                        "see pictures smaller (model.pixels.max; `tunesmith audit` says what that saves)"
+                    )
 
     examples = Examples(within())
     if too_long and length.over == "refuse":
         named = "\n".join(f"  {record}: {size} tokens" for record, size in too_long[:20])
         raise DataError(
             f"{len(too_long)} of {len(too_long) + len(examples)} examples are longer than {limit} tokens:\n{named}\n"
-            "Raise data.length.max_tokens, or set data.length.over: drop to leave them out (counted in the report)"
+            f"{', '.join(ways)}, or set data.length.over: drop to leave them out (counted in the report)"
         )
     if not len(examples):
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -33,7 +33,8 @@ def fit(
     """Train from update `start` (0 for the first) to the last, giving a note of each once the weights have moved.
 
     Gradients are those of the mean loss per trained token over the whole update, however it is cut into
-    micro-batches. Whoever iterates may evaluate, save or stop between two updates.
+    micro-batches; if memory runs out, the update is cut smaller and done again. Whoever iterates may evaluate, save
+    or stop between two updates.
     """
     loaded = trainable.loaded
     weights = [weight for group in trainable.groups for weight in group.parameters.values()]
@@ -42,12 +43,10 @@ def fit(
     began = time.perf_counter()
     for step, batches in updates.ahead(start, loaded.device):
         rate = set_learning_rate(optimizer, factor(step, updates.steps, warmup, settings.schedule))
+        while (nats := backward(loaded, batches, loss)) is None:
+            optimizer.zero_grad(set_to_none=True)
+            batches = updates.smaller(step, batches, loaded.device)
         num_trained = sum(batch.num_trained for batch in batches)
-        nats = torch.zeros((), device=loaded.device)
-        for batch in batches:
-            batch_nats = loss(loaded, batch)
-            (batch_nats / num_trained).backward()  # type: ignore[no-untyped-call]
-            nats += batch_nats.detach()
         norm = torch.nn.utils.clip_grad_norm_(weights, settings.clip or float("inf"))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -63,6 +62,22 @@ def fit(
             trained_tokens=num_trained,
             seconds=time.perf_counter() - began,
             memory_gib=peak_memory_gib(loaded.device),
+            tokens_per_device=updates.tokens_per_device,
         )
         yield note
         began = time.perf_counter()
+
+
+def backward(loaded: LoadedModel, batches: Sequence[Batch], loss: Loss) -> Float[Tensor, ""] | None:
+    """Add the gradients of the mean loss over all the batches to the weights', and give the sum of the losses; None,
+    with gradients half done, if memory ran out."""
+    num_trained = sum(batch.num_trained for batch in batches)
+    nats = torch.zeros((), device=loaded.device)
+    try:
+        for batch in batches:
+            batch_nats = loss(loaded, batch)
+            (batch_nats / num_trained).backward()  # type: ignore[no-untyped-call]
+            nats += batch_nats.detach()
+    except torch.OutOfMemoryError:
+        return None
+    return nats

@@ -104,7 +104,7 @@ class Seeing(Qwen2):
 
     def for_generation(self, prompts: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
         """Patches, grids, and which of the padded tokens are placeholders."""
-        pixels = collate_pixels(prompts, [0] * len(prompts), default_workers())
+        pixels = collate_pixels(prompts, [0] * len(prompts), default_workers(device))
         if pixels is None:
             return {}
         longest = max(map(len, prompts))

@@ -50,6 +50,8 @@ class Update:
     seconds: float
     memory_gib: float
     """Peak memory: of the GPU if there is one, else of the process."""
+    tokens_per_device: int | None = None
+    """Most tokens in a micro-batch; less than was asked for once memory ran out."""
 
 
 @dataclass(frozen=True)
