@@ -27,6 +27,16 @@ def resolve_engine(task: Task, settings: Evaluate, untrained: bool = False) -> E
     return engine
 
 
+def engine_without_references(task: Task, settings: Evaluate) -> Engine:
+    """The engine for records whose answer is not known: as `resolve_engine`, but that the model writes its answers
+    where no more than the reference could be weighed."""
+    engine = resolve_engine(task, settings)
+    if engine.gives == "scores" and task.labels_in_order is None:
+        written: Engine = Shelf("tunesmith.evaluate.engines").item("generate")()
+        return written
+    return engine
+
+
 def resolve_metrics(task: Task, settings: Evaluate) -> tuple[str, ...]:
     """Names of the metrics to report, the one that tells the best checkpoint among them.
 

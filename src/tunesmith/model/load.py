@@ -158,7 +158,8 @@ def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
 def _under_adapter(start: Path, place: str) -> str:
     """What a stage's adapter was trained on: the base in `place`, or the model that an earlier stage left."""
     stated = Path(read_json(start / "adapter" / "adapter_config.json")["base_model_name_or_path"])
-    if str(stated) == place or stated.name != "model":
+    is_stages = stated.name == "model" and stated.parent.parent.name == "stages"
+    if str(stated) == place or not is_stages:
         return place
     for folder in (start.parent / stated.parent.name / "model", stated):
         if folder.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.progress import track
 
-from tunesmith.pipeline.sampling import fixed_sample
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import Audit, audit_characters, audit_tokens
 

@@ -15,9 +15,9 @@ from tunesmith.data.boxes import Box, Boxes
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.example import Example, Placed
 from tunesmith.data.picture import Picture
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.model.families import Family
 from tunesmith.pipeline.drawing import as_seen, draw, preview
-from tunesmith.pipeline.sampling import fixed_sample
 from tunesmith.pipeline.steps import Steps
 
 TRAINED, SEEN, CONTROL, FOLDED = "bold green", "dim", "reverse", "cyan"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tunesmith.config.read import dump_experiment
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
 from tunesmith.data.record import Record
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError
 from tunesmith.evaluate.choice import resolve_engine
@@ -27,7 +29,6 @@ from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
 from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
-from tunesmith.pipeline.sampling import fixed_sample
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer
 
@@ -175,7 +176,10 @@ class Steps:
         write_json(self.folder.path / "environment.json", environment())
         names = {"experiment": self.experiment.name, "variant": self.variant}
         shared = {"data": f"../data-{self.data_key}", "base": f"../base-{key_of(self.asked, self.base)}"}
-        write_json(self.folder.path / "run.json", names | shared)
+        beside = os.path.relpath(self.where.resolve(), self.folder.path.resolve())
+        model = Path(self.model.path).expanduser()
+        found = {"where": beside, "model": str(model.resolve()) if model.exists() else self.model.path}
+        write_json(self.folder.path / "run.json", names | shared | found)
 
     def baseline(self) -> Path:
         """Scores of the untouched base model on the test side; gives their folder."""

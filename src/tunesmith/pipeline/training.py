@@ -15,18 +15,19 @@ from rich.progress import track
 
 from tunesmith.config.experiment import Stage
 from tunesmith.data.record import Record
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ExperimentError, ModelError, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.files import read_json, whole_file, write_json
 from tunesmith.model.heads import hidden_width, new_head, refuse_other_head
+from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
 from tunesmith.pipeline.folder import files_sha256, key_of
-from tunesmith.pipeline.sampling import fixed_sample
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import summarise
@@ -126,6 +127,7 @@ def run_stage(
     seed_everything(experiment.seed + number)
     if number == 0:
         write_audit(steps, rendered)
+    write_json(folder / "base.json", traits_of(loaded))
     loaded = with_head(loaded, experiment.task, experiment.seed + number)
     classes = classes_of(experiment.task, rendered, stage)
     if classes is not None:
@@ -158,7 +160,8 @@ def run_stage(
         *folder.glob("head.safetensors"),
     ]
     saved = {"bytes": sum(file.stat().st_size for file in left), "sha256": files_sha256(left)}
-    write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved)
+    asked = {"task": experiment.task.model_dump(mode="json")}
+    write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved | asked)
     steps.let_go()
 
 

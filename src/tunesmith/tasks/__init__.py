@@ -119,16 +119,26 @@ class Task(Settings):
         return ()
 
     @abstractmethod
+    def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The question alone, without a reference answer: the record needs no more than `fields_asked`. DataError
+        (with the record's id) for a wrong field."""
+
+    @abstractmethod
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
-        """The question and its reference answer; DataError (with the record's id) for a wrong field."""
+        """The question, as `ask` gives it, and its reference answer; DataError (with the record's id) for a wrong
+        field."""
 
     def candidates(self, conversation: Conversation) -> tuple[str, ...]:
-        """Texts whose likelihood a scoring engine compares; by default only the reference answer."""
-        return (conversation.answer,)
+        """Texts whose likelihood a scoring engine compares; by default only the reference answer, if there is one."""
+        return (conversation.answer,) if conversation.answer else ()
 
     @abstractmethod
     def read(self, answer: Answer) -> Any | Unread:
         """The value that the answer states (JSON-like), or why it cannot be read."""
+
+    def told(self, conversation: Conversation, reading: Any) -> Any:
+        """The value that was read as someone who asked would want it told (JSON-like); by default as it was read."""
+        return reading
 
     @abstractmethod
     def mark(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -150,12 +151,19 @@ class Classify(Task):
         """Fields with pictures."""
         return tuple(self.pictures)
 
+    def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The filled prompt; DataError for a missing field."""
+        options = {"options": self.answer.options(self.labels_in_order)}
+        asked = question(self.prompt, record, self.pictures, options)
+        return Conversation(record.id, turns(asked, self.system, record, shots), "")
+
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the written class; DataError for a missing field or an unknown class."""
-        labels = self.labels_in_order
-        asked = question(self.prompt, record, self.pictures, {"options": self.answer.options(labels)})
-        turned = turns(asked, self.system, record, shots)
-        value = value_of(record, self.field, "task.field")
+        value, asked, labels = (
+            value_of(record, self.field, "task.field"),
+            self.ask(record, shots),
+            self.labels_in_order,
+        )
         if isinstance(self.answer, HeadForm) and self.answer.multi:
             if not isinstance(value, list):
                 raise DataError(
@@ -163,9 +171,9 @@ class Classify(Task):
                     "hold a list of them"
                 )
             indices = tuple(sorted({self._index(one, record) for one in value}))
-            return Conversation(record.id, turned, self.answer.write_several(indices, labels), labels=indices)
+            return replace(asked, answer=self.answer.write_several(indices, labels), labels=indices)
         index = self._index(value, record)
-        return Conversation(record.id, turned, self.answer.write(index, labels), index)
+        return replace(asked, answer=self.answer.write(index, labels), label=index)
 
     def candidates(self, conversation: Conversation) -> tuple[str, ...]:
         """The answer for each class."""

@@ -58,7 +58,7 @@ class Images(Source):
         for file in sorted((entry for entry in entries if not entry.is_dir()), key=_natural):
             yield BadRow(f"{named}/{file.name}", "lies in no folder of a class. Move it into one.")
         for folder in sorted((entry for entry in entries if entry.is_dir()), key=_natural):
-            for name in _files(folder):
+            for name in files_in(folder):
                 empty = False
                 where = f"{named}/{folder.name}/{name}"
                 found = re.match(self.pattern or "", f"{folder.name}/{name}")
@@ -81,7 +81,7 @@ class Images(Source):
         folder = self._folder(base)
         told = hashlib.sha256()
         count = 0
-        for name in _files(folder):
+        for name in files_in(folder):
             file = folder / name
             stat = file.stat() if file.exists() else file.lstat()
             told.update(f"{name}\0{stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
@@ -101,8 +101,8 @@ class Images(Source):
         )
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Paths of all files inside a folder, in natural order, a folder at a time."""
+def files_in(folder: Path) -> Iterator[str]:
+    """Paths of all files inside a folder but hidden ones, in natural order, a folder at a time."""
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(filter(_counts, folders), key=_natural)
         inside = Path(where).relative_to(folder)
