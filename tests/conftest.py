@@ -9,8 +9,9 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
-from tests.checked import checked
+from tests.checked import checked, jaxtyped
 
-install_import_hook("tunesmith", f"{checked.__module__}.{checked.__name__}")
+jaxtyping.jaxtyped = jaxtyped
+jaxtyping.install_import_hook("tunesmith", f"{checked.__module__}.{checked.__name__}")
