@@ -43,7 +43,10 @@ def jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
 
 def _resolved(hint: Any, function: FunctionType) -> Any:
     """The type that a hint names, or Any if it is imported for type checkers alone, as jaxtyping has it."""
-    holder = type("Holder", (), {"__annotations__": {"value": hint}})
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"value": hint}
     try:
         return typing.get_type_hints(holder, function.__globals__, include_extras=True)["value"]
     except Exception:

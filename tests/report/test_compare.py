@@ -135,6 +135,7 @@ def test_a_program_reads_the_comparison_as_json(experiment):
     assert compared["entries"][2]["change"]["verdict"] == "better"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_a_phone_need_not_scroll_sideways(tmp_path):
     folders = make_experiment(tmp_path, [f"a-long-variant-name-{number}" for number in range(3)], records=60)

@@ -220,6 +220,7 @@ def test_all_colours_of_text_can_be_read_on_the_page(page, scheme):
             assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{name} on {ground}"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_page_is_drawn_light_and_dark(experiment, tmp_path):
     page = write_report(experiment / "lora")
@@ -292,6 +293,7 @@ def test_a_phone_need_not_scroll_sideways_for_pictures(tmp_path, boxes):
     assert content_width(page, tmp_path, 400) == 400
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("labels", [("yes", "no"), tuple(f"A Rather Long Class Name {n}" for n in range(32))])
 def test_a_phone_need_not_scroll_sideways(tmp_path, labels):

@@ -196,6 +196,7 @@ def test_columns_rename_the_fields(install: Install) -> None:
     assert rows[0].fields == {"library": "paintbox", "question": "Some words about a function."}
 
 
+@pytest.mark.slow
 def test_real_numpy_gives_many_texts_that_never_say_numpy_and_are_the_same_again() -> None:
     source = Docstrings(packages=["numpy"], per_package=200)
     first, again = texts(source), texts(source)

@@ -46,6 +46,7 @@ def records(folder: Path) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_an_offline_run_holds_every_number_and_no_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
