@@ -39,8 +39,6 @@ def read_patches(pictures: Sequence[Placed], workers: int) -> UInt8[np.ndarray, 
 
 def _read(placed: Placed, place: UInt8[np.ndarray, "patch value"]) -> str | None:
     """Fills the picture's place with its patches; what is wrong with its file, if that cannot be done."""
-    from PIL.Image import Resampling
-
     file = placed.picture.file
     try:
         content = file.read_bytes()
@@ -51,6 +49,8 @@ def _read(placed: Placed, place: UInt8[np.ndarray, "patch value"]) -> str | None
         return f"{file}: cannot be read ({error.strerror or error})."
     except ValueError as error:
         return f"{file}: {error}"
+    from PIL.Image import Resampling
+
     size = (placed.width, placed.height)
     _cut(np.asarray(image if image.size == size else image.resize(size, Resampling.BICUBIC)), placed, place)
     return None
