@@ -42,3 +42,11 @@ def test_a_source_that_is_not_there_is_3(untouched: Path) -> None:
 
 def test_an_unknown_variant_is_2(finished: Finished) -> None:
     assert "Did you mean 'low'?" in call("prepare", finished.path, "--variant", "loww").err
+
+
+def test_rows_that_were_left_out_are_counted_where_the_user_looks(untouched: Path) -> None:
+    with (untouched.parent / "rows.jsonl").open("a") as rows:
+        rows.write("{\n[]\n")
+    ended = call("prepare", untouched, "data.on_bad_rows=skip")
+    assert "bad rows: 2 (left out; manifest.json names them)\n" in ended.out
+    assert "bad rows" not in call("prepare", untouched, "data.source.columns={text: text}").out

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,3 +147,14 @@ def test_of_very_many_faults_the_first_twenty_are_listed(placed: MakePicture) ->
     one.picture.file.unlink()
     with pytest.raises(DataError, match=r"^25 pictures cannot be used:\n(?:  .*\n){20}  \.\.\. and 5 more\n"):
         read_patches([one] * 25, workers=2)
+
+
+def test_without_pillow_it_is_said_how_to_get_it(
+    placed: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = placed(300, 200)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(
+        DataError, match=r"pillow, which is not installed\. Run `pip install 'tunesmith\[vision\]'`"
+    ):
+        read_patches([one], workers=1)

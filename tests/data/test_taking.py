@@ -169,7 +169,7 @@ def opened(monkeypatch):
 
     def noted(picture, max_pixels):
         calls.append((picture, threading.current_thread().name))
-        time.sleep(0.002)
+        time.sleep(0.1)
         return plain(picture, max_pixels)
 
     monkeypatch.setattr(taking, "open_upright", noted)

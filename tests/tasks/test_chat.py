@@ -209,3 +209,14 @@ def test_an_answer_cannot_show_a_picture() -> None:
         DataError, match=r"messages\[1\]: content of the assistant has a picture; only users'"
     ):
         turns([USER, {"role": "assistant", "content": [IMAGE, written("x")]}], Chat(pictures=["images"]))
+
+
+def test_places_for_pictures_that_nobody_names_are_not_trained_as_text() -> None:
+    messages = [{"role": "user", "content": "<image>What?"}, ASSISTANT]
+    record = Record("a.jsonl:7", {"messages": messages, "images": ["a.jpg"]})
+    with pytest.raises(
+        DataError, match=r"^a\.jsonl:7: .* a field 'images', but .* Set task\.pictures to \[images\]$"
+    ):
+        Chat().conversation(record)
+    for fields in ({"images": []}, {"images": None}, {"photo": "a.jpg"}):
+        assert Chat().conversation(Record("a:1", {"messages": messages, **fields})).pictures == ()

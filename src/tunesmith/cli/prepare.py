@@ -33,4 +33,8 @@ def command(
         return
     for side, count in certificate["counts"].items():
         typer.echo(f"{side:>12}: {count}")
+    if certificate["bad_rows"]["count"]:
+        typer.echo(
+            f"{'bad rows':>12}: {certificate['bad_rows']['count']} (left out; manifest.json names them)"
+        )
     typer.echo(f"    checksum: {certificate['checksum']}")

@@ -328,14 +328,6 @@ class Evaluate(Settings):
             )
         return self
 
-    @model_validator(mode="after")
-    def _patience_needs_evaluations(self) -> Evaluate:
-        if self.patience is not None and self.every is None:
-            raise ValueError(
-                "patience counts evaluations during training; set `every` too, such as '200 steps'"
-            )
-        return self
-
 
 class Checkpoints(Settings):
     """What is kept so that an interrupted run goes on where it was."""

@@ -44,8 +44,6 @@ def empty(pictures: Sequence[Placed]) -> UInt8[np.ndarray, "patch value"]:
 
 def fill(placed: Placed, place: UInt8[np.ndarray, "patch value"]) -> str | None:
     """What is wrong with the picture's file, or None once its place holds its patches."""
-    from PIL.Image import Resampling
-
     file = placed.picture.file
     try:
         content = file.read_bytes()
@@ -56,6 +54,8 @@ def fill(placed: Placed, place: UInt8[np.ndarray, "patch value"]) -> str | None:
         return f"{file}: cannot be read ({error.strerror or error})."
     except ValueError as error:
         return f"{file}: {error}"
+    from PIL.Image import Resampling
+
     size = (placed.width, placed.height)
     _cut(np.asarray(image if image.size == size else image.resize(size, Resampling.BICUBIC)), placed, place)
     return None

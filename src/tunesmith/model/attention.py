@@ -143,11 +143,14 @@ def _registered(attend: Callable[[Packed], Attended]) -> Callable[..., tuple[Ten
                 f"model.path: the model's attention has {', '.join(extra)}, which packed attention has not. "
                 "Use a model without"
             )
-        # Rotated queries and keys come in fp32 where weights are; values in the precision of the products.
+        # Rotated queries and keys come in fp32 where weights are, and all three from quantised layers after a norm in
+        # fp32; kernels want the precision of the products.
+        kind = query.device.type
+        compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
         packed = Packed(
-            query.to(value.dtype),
-            key.to(value.dtype),
-            value,
+            query.to(compute),
+            key.to(compute),
+            value.to(compute),
             segments,
             scaling,
             dropout,

@@ -28,10 +28,11 @@ _UPPER_HALF = "▀"
 def as_seen(placed: Placed) -> Image:
     """The picture as the model sees it, put together again from its very patches; DataError if its file is not what
     it was when the data was prepared."""
-    from PIL import Image
-
     patch, merge = placed.patch_size, placed.merge_size
     patches = read_patches([placed], workers=1)
+
+    from PIL import Image
+
     grid = patches.reshape(placed.rows, placed.columns, merge, merge, 3, patch, patch)
     laid_out = grid.transpose(0, 2, 5, 1, 3, 6, 4).reshape(placed.height, placed.width, 3)
     return Image.fromarray(np.ascontiguousarray(laid_out))

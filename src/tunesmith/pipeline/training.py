@@ -213,13 +213,13 @@ def check_early(steps: Steps) -> None:
 
 def refuse_unknown_parts(steps: Steps) -> None:
     """ModelError names every part of every stage that the model does not have."""
-    family = steps.family
+    model_type = steps.family.config.model_type
+    known = [*steps.family.prefixes, *(["head"] if steps.experiment.task.head else [])]
     unknown = [
-        f"stages.{number}.parts.{part}: {family.config.model_type} has no such part ({', '.join(family.prefixes)})."
-        + did_you_mean(part, family.prefixes)
+        f"stages.{number}.parts.{part}: {model_type} has no such part ({', '.join(known)}).{did_you_mean(part, known)}"
         for number, stage in enumerate(steps.experiment.stages)
         for part in stage.parts
-        if part not in family.prefixes
+        if part not in known
     ]
     if unknown:
         raise ModelError("\n".join(unknown))

@@ -20,6 +20,7 @@ _ROLES = ("system", "user", "assistant")
 _PLACE = "<image>"
 """Where a text shows a picture, as LLaMA-Factory and TRL write it."""
 _PICTURE_TYPES = ("image", "image_url")
+_USUAL_FIELDS = ("images", "image")
 
 
 class Chat(Task):
@@ -82,6 +83,8 @@ class Chat(Task):
         if faults:
             listed = "\n".join(f"{record.id}: {self.field}{fault}" for fault in faults)
             raise DataError(listed)
+        if not self.pictures:
+            _refuse_unnamed(record, messages)
         pictures = _pictures(record, self.pictures)
         if self.pictures:
             return _turns(record, messages, pictures)
@@ -121,6 +124,18 @@ def _pictures(record: Record, fields: Sequence[str]) -> list[Picture]:
     if faults:
         raise DataError("\n".join(faults))
     return found
+
+
+def _refuse_unnamed(record: Record, messages: Sequence[Any]) -> None:
+    """DataError if users' messages have places for pictures that the record has, but the task does not name."""
+    there = [name for name in _USUAL_FIELDS if record.fields.get(name)]
+    if there and any(
+        message["role"] == "user" and _PLACE in (_text(message["content"]) or "") for message in messages
+    ):
+        raise DataError(
+            f"{record.id}: the users' messages have places for pictures ({_PLACE}), and the record a field "
+            f"{there[0]!r}, but task.pictures names none. Set task.pictures to [{there[0]}]"
+        )
 
 
 def _turns(record: Record, messages: Sequence[Any], pictures: Sequence[Picture]) -> list[Turn]:
