@@ -51,7 +51,7 @@ def chats(folder: Path) -> Path:
     return trained(folder, data=data, task={"kind": "chat"})
 
 
-def finds(folder: Path, **task: Any) -> Path:
+def finds(folder: Path, label: str = "table", **changes: Any) -> Path:
     """A run that finds things in pictures: one box in each."""
     tiny_seeing_model(folder / "model", "qwen2_vl")
     with (folder / "boxes.jsonl").open("w") as file:
@@ -65,7 +65,7 @@ def finds(folder: Path, **task: Any) -> Path:
         "boxes": "box",
         "format": "xyxy",
         "unit": "pixels",
-        "label": "table",
+        "label": label,
     }
     data = {"source": {"kind": "jsonl", "path": "boxes.jsonl"}, "leaks": {"near": None, "pictures": None}}
-    return trained(folder, model=SEES, data=data, task=asked | task)
+    return trained(folder, model=SEES, data=data, task=asked, **changes)

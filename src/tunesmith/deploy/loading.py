@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tunesmith.data.conversation import Conversation
     from tunesmith.deploy.result import Result
     from tunesmith.evaluate.engines import Engine
+    from tunesmith.model.loaded import LoadedModel
 
 _TRAINED_ELSEWHERE = "data.pictures.folder=null"
 """New records have their pictures beside themselves, and not where those of the training data are."""
@@ -39,12 +40,18 @@ class Found:
         moved, is another one, or does not fit."""
         from tunesmith.deploy.result import Result
         from tunesmith.evaluate.choice import engine_without_references
-        from tunesmith.model.likeness import refuse_other_base
-        from tunesmith.model.load import load
 
         engine = engine_without_references(self.experiment.task, self.experiment.evaluate)
         engine = engine if max_new_tokens is None else _limited(engine, max_new_tokens)
-        model, shots = self.model, self.shots()
+        shots = self.shots()
+        return Result(self.stage, self.experiment, self.load_model(), engine, shots)
+
+    def load_model(self) -> LoadedModel:
+        """The model alone with what the stage left. ModelError as `load`."""
+        from tunesmith.model.likeness import refuse_other_base
+        from tunesmith.model.load import load
+
+        model = self.model
         try:
             loaded = load(model, start=self.stage)
         except ModelError as error:
@@ -53,7 +60,7 @@ class Found:
         stated = self.stage / "base.json"
         if stated.exists() and not self._is_whole:
             refuse_other_base(loaded, read_json(stated), model.path, f"{self.stage} (on {self._trained_on})")
-        return Result(self.stage, self.experiment, loaded, engine, shots)
+        return loaded
 
     @property
     def where(self) -> Path:

@@ -39,7 +39,7 @@ from tunesmith.model.heads import load_head
 from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
-from tunesmith.model.saving import put_changed
+from tunesmith.model.saving import is_of_a_stage, put_changed
 
 READING_FAILED = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
 """What transformers and its parts raise when files are missing, damaged or of another kind."""
@@ -158,8 +158,7 @@ def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
 def _under_adapter(start: Path, place: str) -> str:
     """What a stage's adapter was trained on: the base in `place`, or the model that an earlier stage left."""
     stated = Path(read_json(start / "adapter" / "adapter_config.json")["base_model_name_or_path"])
-    is_stages = stated.name == "model" and stated.parent.parent.name == "stages"
-    if str(stated) == place or not is_stages:
+    if str(stated) == place or not is_of_a_stage(stated):
         return place
     for folder in (start.parent / stated.parent.name / "model", stated):
         if folder.is_dir():

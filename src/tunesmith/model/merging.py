@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tunesmith.data.collate import collate, to_device
 from tunesmith.data.example import Example
 from tunesmith.errors import ModelError
-from tunesmith.model.adapters import quietly
+from tunesmith.model.adapters import has_adapter, quietly
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import transformers_model
 from tunesmith.model.quantise import is_quantised
@@ -20,28 +20,36 @@ PROBE_TOKENS = 64
 
 
 def merge(loaded: LoadedModel) -> LoadedModel:
-    """The model with its adapter in its own weights (dequantised first, where they are quantised) and no
-    adapter left.
+    """The model with its adapter, if it has one, in its own weights (dequantised first, where they are quantised) and
+    no adapter left.
 
     Raises ModelError if the merged model does not answer as base and adapter did.
     """
-    before = _probe(loaded)
+    before = probe(loaded)
     merged = replace(loaded, model=_merged(loaded.model))
     merged.model.eval()
-    difference = ((_probe(merged) - before).norm() / before.norm()).item()
-    allowed = 1e-3 if loaded.compute == torch.float32 else 5e-2
+    refuse_other_answers(merged, before)
+    return merged
+
+
+def refuse_other_answers(merged: LoadedModel, before: Tensor) -> None:
+    """Raise ModelError if the logits of the merged model are further from what `probe` gave of base and adapter than
+    rounding takes them."""
+    difference = ((probe(merged) - before).norm() / before.norm()).item()
+    allowed = 1e-3 if merged.compute == torch.float32 else 5e-2
     if not difference <= allowed:
         raise ModelError(
             f"the merged model answers differently from base and adapter (logits are {difference:.1%} "
             f"apart, at most {allowed:.1%} is rounding). Nothing was written; use the adapter as it is"
         )
-    return merged
 
 
 def _merged(model: nn.Module) -> nn.Module:
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
     wrapped: Any = model
+    if not has_adapter(model):
+        return wrapped.dequantize() if is_quantised(model) else model
     if is_quantised(model):
         config, state = wrapped.peft_config["default"], get_peft_model_state_dict(wrapped)
         plain = wrapped.unload().dequantize()
@@ -52,8 +60,8 @@ def _merged(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def _probe(loaded: LoadedModel) -> Tensor:
-    """Logits of a few random tokens, the same for the same vocabulary."""
+def probe(loaded: LoadedModel) -> Tensor:
+    """Logits of a few random tokens, the same for the same vocabulary, on the CPU."""
     vocabulary = transformers_model(loaded.model).config.get_text_config().vocab_size
     chosen = torch.randint(vocabulary, (PROBE_TOKENS,), generator=torch.Generator().manual_seed(0))
     tokens = chosen.to(torch.int32).numpy()
@@ -61,6 +69,6 @@ def _probe(loaded: LoadedModel) -> Tensor:
     was_training = loaded.model.training
     loaded.model.eval()
     with loaded.precision():
-        logits = loaded.logits(to_device(batch, loaded.device)).float()
+        logits = loaded.logits(to_device(batch, loaded.device)).float().cpu()
     loaded.model.train(was_training)
     return logits

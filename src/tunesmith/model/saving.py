@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def _is_mostly_changed(loaded: LoadedModel) -> bool:
     One with quantised weights cannot be written whole."""
     if not loaded.changed or is_quantised(loaded.model):
         return False
-    if Path(transformers_model(loaded.model).name_or_path).name == "model":
+    if is_of_a_stage(Path(transformers_model(loaded.model).name_or_path)):
         return True
     sizes = {
         own_name(name): weight.numel()
@@ -54,6 +54,11 @@ def _is_mostly_changed(loaded: LoadedModel) -> bool:
         if not is_adapter(name)
     }
     return 2 * sum(sizes.get(name, 0) for name in loaded.changed) >= sum(sizes.values())
+
+
+def is_of_a_stage(model: Path) -> bool:
+    """True if a stage left the model in this folder, and not a user who calls a base model so."""
+    return model.name == "model" and model.parent.parent.name == "stages"
 
 
 def _save_changed(loaded: LoadedModel, folder: Path) -> None:
@@ -83,9 +88,9 @@ def put_changed(model: nn.Module, folder: Path) -> frozenset[str]:
     return frozenset(state)
 
 
-def save_model(loaded: LoadedModel, folder: Path) -> None:
+def save_model(loaded: LoadedModel, folder: Path, check: Callable[[Path], None] | None = None) -> None:
     """Write the model's own weights (without an adapter), config and tokenizer as a complete transformers
-    folder."""
+    folder. `check` is given what was written before it takes its name; if it raises, nothing is left."""
     inner = transformers_model(loaded.model)
     stated = inner.config.dtype
     try:
@@ -95,6 +100,8 @@ def save_model(loaded: LoadedModel, folder: Path) -> None:
             inner.config.dtype = loaded.compute
             inner.config.save_pretrained(temporary)
             loaded.family.save(temporary)
+            if check is not None:
+                check(temporary)
     except OSError as error:
         raise ModelError(
             f"{folder}: the model cannot be written ({error}). Make room, or change `output`"
