@@ -38,7 +38,7 @@ def save_result(trainable: Trainable, folder: Path) -> None:
         _save_adapter(loaded.model, folder / "adapter", (folder / "model").resolve() if is_whole else None)
     if loaded.head is not None:
         inner = transformers_model(loaded.model)
-        save_head(loaded.head, inner.config, inner.name_or_path, folder)
+        save_head(loaded.head, inner.config, str(inner.name_or_path), folder)
 
 
 def _is_mostly_changed(loaded: LoadedModel) -> bool:
@@ -46,7 +46,7 @@ def _is_mostly_changed(loaded: LoadedModel) -> bool:
     One with quantised weights cannot be written whole."""
     if not loaded.changed or is_quantised(loaded.model):
         return False
-    if is_of_a_stage(Path(transformers_model(loaded.model).name_or_path)):
+    if is_of_a_stage(Path(str(transformers_model(loaded.model).name_or_path))):
         return True
     sizes = {
         own_name(name): weight.numel()

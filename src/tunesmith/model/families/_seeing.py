@@ -206,4 +206,4 @@ class Seeing(Qwen2):
 
     @cached_property
     def _untrainable(self) -> tuple[int, ...]:
-        return tuple(self.tokenizer.convert_tokens_to_ids(list(VISION)))
+        return tuple(int(self.tokenizer.convert_tokens_to_ids(mark)) for mark in VISION)  # type: ignore[arg-type]
