@@ -9,6 +9,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python3 benchmarks/digits/make_model.py runs/digits-model "${1:-qwen2_vl}"
-tunesmith run benchmarks/digits/see.yaml
-tunesmith run benchmarks/digits/adapt.yaml --all
+tunesmith train benchmarks/digits/see.yaml
+# They are small: one GPU has room for all four at once.
+for variant in llm-only vision-only two-stage joint; do
+  tunesmith run benchmarks/digits/adapt.yaml --variant "$variant" > "runs/digits-$variant.log" 2>&1 &
+done
+wait
 tunesmith compare runs/digits-adapt

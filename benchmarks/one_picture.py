@@ -183,7 +183,7 @@ def of_loop(folder: Path, small: bool, checkpointing: bool) -> Iterator[None]:
     text: dict[str, Any] = {}
 
     def attend(
-        module: Any, q: Any, k: Any, v: Any, mask: Any, scaling: float | None = None, **more: Any
+        module: Any, q: Any, k: Any, v: Any, attention_mask: Any = None, scaling: float = 1.0, **more: Any
     ) -> Any:
         causal = module.is_causal
         ends = text["ends"] if causal else more["cu_seq_lens_q"]
@@ -192,11 +192,7 @@ def of_loop(folder: Path, small: bool, checkpointing: bool) -> Iterator[None]:
         q, k, v = (one[0].transpose(0, 1).to(torch.bfloat16) for one in (q, k, v))
         extras = {} if groups == 1 else {"enable_gqa": True}
         window = (-1, 0) if causal else (-1, -1)
-        try:
-            out = varlen_attn(q, k, v, ends, ends, most, most, scale=scaling, window_size=window, **extras)
-        except TypeError:
-            k, v = (one.repeat_interleave(groups, 1) for one in (k, v))
-            out = varlen_attn(q, k, v, ends, ends, most, most, scale=scaling, is_causal=causal)
+        out = varlen_attn(q, k, v, ends, ends, most, most, scale=scaling, window_size=window, **extras)
         return out[None], None
 
     ALL_ATTENTION_FUNCTIONS.register("flash_of_torch", attend)

@@ -88,7 +88,7 @@ def compare(pictures: list[Placed], workers: list[int]) -> dict[str, Best]:
 
     calls: dict[str, Callable[[], object]] = {"official": lambda: [official(placed) for placed in pictures]}
     for number in workers:
-        calls[f"{number} threads"] = lambda number=number: read_patches(pictures, number)
+        calls[f"{number} workers"] = lambda number=number: read_patches(pictures, number)
     times = {name: Best() for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tunesmith.errors import DataError, ExperimentError, ModelError, TunesmithError, did_you_mean
+from tunesmith.errors import DataError, ExperimentError, ModelError, TunesmithError, did_you_mean, in_words
 
 
 @pytest.mark.parametrize("kind", [ExperimentError, DataError, ModelError])
@@ -17,3 +19,9 @@ def test_the_nearest_possible_word_is_offered_and_nothing_far_off() -> None:
     assert did_you_mean("languge", ["vision", "language"]) == " Did you mean 'language'?"
     assert did_you_mean("audio", ["vision", "language"]) == ""
     assert did_you_mean("anything", []) == ""
+
+
+def test_a_lone_dot_is_not_read_as_the_folder_above() -> None:
+    assert in_words(Path(".")) == in_words(Path("./.")) == "the current folder"
+    assert in_words(Path("..")) == ".."
+    assert in_words(Path("a/b")) == "a/b"

@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunesmith.config.read import read_experiment as load_experiment
+    from tunesmith.deploy.loading import load_result
+    from tunesmith.deploy.predict import predict
     from tunesmith.model.load import load as load_model
     from tunesmith.pipeline.run import run
     from tunesmith.report.compare import write_comparison as compare
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "load_experiment", "load_model", "run"]
+__all__ = ["__version__", "compare", "load_experiment", "load_model", "load_result", "predict", "run"]
 
 _HOME = {
     "load_experiment": ("tunesmith.config.read", "read_experiment"),
     "load_model": ("tunesmith.model.load", "load"),
+    "load_result": ("tunesmith.deploy.loading", "load_result"),
+    "predict": ("tunesmith.deploy.predict", "predict"),
     "run": ("tunesmith.pipeline.run", "run"),
     "compare": ("tunesmith.report.compare", "write_comparison"),
 }

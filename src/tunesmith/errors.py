@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class TunesmithError(Exception):
@@ -32,3 +33,12 @@ def did_you_mean(got: str, possible: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(got, list(possible), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def in_words(folder: Path) -> str:
+    """A folder inside a sentence, where a lone `.` before its full stop would read as the folder above.
+
+    >>> in_words(Path("data")), in_words(Path("."))
+    ('data', 'the current folder')
+    """
+    return "the current folder" if folder == Path() else str(folder)

@@ -33,7 +33,7 @@ def test_a_person_can_read_what_the_machine_has(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = shown(monkeypatch, capsys)
-    for topic in ("versions", "devices", "attention", "weights", "trackers", "disk"):
+    for topic in ("versions", "devices", "attention", "kernels", "weights", "pictures", "trackers", "disk"):
         assert f"\n{topic}\n" in f"\n{text}"
     assert f"+ torch          {torch.__version__}\n" in text
     assert "+ sdpa" in text

@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.cli.calling import call
 from tests.cli.conftest import Finished
+from tests.pipeline.pictured import pictured_experiment
 
 
 def test_trained_tokens_stand_between_brackets(finished: Finished) -> None:
@@ -47,3 +49,41 @@ def test_text_of_the_data_is_shown_as_it_is(untouched: Path, text: str) -> None:
 
 def test_an_unknown_variant_is_2(finished: Finished) -> None:
     assert "Did you mean 'low'?" in call("show", finished.path, "--variant", "lows").err
+
+
+def test_pictures_are_folded_and_drawn_and_said_where(tmp_path: Path) -> None:
+    path = pictured_experiment(tmp_path)
+    ended = call("show", path, "-n", "2")
+    assert ended.code == 0, ended.err
+    assert (
+        len(re.findall(r"\[picture 1: photos/\d+\.png, \d+x\d+ seen as \d+x\d+, \d+ tokens\]", ended.out))
+        == 2
+    )
+    assert "_pad|>" not in ended.out
+    assert "▀" not in ended.out
+    drawn = re.findall(r"^picture 1 with 1 box, as the model sees it: (.*\.png)$", ended.out, re.MULTILINE)
+    assert len(drawn) == 2
+    for file in drawn:
+        with Image.open(file) as image:
+            image.load()
+
+
+def test_a_program_reads_the_examples_as_json(tmp_path: Path) -> None:
+    ended = call("show", pictured_experiment(tmp_path), "-n", "1", "--json", "--output", tmp_path / "out")
+    (shown,) = json.loads(ended.out)
+    assert set(shown) == {"record", "tokens", "trained", "picture_tokens", "text", "pictures"}
+    assert shown["text"].startswith("<|im_start|>")
+    (seen,) = shown["pictures"]
+    assert Path(seen["drawing"]).parent == tmp_path / "out"
+    assert Path(seen["drawing"]).exists()
+    assert seen["seen"][0] * seen["seen"][1] == seen["tokens"] * 28**2
+
+
+def test_a_terminal_with_colours_gets_a_preview(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    path = pictured_experiment(tmp_path)
+    assert "▀" in call("show", path, "-n", "1").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "▀" not in call("show", path, "-n", "1").out

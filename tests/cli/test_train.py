@@ -49,3 +49,12 @@ def test_two_trainings_of_one_run_do_not_disturb_each_other(untouched: Path) -> 
         ended = call("train", untouched)
     assert ended.code == 2
     assert "is at work on this run" in ended.err
+
+
+def test_what_a_later_stage_cannot_do_is_told_before_the_first_is_trained(untouched: Path) -> None:
+    second = "{name: second, parts: {lnguage: full}, steps: 1}"
+    first = "{name: first, parts: {language: full}, steps: 1}"
+    ended = call("train", untouched, f"stages=[{first}, {second}]")
+    assert ended.code == 4
+    assert "stages.1.parts.lnguage: qwen2 has no such part (language). Did you mean 'language'?" in ended.err
+    assert not (untouched.parent / "runs/small/main/stages").exists()

@@ -27,6 +27,28 @@ KINDS = "csv, digits, docstrings, hub, "
         ("name", 3, "name: got 3; must be text (put it in quotes)"),
         ("seed", 1.5, "seed: got 1.5; must be a valid integer"),
         ("model.path", None, "model.path: got nothing; must be text"),
+        (
+            "model.weights",
+            {"vision": "nf5"},
+            "model.weights.vision: got 'nf5'; possible: bf16, fp32, nf4, int8. Did",
+        ),
+        (
+            "model.weights",
+            "nf5",
+            "model.weights: got 'nf5'; possible: bf16, fp32, nf4, int8. Did you mean 'nf4'?",
+        ),
+        ("model.weights", [], "model.weights: got a list of 0; "),
+        (
+            "model.pixels.size",
+            448,
+            "model.pixels.size: got 448; must be a list. Width and height in pixels that",
+        ),
+        ("model.pixels.longest", 448, "possible: min, max, longest_side, size. Did you mean 'longest_side'?"),
+        (
+            "data.pictures.name",
+            "x.jpg",
+            "data.pictures.name: got 'x.jpg', which is not allowed. File of a picture, `{}`",
+        ),
         ("model.checkpointing", 3, "model.checkpointing: got 3; must be a valid boolean"),
         ("task", "clasify", "task: got 'clasify'; possible: "),
         ("task", None, "task: got nothing; must be a mapping of settings (answer, chat, classify"),

@@ -39,6 +39,7 @@ SHOWN = [{"type": "image"}, {"type": "text", "text": "Ho"}]
             [{**ASKED, "content": SHOWN}, ANSWERED],
         ),
         ({"instruction": "Hi", "input": "", "output": "Ho"}, [ASKED, ANSWERED]),
+        ({"instruction": "Hi"}, [ASKED]),
         ({"instruction": "Hi", "output": "Ho", "system": "Be kind"}, [SYSTEM, ASKED, ANSWERED]),
         (
             {"instruction": "Add", "input": "1 1", "output": "2", "history": [["Hi", "Ho"]]},
@@ -61,7 +62,7 @@ def test_every_layout_becomes_messages_and_the_other_fields_stay(fields, message
     [
         {"text": "x", "label": 1},
         {"messages": "no list"},
-        {"instruction": "x"},
+        {"instruction": "x", "output": 3},
         {"messages": [{"content": [{"type": "image"}]}]},
     ],
 )

@@ -119,6 +119,17 @@ def test_pictures_in_a_folder_of_their_own_named_by_a_template(made, tmp_path):
         made(pictures={"name": "{}.jpg"})
 
 
+def test_a_missing_folder_of_pictures_is_told_once_and_not_for_every_row(made, tmp_path):
+    rows = questions(tmp_path)
+    with pytest.raises(DataError) as error:
+        made(rows, pictures={"folder": "data/imgs"})
+    assert str(error.value) == (
+        f"data.pictures.folder: there is no folder 'imgs' in {tmp_path}/data. Did you mean 'img'?"
+    )
+    with pytest.raises(DataError, match=r"there is no folder 'elsewhere' in .*\. It has data"):
+        made(pictures={"folder": "elsewhere"})
+
+
 def test_every_fault_is_a_bad_row_named_by_its_line(made, tmp_path):
     rows = questions(tmp_path, each=1)
     (tmp_path / "data/img/3.jpg").write_bytes((tmp_path / "data/img/3.jpg").read_bytes()[:700])

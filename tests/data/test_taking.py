@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from pathlib import Path
 
 import imagehash
 import pytest
@@ -107,6 +108,11 @@ def test_each_malformed_file_is_a_bad_row_among_good_ones(take, tmp_path, name, 
         ("sub", "'sub' is a folder, not a picture."),
         ("x" * 300, "is too long for the name of a file."),
         ("a\0b", "is no name of a file."),
+        ("", "'' is no name of a file."),
+        (
+            "7",
+            "'7' does not exist in DATA. If that is a picture's name without its ending, set data.pictures.name",
+        ),
         (1.5, "'1.5' tells of no picture. Possible are a path, bytes, an object with `bytes` or `path`"),
         (True, "'True' tells of no picture."),
         ({"url": "x"}, "tells of no picture."),
@@ -267,3 +273,20 @@ def test_a_picture_of_one_colour_has_no_look_not_even_with_noise():
     assert look_of(Image.new("RGB", (64, 64), "navy")) == NO_LOOK
     noisy = Image.effect_noise((600, 600), 3)
     assert look_of(noisy.convert("RGB")) == NO_LOOK
+
+
+def test_a_field_that_holds_no_pictures_is_told_once_a_row_what_to_do(take):
+    (bad,) = take([3, 4, 120, 80])
+    assert bad.why.count("does not exist") == 4
+    assert bad.why.count("name another field in the task.") == 1
+    (bad,) = take("4.png")
+    assert "another field" not in bad.why
+
+
+def test_the_folder_of_the_experiment_file_is_named_in_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = Taking(Pictures(), ("image",), tmp_path / "made", 1)
+    rows = [Record("d.jsonl:1", {"image": "a.png"}), Record("d.jsonl:2", {"image": "../a.png"})]
+    missing, outside = made.taken(rows, lambda where: Path())
+    assert missing.why == "field 'image': 'a.png' does not exist in the current folder."
+    assert "leads out of the current folder. Set" in outside.why

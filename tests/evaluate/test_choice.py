@@ -6,7 +6,12 @@ import pytest
 
 from tunesmith.config.experiment import Evaluate
 from tunesmith.errors import ExperimentError
-from tunesmith.evaluate.choice import primary_metric, resolve_engine, resolve_metrics
+from tunesmith.evaluate.choice import (
+    engine_without_references,
+    primary_metric,
+    resolve_engine,
+    resolve_metrics,
+)
 from tunesmith.tasks import Task
 from tunesmith.tasks.answer import Answer
 from tunesmith.tasks.chat import Chat
@@ -20,6 +25,13 @@ ANSWER = Answer(prompt="{text}")
 def test_the_task_says_which_engine_unless_the_file_does() -> None:
     assert resolve_engine(CLASSIFY, Evaluate()).kind == "score"
     assert resolve_engine(CLASSIFY, Evaluate(engine="generate")).kind == "generate"  # type: ignore[arg-type]
+
+
+def test_without_references_a_model_writes_unless_there_are_classes_to_weigh() -> None:
+    assert engine_without_references(CLASSIFY, Evaluate()).kind == "score"
+    assert engine_without_references(CLASSIFY, Evaluate(engine="generate")).kind == "generate"  # type: ignore[arg-type]
+    assert engine_without_references(Chat(), Evaluate()).kind == "generate"
+    assert engine_without_references(ANSWER, Evaluate(engine="score")).kind == "generate"  # type: ignore[arg-type]
 
 
 def test_of_the_tasks_own_metrics_those_that_the_engine_cannot_give_are_left_out() -> None:

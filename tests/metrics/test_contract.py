@@ -26,9 +26,12 @@ def outcomes(right: bool) -> Outcomes:
     marks |= {"bleu_length": np.full(40, 4.0), "bleu_reference_length": np.full(40, 4.0)}
     boxes = ["iou", "detected", *(f"matched_{threshold}" for threshold in range(50, 100, 5))]
     marks |= dict.fromkeys(boxes, value) | dict.fromkeys(["objects", "predicted"], np.ones(40))
-    scores = np.eye(2)[predicted]
+    alarms = {name: value if name == "hits" else 1 - value for name in ("hits", "false_alarms", "misses")}
+    marks |= alarms | {f"{name}/yes": mark for name, mark in alarms.items()}
+    labels = ("no", "yes", "perhaps", "seldom", "often", "never")
+    scores = np.eye(len(labels))[predicted]
     unread = np.full(40, not right)
-    return Outcomes(marks, unread, ("no", "yes"), 1, truth, predicted, scores)
+    return Outcomes(marks, unread, labels, 1, truth, predicted, scores)
 
 
 @pytest.mark.parametrize("name", NAMES)

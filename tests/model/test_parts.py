@@ -26,6 +26,15 @@ from tunesmith.train.loss import answer_loss
 
 PARTS = ("vision", "projector", "language")
 METHODS: tuple[Method, ...] = (Frozen(), Full(), Lora(rank=2))
+COMBINATIONS = [
+    pytest.param(
+        methods,
+        id="-".join(method.kind for method in methods),
+        marks=[pytest.mark.slow] if sum(method.kind != "frozen" for method in methods) > 1 else [],
+    )
+    for methods in list(product(METHODS, repeat=3))[1:]
+]
+"""Every combination; those of more than one trained part are left out of the quick loop."""
 
 
 def part_of(name: str) -> str:
@@ -45,9 +54,7 @@ def linear_layers(model: torch.nn.Module) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
-@pytest.mark.parametrize(
-    "methods", list(product(METHODS, repeat=3))[1:], ids=lambda methods: "-".join(one.kind for one in methods)
-)
+@pytest.mark.parametrize("methods", COMBINATIONS)
 def test_exactly_the_weights_of_each_part_are_trained(
     tmp_path: Path, model_type: str, methods: tuple[Method, ...]
 ) -> None:
@@ -143,10 +150,13 @@ def test_the_language_can_be_nf4_beside_a_vision_tower_in_bf16(tmp_path: Path) -
 
 def test_precision_of_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = Model(
-        path=str(tiny_seeing_model(tmp_path / "base", "qwen2_vl")), weights={"vison": "nf4"}, device="cpu"
+        path=str(tiny_seeing_model(tmp_path / "base", "qwen2_vl")),
+        weights={"vison": "nf4", "sight": "nf4"},
+        device="cpu",
     )
     with pytest.raises(ModelError) as caught:
         load(settings)
     assert str(caught.value) == (
-        "model.weights.vison: qwen2_vl has no such part (projector, vision, language). Did you mean 'vision'?"
+        "model.weights.vison: qwen2_vl has no such part (projector, vision, language). Did you mean 'vision'?\n"
+        "model.weights.sight: qwen2_vl has no such part (projector, vision, language)."
     )

@@ -114,23 +114,22 @@ def test_an_adapter_gone_on_with_needs_no_copy_of_the_base(tmp_path: Path) -> No
 
 
 def test_an_adapter_on_an_earlier_stages_model_finds_it_again(tmp_path: Path) -> None:
-    settings = Model(path=str(tiny_model(tmp_path / "base")), weights="fp32", device="cpu")
+    stages = tmp_path / "run" / "stages"
+    settings = Model(path=str(tiny_model(tmp_path / "model")), weights="fp32", device="cpu")
     full = make_trainable(load(settings), {"language": Full()}, seed=0)
     train(full)
-    save_result(full, tmp_path / "one")
-    adapted = make_trainable(load(settings, start=tmp_path / "one"), {"language": Lora(rank=4)}, seed=0)
+    save_result(full, stages / "one")
+    adapted = make_trainable(load(settings, start=stages / "one"), {"language": Lora(rank=4)}, seed=0)
     train(adapted)
-    save_result(adapted, tmp_path / "two")
-    stated = json.loads((tmp_path / "two" / "adapter" / "adapter_config.json").read_text())
-    assert stated["base_model_name_or_path"] == str(tmp_path / "one" / "model")
-    (tmp_path / "moved").mkdir()
-    for stage in ("one", "two"):
-        (tmp_path / stage).rename(tmp_path / "moved" / stage)
-    again = load(settings, start=tmp_path / "moved" / "two")
+    save_result(adapted, stages / "two")
+    stated = json.loads((stages / "two" / "adapter" / "adapter_config.json").read_text())
+    assert stated["base_model_name_or_path"] == str(stages / "one" / "model")
+    moved = (tmp_path / "run").rename(tmp_path / "moved") / "stages"
+    again = load(settings, start=moved / "two")
     torch.testing.assert_close(logits(again), logits(adapted.loaded), atol=1e-5, rtol=1e-5)
-    shutil.rmtree(tmp_path / "moved" / "one")
+    shutil.rmtree(moved / "one")
     with pytest.raises(ModelError, match=r"was trained on .*one/model, which is not there. Bring that stage"):
-        load(settings, start=tmp_path / "moved" / "two")
+        load(settings, start=moved / "two")
 
 
 @pytest.mark.parametrize("method", [Full(), Lora(rank=4, bias="all")])

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.pipeline import pictured
 from tests.pipeline.small import small_experiment
 from tunesmith import load_experiment
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.pipeline.audit import audit
-from tunesmith.pipeline.sampling import fixed_sample
 from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline.training import stage_examples, write_audit
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +62,44 @@ def test_only_as_many_records_are_read_as_was_asked_and_the_same_every_time(path
     assert first.lengths["max"] == max(
         len(f"Which? {record.fields['text']}{record.fields['label']}") for record in sample
     )
+
+
+def test_pictures_are_counted_as_training_will_see_them_without_opening_a_file(tmp_path: Path) -> None:
+    steps = pictured.steps_of(pictured.pictured_experiment(tmp_path))
+    task = steps.experiment.task
+    examples = [steps.family.render(task.conversation(record)) for record in steps.prepared.records("train")]
+    for file in (tmp_path / "photos").iterdir():
+        file.unlink()
+    found = audit(steps, characters=False, max_samples=None, limit=None)
+    seen = [example.num_picture_tokens for example in examples]
+    assert found.pictures is not None
+    assert found.pictures.lengths["mean"] == pytest.approx(np.mean(seen))
+    assert found.pictures.text["max"] == max(
+        len(example) - number for example, number in zip(examples, seen, strict=True)
+    )
+    assert found.pictures.budgets[0].mean == pytest.approx(found.lengths["mean"])
+    lines = found.lines()
+    assert lines[1].split() == ["all", "text", "pictures"]
+    (told,) = (line for line in lines if line.startswith("pictures are"))
+    assert told.startswith(
+        f"pictures are {found.pictures.share:.1%} of all tokens (14 pictures, 1 an example)"
+    )
+    assert any(re.match(r" model\.pixels\.max: \d+ .* an example, \d+\.\d% saved", line) for line in lines)
+
+
+def test_a_smaller_budget_saves_what_the_audit_said(tmp_path: Path) -> None:
+    path = pictured.pictured_experiment(tmp_path, model_type="qwen3_vl")
+    said = audit(pictured.steps_of(path), False, None, None).pictures
+    assert said is not None
+    for budget in said.budgets[1:]:
+        tried = audit(pictured.steps_of(path, budget.name.replace(": ", "=")), False, None, None)
+        assert tried.lengths["mean"] == pytest.approx(budget.mean)
+
+
+def test_the_run_folder_gets_the_same_audit_that_the_command_prints(tmp_path: Path) -> None:
+    steps = pictured.steps_of(pictured.pictured_experiment(tmp_path))
+    rendered, _ = stage_examples(steps, steps.experiment.stages[0])
+    write_audit(steps, rendered)
+    written = json.loads((steps.folder.path / "audit.json").read_text())
+    assert written == json.loads(json.dumps(audit(steps, False, None, None).to_json()))
+    assert written["picture_tokens"]["pictures"] == 14

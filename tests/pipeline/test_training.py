@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from tests.pipeline.small import lora_stage, small_experiment
 from tunesmith import load_experiment
-from tunesmith.errors import DataError, ExperimentError
+from tunesmith.errors import DataError, ExperimentError, ModelError
 from tunesmith.files import read_json, write_json
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import (
@@ -257,6 +257,21 @@ def test_a_condition_of_a_later_stage_that_is_none_is_told_before_the_first_is_t
     steps = steps_of(small_experiment(tmp_path, stages=stages, evaluate=QUICK))
     with pytest.raises(ExperimentError, match="where: 'stage ==' is not a condition"):
         check_early(steps)
+
+
+def test_parts_that_the_model_does_not_have_are_all_told_before_anything_long_begins(tmp_path: Path) -> None:
+    stages = [
+        short(name="first", parts={"language": "full", "vision": "full"}),
+        short(name="second", parts={"lnguage": "full"}),
+    ]
+    steps = steps_of(small_experiment(tmp_path, stages=stages, evaluate=QUICK))
+    with pytest.raises(ModelError) as error:
+        check_early(steps)
+    assert str(error.value).splitlines() == [
+        "stages.0.parts.vision: qwen2 has no such part (language).",
+        "stages.1.parts.lnguage: qwen2 has no such part (language). Did you mean 'language'?",
+    ]
+    assert "base_model" not in vars(steps)
 
 
 def test_evaluations_during_training_look_at_a_fixed_sample_of_the_validation_side(path: Path) -> None:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.data.conversation import Conversation, Text, Turn
+from tunesmith.data.picture import Picture
 from tunesmith.errors import DataError
 from tunesmith.plan.audit import audit_characters, recommend, summarise
 
@@ -54,3 +55,13 @@ def test_the_audit_says_what_a_limit_hits_and_which_to_set() -> None:
     assert "a limit of 50 hits 1 (10.0%)" in lines
     assert "recommended: data.length.max_tokens: 128" in lines
     assert "15.8% of all tokens are trained" in lines
+
+
+def test_the_quick_mode_says_that_pictures_are_not_counted() -> None:
+    picture = Picture("a.png", "", 64, 64, "")
+    asked = Conversation("a:1", (Turn("user", (picture, Text("Which of "), picture, Text("?"))),), "x")
+    audit = audit_characters([asked, Conversation("a:2", (Turn.of("user", "?"),), "y")])
+    assert audit.to_json()["pictures_not_counted"] == 2
+    told = [line for line in audit.lines() if "not counted" in line]
+    assert told == ["2 pictures are not counted: they are tokens, not characters; leave out --characters"]
+    assert "pictures_not_counted" not in audit_characters([Conversation("a:1", (), "x")]).to_json()

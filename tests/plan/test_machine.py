@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
 
-from tunesmith.plan.machine import Finding, _check_error, _disk, _package, _try, survey
+from tunesmith.plan.machine import (
+    VISION,
+    Finding,
+    _check_error,
+    _disk,
+    _imagehash,
+    _package,
+    _pillow,
+    _scipy,
+    _try,
+    survey,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +43,33 @@ def test_without_a_gpu_the_kernels_that_need_one_are_said_not_to_work(
     assert found["attention"]["flash_attention_2"] == Finding("flash_attention_2", False, "needs a GPU")
     assert found["attention"]["sdpa"].works
     assert found["attention"]["auto"].says.startswith("takes sdpa: ")
+    assert found["kernels"]["auto"].says == "takes none: no liger: it needs a GPU, this is cpu"
+    assert found["kernels"]["liger"] == Finding("liger", False, "needs a GPU")
+
+
+def test_what_pictures_need_is_tried_out(found: dict[str, dict[str, Finding]]) -> None:
+    for name, package in (("pillow", "pillow"), ("imagehash", "ImageHash"), ("scipy", "scipy")):
+        assert found["pictures"][name].works
+        assert found["pictures"][name].says.startswith(f"{version(package)}, ")
+
+
+def test_a_pillow_that_was_built_without_a_form_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.features.check", lambda codec: codec not in ("avif", "webp"))
+    assert _pillow().endswith(", reads all but WebP, AVIF")
+
+
+@pytest.mark.parametrize("package", ["PIL", "imagehash", "scipy.optimize"])
+def test_a_library_for_pictures_that_is_missing_comes_with_the_command(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    name, use = {
+        "PIL": ("pillow", _pillow), "imagehash": ("imagehash", _imagehash), "scipy.optimize": ("scipy", _scipy)
+    }[package]  # fmt: skip
+    found = _try(name, use, VISION)
+    assert not found.works
+    assert found.bring == "pip install 'tunesmith[vision]'"
+    assert "is not installed" in found.says
 
 
 @pytest.mark.parametrize("weights", ["nf4", "int8"])

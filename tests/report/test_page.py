@@ -12,8 +12,13 @@ import pytest
 
 from tests.report.chromium import content_width, needs_chromium, screenshot
 from tests.report.run_folder_maker import make_experiment, make_pictured, write_lines
+from tests.tiny import CLIP
+from tunesmith.config.experiment import Pixels
 from tunesmith.errors import DataError
 from tunesmith.evaluate.scores import Confusion
+from tunesmith.model.families._sight import Sight
+from tunesmith.plan.audit import summarise
+from tunesmith.plan.pictures import count_pictures
 from tunesmith.report.page import MAX_CLASSES, matrix, write_report
 
 VOID = {"meta", "line", "circle", "path", "rect", "br", "use", "image"}
@@ -292,3 +297,47 @@ def test_a_phone_need_not_scroll_sideways_for_pictures(tmp_path, boxes):
 def test_a_phone_need_not_scroll_sideways(tmp_path, labels):
     [run] = make_experiment(tmp_path, labels=labels, records=100)
     assert content_width(write_report(run), tmp_path, 400) == 400
+
+
+def with_pictures(run: Path, bits: int | None = 4) -> Path:
+    """The run with what the pictures of its records add to certificate and audit."""
+    certificate = json.loads((run / "../data-1f/manifest.json").read_text())
+    certificate["leaks"] |= {"pictures": bits, "picture_pairs": 1234}
+    certificate |= {"duplicates": {"content": 0, "text": 2, "picture": 56}, "pictures_beside": [[0, "."]]}
+    (run / "../data-1f/manifest.json").write_text(json.dumps(certificate))
+    seen = np.array([391, 0, 391])
+    pictures = count_pictures(Sight.of(Pixels(), CLIP), {(640, 476): 2}, seen, seen + 100)
+    audit = summarise(seen + 100, 30, "tokens", None, pictures)
+    (run / "audit.json").write_text(json.dumps(audit.to_json()))
+    return run
+
+
+def test_the_certificate_says_what_was_found_by_pictures(run, tmp_path):
+    text = Page(write_report(with_pictures(run))).text()
+    assert (
+        "3 exact and 1 near pairs (similarity from 0.9 on), and 1,234 by a picture (the same file, or perceptual "
+        "hashes that differ in at most 4 of 64 bits); 4 training records dropped"
+    ) in text
+    assert "Pictures that are versions of an earlier one: 56." in text
+    files_only = Page(write_report(with_pictures(run, bits=None))).text()
+    assert "and 1,234 by a picture (the same file); 4 training" in files_only
+
+
+def test_a_run_on_text_says_nothing_of_pictures(page):
+    text = page.text()
+    assert "by a picture" not in text
+    assert "versions of an earlier" not in text
+    assert "What smaller pictures would save" not in text
+
+
+def test_tokens_of_pictures_and_what_smaller_ones_save_are_shown(run):
+    page = Page(write_report(with_pictures(run)))
+    text = page.text()
+    for told in ("pictures in an example 0.667", "most picture tokens 391", "share of picture tokens 72.3"):
+        assert told in text
+    assert "What smaller pictures would save" in text
+    budgets = json.loads((run / "audit.json").read_text())["picture_tokens"]["budgets"]
+    assert [budget["pixels"] for budget in budgets] == [{}, {"max": 195 * 28**2}, {"max": 97 * 28**2}]
+    for budget in budgets[1:]:
+        assert f"max: {budget['pixels']['max']}" in page.text("span")
+        assert f"{100 * budget['saved']:.1f}\u202f%" in page.source

@@ -85,6 +85,7 @@ def test_up_to_a_pixel_over_the_edge_is_put_on_it() -> None:
     ("value", "what"),
     [
         ("x", "is 'x'; it must be a list of boxes, each of them four numbers"),
+        (PHOTO, "is the picture a.png; it must be a list of boxes"),
         ([[1, 2, 3]], "box 1 is [1, 2, 3]; it must be four numbers"),
         ([[1, 2, 30, 40], None], "box 2 is None; it must be four numbers"),
         ([[1, 2, True, 40]], "box 1 is [1, 2, True, 40]; it must be four numbers"),

@@ -28,6 +28,21 @@ def test_the_last_assistant_turn_is_the_answer() -> None:
     ]  # fmt: skip
 
 
+def test_a_chat_that_ends_with_the_user_can_be_asked_but_not_trained_on() -> None:
+    record = Record("chat.jsonl:5", {"messages": [SYSTEM, USER, ASSISTANT, USER]})
+    assert [turn.role for turn in Chat().ask(record).turns] == ["system", "user", "assistant", "user"]
+    with pytest.raises(
+        DataError, match="ends with the user's message; the last one must be the assistant's answer"
+    ):
+        Chat().conversation(record)
+    for messages, what in [
+        ([SYSTEM], "has no message but the system's"),
+        ([ASSISTANT], "must be the user's"),
+    ]:
+        with pytest.raises(DataError, match=what):
+            Chat().ask(Record("chat.jsonl:5", {"messages": messages}))
+
+
 def test_the_records_own_system_message_goes_before_the_tasks() -> None:
     task = Chat(system="T")
     assert turns([SYSTEM, USER, ASSISTANT], task)[0] == ("system", "S")
@@ -45,7 +60,7 @@ def test_content_may_be_a_list_of_text_pieces() -> None:
         ("hello", ": is str, but must be a list of messages with role and content"),
         ([], ": is empty; there must be at least a user's message and the assistant's answer"),
         ([USER], ": ends with the user's message; the last one must be the assistant's answer"),
-        ([SYSTEM], ": ends with the system's message; the last one must be the assistant's answer"),
+        ([SYSTEM], ": has no message but the system's; the user must ask something"),
         (
             [USER, USER, ASSISTANT],
             "[1]: is the user's, but must be the assistant's: user and assistant take turns",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -122,6 +122,26 @@ def test_what_is_asked_depends_on_the_fields_that_it_says_and_on_no_other_but_th
     assert asked <= set(record.fields)
     more = Record(record.id, {**record.fields, "elsewhere": "x"})
     assert task.conversation(more) == task.conversation(record)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_record_without_its_answer_is_asked_the_same_question(kind: str) -> None:
+    task, record = made(kind)
+    fields = {name: record.fields[name] for name in task.fields_asked()}
+    if kind == "chat":
+        fields = {"messages": MESSAGES[:-1]}
+    solved = task.conversation(record)
+    shot = task.conversation(Record("file.jsonl:1", record.fields))
+    asked = task.ask(Record(record.id, fields), [shot])
+    assert asked == replace(
+        task.conversation(record, [shot]),
+        answer="",
+        label=None,
+        accepted=(),
+        boxes=solved.boxes and replace(solved.boxes, boxes=()),
+    )
+    assert task.ask(record) == task.ask(Record(record.id, fields))
+    assert task.candidates(asked) == (task.labels_in_order or ())
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -44,6 +44,17 @@ def test_the_nutrition_tables_of_the_recipe_are_asked_for_in_the_models_words() 
     assert json.loads(conversation.answer) == [{"label": "nutrition table", "pixels": [64, 120, 320, 240]}]
 
 
+def test_boxes_are_told_in_pixels_of_the_original_picture() -> None:
+    asked = task().ask(Record("a:1", {"image": PHOTO}))
+    reading = task().read(
+        Answer("x", boxes=(Box("cat", (0.1, 0.25, 0.5, 1.0)), Box("dog", (0.0, 0.0, 1.0, 0.501))))
+    )
+    assert task().told(asked, reading) == [
+        {"label": "cat", "pixels": [64, 120, 320, 480]},
+        {"label": "dog", "pixels": [0, 0, 640, 240]},
+    ]
+
+
 def test_an_own_question_may_hold_the_models_words_the_picture_and_fields() -> None:
     asked = task(prompt="{image}Brand: {brand}. {boxes}", form="json", system="Look.")
     conversation = asked.conversation(record(brand="Oat"))

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -6,9 +6,12 @@ import torch
 
 from tests.train.small import examples, stage, trainable
 from tunesmith.config.experiment import Optimizer
+from tunesmith.data.batch import Batch
+from tunesmith.errors import ModelError
+from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import trained_state
 from tunesmith.train.fit import fit
-from tunesmith.train.loss import answer_loss
+from tunesmith.train.loss import AnswerLoss, answer_loss
 from tunesmith.train.optimizer import build_optimizer
 from tunesmith.train.updates import Updates
 
@@ -86,3 +89,38 @@ def test_it_goes_on_from_any_update_as_if_it_had_never_stopped(tmp_path: Path) -
     list(fit(whole, updates, build_optimizer(whole.groups, SETTINGS), SETTINGS, answer_loss))
     for name, weight in trained_state(model).items():
         assert torch.equal(weight, trained_state(whole)[name])
+
+
+@dataclass(frozen=True)
+class WithoutMemory(AnswerLoss):
+    """The loss on a device that has memory for so many tokens."""
+
+    most_tokens: int
+
+    def __call__(self, loaded: LoadedModel, batch: Batch) -> torch.Tensor:
+        nats = super().__call__(loaded, batch)
+        if len(batch.tokens) > self.most_tokens:
+            raise torch.OutOfMemoryError
+        return nats
+
+
+def test_an_update_that_does_not_fit_is_cut_smaller_and_nothing_is_lost(tmp_path: Path) -> None:
+    wanted_losses, wanted = trained(tmp_path / "a", tokens_per_device=10_000)
+    model = trainable(tmp_path / "b", dropout=0.0)
+    updates = Updates("adapt", examples(24), 8, 10_000, steps=6, seed=1)
+    optimizer = build_optimizer(model.groups, SETTINGS)
+    notes = list(fit(model, updates, optimizer, SETTINGS, WithoutMemory(40)))
+    assert [note.loss for note in notes] == pytest.approx(wanted_losses, rel=1e-5)
+    assert notes[-1].tokens_per_device == updates.tokens_per_device <= 40
+    for name in wanted:
+        torch.testing.assert_close(trained_state(model)[name], wanted[name], rtol=1e-3, atol=1e-4)
+
+
+def test_one_example_that_does_not_fit_is_told_with_what_to_do(tmp_path: Path) -> None:
+    model = trainable(tmp_path, dropout=0.0)
+    updates = Updates("adapt", examples(24), 8, 64, steps=1, seed=1)
+    optimizer = build_optimizer(model.groups, SETTINGS)
+    with pytest.raises(
+        ModelError, match=r"^stage 'adapt': memory ran out on one example of \d+ tokens. Set model.che"
+    ):
+        list(fit(model, updates, optimizer, SETTINGS, WithoutMemory(4)))

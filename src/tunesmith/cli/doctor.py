@@ -10,7 +10,7 @@ import typer
 def command(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Say what this machine has (devices, attention, quantisation, trackers) and how to get the rest."""
+    """Say what this machine has (devices, kernels, quantisation, pictures, trackers) and how to get the rest."""
     from dataclasses import asdict
 
     from rich.console import Console

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,13 @@ def command(
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings to change.")] = None,
     variant: Annotated[str | None, typer.Option(help="The variant.")] = None,
     examples: Annotated[int, typer.Option("--examples", "-n", min=1, help="How many.")] = 3,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for drawn pictures; none is `show` in the run's folder.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the examples as JSON.")] = False,
 ) -> None:
-    """Print a few training examples token by token: trained ones in green, the others grey, control tokens framed."""
+    """Print a few training examples token by token: trained ones in green, the others grey, control tokens framed.
+    Pictures are drawn as the model sees them, with the boxes of the answer."""
     from tunesmith.config.read import read_experiment
 
     settings = read_experiment(experiment, overrides or [], variant)
@@ -24,7 +30,17 @@ def command(
     from tunesmith.pipeline.show import rendered_examples
     from tunesmith.pipeline.steps import MAIN, Steps
 
-    terminal = Console()
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
-    for text in rendered_examples(steps, examples):
-        terminal.print(text, soft_wrap=True)
+    terminal, told = Console(), []
+    has_colours = terminal.color_system in ("256", "truecolor") and not terminal.no_color
+    steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
+    for shown in rendered_examples(steps, examples, output):
+        told.append(shown.to_json())
+        if not json:
+            terminal.print(shown.text, soft_wrap=True)
+        for picture in shown.pictures:
+            picture.draw()
+            if not json:
+                last = picture is shown.pictures[-1]
+                terminal.print(picture.told(has_colours), end="\n\n" if last else "\n", soft_wrap=True)
+    if json:
+        terminal.print_json(data=told)

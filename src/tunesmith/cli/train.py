@@ -24,10 +24,11 @@ def command(
 
     from tunesmith.pipeline.folder import at_work
     from tunesmith.pipeline.steps import MAIN, Steps
-    from tunesmith.pipeline.training import train
+    from tunesmith.pipeline.training import check_early, train
 
     terminal = Console()
     steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
     with at_work(steps.folder.path):
         steps.write_down()
+        check_early(steps)
         typer.echo(f"trained: {train(steps, terminal).result}")

@@ -38,6 +38,8 @@ AmountOrSource = Annotated[
     Discriminator(lambda value: "<amount>" if isinstance(value, int | float) else "<source>"),
 ]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+HEAD = "head"
+"""The part of a model, and the engine, that a task's head is."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -225,7 +227,35 @@ class Batch(Settings):
     tokens_per_device: Annotated[int, Field(ge=16)] = 8192
     """Most tokens in one packed micro-batch (one longer example is a micro-batch of its own)."""
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Threads that read pictures while the device works; none is one a core, at most 16."""
+    """Processes that read pictures while a GPU works; none is one a core but one, at most 16, and on a CPU 1."""
+
+
+class Balance(Settings):
+    """Which of the stage's records are trained on, so that classes weigh alike."""
+
+    per_class: Annotated[int, Field(ge=1)] | Literal["max"]
+    """Most records of a class, chosen by the seed; `max` repeats those of every class up to the largest one's
+    number."""
+
+
+class Loss(Settings):
+    """What an example's error counts, in tasks with classes: on a head or in the tokens of the answer."""
+
+    balance: Literal["none", "inverse_frequency", "effective_number"] = "none"
+    """Weight of an example by its class: alike; by 1 / n, n being the class's training examples; or by their
+    effective number (1 - beta^n) / (1 - beta) (Cui et al. 2019). Weights have the mean 1 over classes."""
+    beta: Rate | None = None
+    """Of `effective_number`; none is 0.999."""
+    gamma: Annotated[float, Field(ge=0)] = 0.0
+    """Errors count (1 - p)^gamma, p being the probability of what is right (focal loss: Lin et al. 2017)."""
+    label_smoothing: Rate = 0.0
+    """Share of the target that is spread over all classes or tokens alike (Szegedy et al. 2016)."""
+
+    @model_validator(mode="after")
+    def _beta_has_a_meaning(self) -> Loss:
+        if self.beta is not None and self.balance != "effective_number":
+            raise ImpossibleError(("beta", "only effective_number has it; set balance: effective_number"))
+        return self
 
 
 class Stage(Settings):
@@ -247,6 +277,10 @@ class Stage(Settings):
     """How weights move."""
     trained: Literal["answer", "assistant", "all"] = "answer"
     """Tokens that carry loss: the last answer, every assistant turn, or all text."""
+    loss: Loss = Loss()
+    """What an example's error counts."""
+    balance: Balance | None = None
+    """How many records of each class are trained on; none takes all."""
     where: str | None = None
     """Only records for which this holds, such as `stage == 2`."""
     order: str = "shuffled"
@@ -340,7 +374,12 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Experiment:
-        faults = [*_doubled_names(self.stages), *_quantised_but_trained(self)]
+        faults = [
+            *_doubled_names(self.stages),
+            *_quantised_but_trained(self),
+            *_classes_wanted(self),
+            *(_head_faults(self) if self.task.head else _no_head_faults(self)),
+        ]
         if faults:
             raise ImpossibleError(*faults)
         return self
@@ -360,10 +399,60 @@ def _doubled_names(stages: list[Stage]) -> Iterator[tuple[str, str]]:
 def _quantised_but_trained(experiment: Experiment) -> Iterator[tuple[str, str]]:
     for index, stage in enumerate(experiment.stages):
         for part, method in stage.parts.items():
-            weights = experiment.model.precision(part)
+            # A head is no part of the base model, so it is never quantised.
+            weights = experiment.model.precision(part) if part != HEAD else "fp32"
             if method.needs_float_weights and weights in ("nf4", "int8"):
                 yield (
                     f"stages.{index}.parts.{part}",
                     f"kind {method.kind!r} trains the model's own weights, but model.weights is {weights!r} and"
                     " quantised weights cannot be trained; use kind 'lora', or model.weights 'bf16' or 'fp32'",
                 )
+
+
+def _classes_wanted(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Settings of classes where the task has none, or several a record."""
+    task = experiment.task
+    for index, stage in enumerate(experiment.stages):
+        asked = []
+        if stage.balance is not None:
+            asked.append("balance")
+        if stage.loss.balance != "none":
+            asked.append("loss.balance")
+        for name in asked if task.labels_in_order is None else []:
+            yield f"stages.{index}.{name}", f"task kind {task.kind!r} has no classes; leave it out"
+        if stage.balance is not None and task.head is not None and task.head.multi:
+            yield f"stages.{index}.balance", "a record has several classes (multi); use loss.balance instead"
+
+
+def _head_faults(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """What cannot be where the task is answered by a head."""
+    engine = experiment.evaluate.engine
+    if engine is not None and engine.kind != HEAD:
+        yield (
+            "evaluate.engine",
+            f"got {engine.kind!r}, but task.answer is a head, which answers itself; leave it out",
+        )
+    for index, stage in enumerate(experiment.stages):
+        method = stage.parts.get(HEAD)
+        if method is not None and method.adds_adapter:
+            yield (
+                f"stages.{index}.parts.{HEAD}",
+                f"kind {method.kind!r} adapts weights that are there, but a head begins anew; use kind 'full'",
+            )
+        if stage.trained != "answer":
+            yield f"stages.{index}.trained", "task.answer is a head, so no token carries loss; leave it out"
+        if (method is None or method.kind == "frozen") and (index == 0 or stage.start == "base"):
+            yield (
+                f"stages.{index}.parts",
+                "task.answer is a head, but no stage up to this one trains it; add head: {kind: full}",
+            )
+
+
+def _no_head_faults(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """What cannot be where the answer is text."""
+    wanted = "which only a task with `answer: {kind: head}` has; set it, or leave this out"
+    if experiment.evaluate.engine is not None and experiment.evaluate.engine.kind == HEAD:
+        yield "evaluate.engine", f"got 'head', {wanted}"
+    for index, stage in enumerate(experiment.stages):
+        if HEAD in stage.parts:
+            yield f"stages.{index}.parts.{HEAD}", f"got {stage.parts[HEAD].kind!r}, {wanted}"

@@ -122,7 +122,13 @@ def _translated(details: ErrorDetails, document: Document, grammar: type[Setting
             yield _fault((*location, *inner), what, document)
         return
     what = _what(details, location, document.value, grammar)
-    yield _fault(location, what, document, details["type"] in _WHOLE)
+    yield _fault(location, what, document, _is_of_wrong_type(details))
+
+
+def _is_of_wrong_type(details: ErrorDetails) -> bool:
+    """True if another kind of value is wanted as a whole: also for a mapping where one of a few words may stand."""
+    is_nested = isinstance(details["input"], Mapping | list)
+    return details["type"] in _WHOLE or (details["type"] == "literal_error" and is_nested)
 
 
 def _fault(location: Location, what: str, document: Document, wrong_type: bool = False) -> Fault:
@@ -184,7 +190,8 @@ def _what(details: ErrorDetails, location: Location, tree: Any, grammar: type[Se
         case _ if kind in _WHOLE:
             _, types = _types_at(location, tree, grammar)
             kinds = kinds_among(types)
-            return f"got {_shown(got)}; must be {_WHOLE[kind]}" + (f" ({', '.join(kinds)})" if kinds else "")
+            must = f"got {_shown(got)}; must be {_WHOLE[kind]}" + (f" ({', '.join(kinds)})" if kinds else "")
+            return must + (_meaning(location, tree, grammar) if kind == "tuple_type" else "")
     must = re.sub(r"^(Input|Value|String|List|Dictionary|Tuple) should ", "must ", details["msg"])
     must = re.sub(r", unable to parse.*| after validation, not \d+", "", must)
     return f"got {_shown(got)}; {must}"

@@ -73,6 +73,8 @@ class Batch:
     """Where each example stands."""
     pixels: Pixels | None = None
     """The batch's pictures, if it has any."""
+    labels: Int[Tensor, "label 2"] | None = None
+    """Segment and class of every label, in the order of segments; None if the task has no classes."""
 
     @property
     def num_trained(self) -> int:

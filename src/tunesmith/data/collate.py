@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from tunesmith.data.batch import Batch, Pixels, Segments
 from tunesmith.data.example import Example
 from tunesmith.data.positions import joined, positions_of
 
-Moved = TypeVar("Moved", Batch, Pixels)
+Held = TypeVar("Held", Batch, Pixels)
 
 _MOST_WORKERS = 16
 
 
 def collate(examples: Sequence[Example], workers: int = 1) -> Batch:
-    """The examples laid end to end, on the CPU, their pictures read by so many threads. The first token of an
+    """The examples laid end to end, on the CPU, their pictures read by so many workers. The first token of an
     example is never a target: nothing of the same example stands before it."""
     lengths = [len(example) for example in examples]
     segments = Segments.end_to_end(lengths)
@@ -30,11 +32,22 @@ def collate(examples: Sequence[Example], workers: int = 1) -> Batch:
     trained[segments.starts.long()] = False
     targeted = trained.nonzero().squeeze(-1)
     pixels = collate_pixels(examples, segments.starts.tolist(), workers)
-    return Batch(tokens, positions, targeted - 1, tokens[targeted], segments, pixels)
+    labels = _labels(examples)
+    return Batch(tokens, positions, targeted - 1, tokens[targeted], segments, pixels, labels)
+
+
+def _labels(examples: Sequence[Example]) -> Int[Tensor, "label 2"] | None:
+    """Number of the example and class of every label; None if an example has no classes."""
+    pairs = []
+    for number, example in enumerate(examples):
+        if example.classes is None:
+            return None
+        pairs += [(number, one) for one in example.classes]
+    return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
 
 
 def collate_pixels(examples: Sequence[Example], starts: Sequence[int], workers: int = 1) -> Pixels | None:
-    """The pictures of examples that begin at these tokens of a line, read by so many threads; None if there are
+    """The pictures of examples that begin at these tokens of a line, read by so many workers; None if there are
     none."""
     placed = [
         (start, one) for start, example in zip(starts, examples, strict=True) for one in example.pictures
@@ -52,9 +65,16 @@ def collate_pixels(examples: Sequence[Example], starts: Sequence[int], workers: 
     )
 
 
-def default_workers() -> int:
-    """Threads that read pictures unless a setting says otherwise: one a core, at most 16."""
-    return min(os.cpu_count() or 1, _MOST_WORKERS)
+def default_workers(device: torch.device) -> int:
+    """Processes that read pictures unless a setting says otherwise: for a GPU one a core but one, at most 16; a CPU
+    has no core to spare."""
+    spare = max(1, (os.cpu_count() or 1) - 1)
+    return min(spare, _MOST_WORKERS) if device.type == "cuda" else 1
+
+
+def pinned(batch: Batch, device: torch.device) -> Batch:
+    """The batch in memory from which a GPU copies by itself; as it is for a CPU. Worth doing ahead: it takes a copy."""
+    return batch if device.type == "cpu" else _each(batch, torch.Tensor.pin_memory)
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -62,13 +82,17 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     CPU."""
     if device.type == "cpu":
         return batch
+    return _each(pinned(batch, device), lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def _each(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+    """The batch with its large tensors changed."""
     names = ("tokens", "positions", "predicting", "targets")
-    pixels = batch.pixels and _moved(batch.pixels, ("patches", "tokens"), device)
-    return replace(_moved(batch, names, device), pixels=pixels)
+    pixels = batch.pixels and _changed(batch.pixels, ("patches", "tokens"), change)
+    labels = None if batch.labels is None else change(batch.labels)
+    return replace(_changed(batch, names, change), pixels=pixels, labels=labels)
 
 
-def _moved(holder: Moved, names: Sequence[str], device: torch.device) -> Moved:
-    return replace(
-        holder,
-        **{name: vars(holder)[name].pin_memory().to(device, non_blocking=True) for name in names},
-    )
+def _changed(holder: Held, names: Sequence[str], change: Callable[[torch.Tensor], torch.Tensor]) -> Held:
+    changed: dict[str, Any] = {name: change(vars(holder)[name]) for name in names}
+    return replace(holder, **changed)

@@ -54,13 +54,22 @@ class Conversation:
     turns: tuple[Turn, ...]
     """All turns before the answer; the last one is the user's. Earlier assistant turns may stand among them."""
     answer: str
-    """The reference answer, exactly as the model should write it (of boxes, as reports show it)."""
+    """The reference answer, exactly as the model should write it (of boxes, as reports show it); empty if none is
+    known."""
     label: int | None = None
     """Index of the class, if the task has classes."""
     accepted: tuple[str, ...] = ()
     """Other answers that are as right as the reference."""
     boxes: Boxes | None = None
-    """The reference answer of a task that asks where things are: the model's family writes it."""
+    """The reference answer of a task that asks where things are: the model's family writes it. Without a reference,
+    the picture and the labels that are asked about, and no boxes."""
+    labels: tuple[int, ...] | None = None
+    """Indices of the classes, if a record can have any number of them; `label` is None then."""
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """Indices of the class or classes, or None if the task has none."""
+        return self.labels if self.label is None else (self.label,)
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

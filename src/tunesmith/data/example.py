@@ -62,8 +62,8 @@ class Example:
     """Token ids."""
     trained: Bool[np.ndarray, "token"]
     """True where the token carries loss, that is where the model learns to predict it."""
-    label: int | None = None
-    """Index of the class, if the task has classes."""
+    classes: tuple[int, ...] | None = None
+    """Indices of the class or classes, if the task has classes."""
     pictures: tuple[Placed, ...] = ()
     """Its pictures in the order of their tokens."""
 

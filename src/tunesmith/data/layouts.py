@@ -16,8 +16,9 @@ _SPEAKERS = {
 
 def with_messages(record: Record) -> Record:
     """The record with a field `messages`, if it is laid out as OpenAI chats (`messages` itself), ShareGPT
-    (`conversations` of from and value) or Alpaca (instruction, input, output, also system and history); any
-    other record as it is. What a message says is a text, or, with pictures in it, OpenAI's list of parts.
+    (`conversations` of from and value) or Alpaca (instruction, input, output, also system and history; without an
+    output there is no answer); any other record as it is. What a message says is a text, or, with pictures in it,
+    OpenAI's list of parts.
     DataError names a speaker or turn that does not fit the layout.
 
     >>> record = Record("a:1", {"instruction": "Add.", "input": "1 1", "output": "2"})
@@ -35,7 +36,7 @@ def with_messages(record: Record) -> Record:
         return _replaced(
             record, _shared_system(fields) + [_shared(record.id, number, turn) for number, turn in turns]
         )
-    if isinstance(fields.get("instruction"), str) and isinstance(fields.get("output"), str):
+    if isinstance(fields.get("instruction"), str) and isinstance(fields.get("output", ""), str):
         return _replaced(record, _alpaca(record))
     return record
 
@@ -98,4 +99,5 @@ def _alpaca(record: Record) -> list[dict[str, str]]:
         if isinstance(more, str) and more.strip()
         else fields["instruction"]
     )
-    return [*turns, _message("user", asked), _message("assistant", fields["output"])]
+    answered = [_message("assistant", fields["output"])] if "output" in fields else []
+    return [*turns, _message("user", asked), *answered]

@@ -1,10 +1,9 @@
-"""From a picture's file to the patches that a model sees; read when a batch needs them, in threads."""
+"""From a picture's file to the patches that a model sees; read when a batch needs them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,27 +17,33 @@ _AGAIN = "Put back what was there, or remove the prepared data and prepare it ag
 
 
 def read_patches(pictures: Sequence[Placed], workers: int) -> UInt8[np.ndarray, "patch value"]:
-    """Patches of all pictures end to end, read by so many threads.
+    """Patches of all pictures end to end, read here (one worker) or by so many processes.
 
     A value is a colour as it is in the picture (0 to 255): channel, row, column of a patch. Patches of one token
     stand together, tokens from left to right and top to bottom. Equal, pixel by pixel, to what Qwen-VL's image
     processors make with Pillow, before they rescale, normalise and repeat it in time. DataError names all
     pictures whose files are not what they were when the data was prepared.
     """
-    ends = np.cumsum([placed.num_patches for placed in pictures])
-    patches = np.empty((ends[-1], 3 * pictures[0].patch_size ** 2), np.uint8)
-    places = np.split(patches, ends[:-1])
+    patches = empty(pictures)
+    places = np.split(patches, np.cumsum([placed.num_patches for placed in pictures])[:-1])
     if workers == 1 or len(pictures) == 1:
-        faults = [_read(*pair) for pair in zip(pictures, places, strict=True)]
+        faults = [fill(*pair) for pair in zip(pictures, places, strict=True)]
     else:
-        with ThreadPoolExecutor(min(workers, len(pictures))) as pool:
-            faults = list(pool.map(_read, pictures, places))
+        from tunesmith.data.readers import readers
+
+        faults = readers(workers).fill(pictures, places)
     _refuse([fault for fault in faults if fault is not None])
     return patches
 
 
-def _read(placed: Placed, place: UInt8[np.ndarray, "patch value"]) -> str | None:
-    """Fills the picture's place with its patches; what is wrong with its file, if that cannot be done."""
+def empty(pictures: Sequence[Placed]) -> UInt8[np.ndarray, "patch value"]:
+    """Room for the patches of these pictures."""
+    num_patches = sum(placed.num_patches for placed in pictures)
+    return np.empty((num_patches, 3 * pictures[0].patch_size ** 2), np.uint8)
+
+
+def fill(placed: Placed, place: UInt8[np.ndarray, "patch value"]) -> str | None:
+    """What is wrong with the picture's file, or None once its place holds its patches."""
     from PIL.Image import Resampling
 
     file = placed.picture.file

@@ -35,7 +35,7 @@ from tunesmith.data.sources import Source
 from tunesmith.data.split import Choice, wanted
 from tunesmith.data.store import RecordStore, Selection, write_store
 from tunesmith.data.taking import Taking
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, in_words
 from tunesmith.files import whole_folder, write_json
 
 _FORMAT = 1
@@ -301,7 +301,7 @@ def _earlier(path: Path, base: Path) -> str:
     where = where / manifest.ROWS if where.is_dir() else where
     if not where.is_file():
         raise DataError(
-            f"data.split.manifest: {path} does not exist in {base}. Give a manifest.parquet, or its folder."
+            f"data.split.manifest: {path} does not exist in {in_words(base)}. Give a manifest.parquet, or its folder."
         )
     return hashlib.sha256(where.read_bytes()).hexdigest()
 

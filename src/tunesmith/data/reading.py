@@ -22,7 +22,7 @@ from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.store import StoreWriter, canonical
 from tunesmith.data.taking import Taking
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, did_you_mean, in_words
 
 NUM_LISTED = 20
 _RECORDS_BETWEEN_REPORTS = 1000
@@ -81,6 +81,8 @@ class Reader:
 
     def read(self, data: Data, base: Path, report: Report) -> None:
         """Take in all sources; DataError if one cannot be read at all."""
+        if self.taking is not None:
+            _require_folder(data, base)
         count = 0
         often = _RECORDS_BETWEEN_REPORTS if self.taking is None else _PICTURES_BETWEEN_REPORTS
         for side, source in sources_of(data):
@@ -120,6 +122,19 @@ class Reader:
         elif self.signatures is not None:
             self.signatures.add(index, compared)
         self.store.add(record.id, sha256, text)
+
+
+def _require_folder(data: Data, base: Path) -> None:
+    """DataError if there is no folder where all pictures are said to be."""
+    named = data.pictures.folder
+    if named is None or (base / named.expanduser()).is_dir():
+        return
+    parent = (base / named.expanduser()).parent
+    beside = sorted(entry.name for entry in parent.glob("*") if entry.is_dir())
+    raise DataError(
+        f"data.pictures.folder: there is no folder {named.name!r} in {in_words(parent)}."
+        + (did_you_mean(named.name, beside) or f" It has {', '.join(beside[:10]) or 'no folders'}.")
+    )
 
 
 def _beside(data: Data, source: Source, base: Path, where: str) -> str:

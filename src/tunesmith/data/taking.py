@@ -23,7 +23,7 @@ from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
 from tunesmith.data.upright import missing_library, open_upright
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError, did_you_mean, in_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,6 +42,16 @@ _BYTES_AHEAD = 128 * 2**20
 _MOST_KNOWN = 2**17
 _MOST_HINTS = 100
 _MOST_NAMES = 2000
+
+
+_ENDING = (
+    "If that is a picture's name without its ending, set data.pictures.name, such as '{}.jpg'; if it is none, name "
+    "another field in the task."
+)
+
+
+class _NoEndingError(ValueError):
+    """A file that does not exist and whose name has no ending: it may be an id, or no name of a picture at all."""
 
 
 @dataclass
@@ -91,7 +101,7 @@ class Taking:
     def _take(self, row: Record | BadRow, beside: Callable[[str], Path]) -> Record | BadRow:
         if isinstance(row, BadRow):
             return row
-        fields, faults = dict(row.fields), []
+        fields, faults, lacks_ending = dict(row.fields), [], False
         folder = beside(row.id)
         for name in self.fields:
             value = fields.get(name)
@@ -102,8 +112,11 @@ class Taking:
                     pictures.append(self._picture(one, folder))
                 except ValueError as fault:
                     faults.append(f"field {name!r}{f', picture {number}' if several else ''}: {fault}")
+                    lacks_ending |= isinstance(fault, _NoEndingError)
             if several or pictures:
                 fields[name] = pictures if several else pictures[0]
+        if lacks_ending:
+            faults.append(_ENDING)
         return BadRow(row.id, " ".join(faults)) if faults else Record(row.id, fields)
 
     def _picture(self, value: Any, folder: Path) -> Picture:
@@ -146,9 +159,9 @@ class Taking:
             )
             return seen.picture(path, folder)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ValueError(
-                f"{name!r} does not exist in {folder}.{self._hints.of(folder / name)}{_web(name)}"
-            ) from error
+            hint = self._hints.of(folder / name) + _web(name)
+            kind = ValueError if hint or Path(name).suffix else _NoEndingError
+            raise kind(f"{name!r} does not exist in {in_words(folder)}.{hint}") from error
         except OSError as error:
             long = error.errno == errno.ENAMETOOLONG
             raise ValueError(
@@ -159,7 +172,7 @@ class Taking:
 
     def _inside(self, name: str, folder: Path) -> str:
         """The path of a file, relative to the folder; ValueError if it leads out of it and may not."""
-        if "\0" in name:
+        if "\0" in name or not name.strip():
             raise ValueError("is no name of a file.")
         root = os.path.normpath(folder)
         path = os.path.normpath(folder / name)
@@ -168,7 +181,7 @@ class Taking:
         real = os.path.realpath(path)
         if not (Path(path).is_relative_to(root) and Path(real).is_relative_to(os.path.realpath(root))):
             raise ValueError(
-                f"leads out of {folder}. Set data.pictures.folder to the folder that holds all pictures, "
+                f"leads out of {in_words(folder)}. Set data.pictures.folder to the folder that holds all pictures, "
                 "or data.pictures.outside to true if you trust the data."
             )
         return Path(path).relative_to(root).as_posix()

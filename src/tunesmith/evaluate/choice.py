@@ -17,9 +17,23 @@ if TYPE_CHECKING:
 _METRICS = Shelf("tunesmith.metrics")
 
 
-def resolve_engine(task: Task, settings: Evaluate) -> Engine:
-    """The engine that was asked for, or the one that the task prefers."""
-    engine: Engine = settings.engine or Shelf("tunesmith.evaluate.engines").item(task.default_engine)()
+def resolve_engine(task: Task, settings: Evaluate, untrained: bool = False) -> Engine:
+    """The engine that was asked for, or the one that the task prefers. A head is nothing that an `untrained` model
+    has, so that one answers in another way."""
+    shelf = Shelf("tunesmith.evaluate.engines")
+    if untrained and task.head is not None:
+        return shelf.item(task.untrained_engine)()  # type: ignore[no-any-return]
+    engine: Engine = settings.engine or shelf.item(task.default_engine)()
+    return engine
+
+
+def engine_without_references(task: Task, settings: Evaluate) -> Engine:
+    """The engine for records whose answer is not known: as `resolve_engine`, but that the model writes its answers
+    where no more than the reference could be weighed."""
+    engine = resolve_engine(task, settings)
+    if engine.gives == "scores" and task.labels_in_order is None:
+        written: Engine = Shelf("tunesmith.evaluate.engines").item("generate")()
+        return written
     return engine
 
 
@@ -39,11 +53,11 @@ def resolve_metrics(task: Task, settings: Evaluate) -> tuple[str, ...]:
         raise ExperimentError("\n".join(fault for fault in faults if fault))
     if settings.metrics is not None and asked:
         return tuple(dict.fromkeys(asked))
-    own = [name for name in task.default_metrics if not _missing(name, task, settings)]
+    own = [name for name in task.own_metrics if not _missing(name, task, settings)]
     if not own and not asked:
         raise ExperimentError(
             f"evaluate.engine: with {resolve_engine(task, settings).kind!r} none of the metrics of task "
-            f"{task.kind!r} can be had ({', '.join(task.default_metrics)}). Leave evaluate.engine out, "
+            f"{task.kind!r} can be had ({', '.join(task.own_metrics)}). Leave evaluate.engine out, "
             f"or use {task.default_engine!r}"
         )
     return tuple(dict.fromkeys([*own, *asked]))
@@ -73,8 +87,8 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a module's contents h
 
 def _missing(name: str, task: Task, settings: Evaluate) -> list[str]:
     """What a metric is made of and neither task nor engine gives."""
-    given = {*task.marks, resolve_engine(task, settings).gives} | (
-        {"classes"} if task.labels_in_order else set()
+    given = {*task.given_marks, resolve_engine(task, settings).gives} | (
+        {"classes"} if task.labels_in_order and not task.is_multi else set()
     )
     return [need for need in metric_of(name).needs if need not in given]
 

@@ -105,7 +105,7 @@ def row_of(
         reading=None if unread is not None else reading,
         unread=unread,
         label=conversation.label,
-        predicted=None if labels is None or unread is not None else labels.index(reading),
+        predicted=None if conversation.label is None or labels is None or unread else labels.index(reading),
         marks={
             name: mark if mark is not None and math.isfinite(mark) else None for name, mark in marks.items()
         },

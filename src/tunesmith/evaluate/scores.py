@@ -133,7 +133,7 @@ def score(
         primary=primary,
         labels=labels,
         metrics=_measured(names, outcomes, settings.resamples, seed),
-        confusion=None if labels is None else _confusion(outcomes),
+        confusion=None if outcomes.truth is None else _confusion(outcomes),
         by={
             name: {value: group_scores(group) for value, group in values.items()}
             for name, values in groups.rows.items()

@@ -20,6 +20,9 @@ class Method(Settings):
     needs_float_weights: ClassVar[bool] = False
     """True for a method that trains the model's own weights, which cannot be done while they are quantised."""
 
+    adds_adapter: ClassVar[bool] = False
+    """True for a method that leaves the model's own weights and trains others beside them."""
+
     kind: Any
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak learning rate of this part; none is the optimizer's."""

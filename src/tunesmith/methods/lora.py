@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -26,6 +26,8 @@ OTHERS = re.compile(r"(^|[._])\w*merger\w*[._]")
 class Lora(Method):
     """Each target's weight W stays, and B A with `rank` inner dimensions is added to it, scaled by alpha /
     rank."""
+
+    adds_adapter: ClassVar[bool] = True
 
     kind: Literal["lora"] = "lora"
     rank: Annotated[int, Field(ge=1)] = 16

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tunesmith.errors import ModelError
+from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.modules import is_adapter, own_name
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def put_on(model: nn.Module, configs: Mapping[str, LoraConfig], seed: int) -> Pe
         torch.manual_seed(seed)
         wrapped = get_peft_model(model, _joined(configs))  # type: ignore[arg-type]
     assert _shapes_on(wrapped) == _shapes_of(configs), "PEFT put adapters elsewhere than it was told"
+    exchange(wrapped)
     return wrapped  # type: ignore[return-value]
 
 

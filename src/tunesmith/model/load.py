@@ -35,6 +35,8 @@ from tunesmith.model.adapters import quietly
 from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
+from tunesmith.model.heads import load_head
+from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
 from tunesmith.model.saving import put_changed
@@ -46,7 +48,7 @@ READING_FAILED = (OSError, ValueError, KeyError, TypeError, RuntimeError, Import
 def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     """The model in eval mode on its device, nothing of it trainable yet.
 
-    `start` is an earlier stage's folder: its `model/` stands in for the base, its `adapter/` is put on.
+    `start` is an earlier stage's folder: its `model/` stands in for the base, its `adapter/` and its head are put on.
     Raises ModelError in one sentence, whatever it is that cannot be found, trusted, read or run.
     """
     _be_quiet_without_a_terminal()
@@ -67,7 +69,8 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
         _recompute_activations(model)
     whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
     notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})")
-    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed)
+    head = load_head(start, config, device) if start else None
+    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed, head)
 
 
 def _changed(model: PreTrainedModel, start: Path | None) -> frozenset[str]:
@@ -101,8 +104,11 @@ def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Fa
     )
     if unknown:
         raise ModelError(
-            f"model.weights.{unknown[0]}: {config.model_type} has no such part ({', '.join(kind.prefixes)})."
-            + did_you_mean(unknown[0], kind.prefixes)
+            "\n".join(
+                f"model.weights.{part}: {config.model_type} has no such part ({', '.join(kind.prefixes)})."
+                + did_you_mean(part, kind.prefixes)
+                for part in unknown
+            )
         )
     sight = _sight(settings, place) if kind.sees else None
     return kind(load_tokenizer(settings, place), config, settings.thinking, sight)
@@ -152,7 +158,8 @@ def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
 def _under_adapter(start: Path, place: str) -> str:
     """What a stage's adapter was trained on: the base in `place`, or the model that an earlier stage left."""
     stated = Path(read_json(start / "adapter" / "adapter_config.json")["base_model_name_or_path"])
-    if str(stated) == place or stated.name != "model":
+    is_stages = stated.name == "model" and stated.parent.parent.name == "stages"
+    if str(stated) == place or not is_stages:
         return place
     for folder in (start.parent / stated.parent.name / "model", stated):
         if folder.is_dir():
@@ -286,11 +293,13 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> torch.nn.Module:
     try:
         with quietly():
             warnings.filterwarnings("error", "Found missing adapter keys")
-            return PeftModel.from_pretrained(model, folder, is_trainable=False)
+            wrapped = PeftModel.from_pretrained(model, folder, is_trainable=False)
     except (*READING_FAILED, UserWarning) as error:
         raise ModelError(
             f"{folder}: this adapter does not fit the model, or is damaged ({_first_line(error)})"
         ) from error
+    exchange(wrapped)
+    return wrapped
 
 
 def _recompute_activations(model: PreTrainedModel) -> None:

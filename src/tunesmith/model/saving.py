@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tunesmith.errors import ModelError
 from tunesmith.files import whole_folder
+from tunesmith.model.heads import save_head
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import is_adapter, own_name, transformers_model
 from tunesmith.model.quantise import is_quantised
@@ -24,7 +25,8 @@ def save_result(trainable: Trainable, folder: Path) -> None:
     """Write `folder/adapter` (PEFT's form) if the model has an adapter and, if own weights of it are not the
     base's any more, `folder/model` (a complete transformers folder) or, where they are less than half of all,
     `folder/weights` (those alone, to be put over the base). Own weights are in the precision of the products.
-    Each is whole or not there; ModelError if there is no room."""
+    A head is `folder/head.safetensors` and `folder/head.json`, in fp32. Each is whole or not there; ModelError if
+    there is no room."""
     loaded = trainable.loaded
     has_adapter = any(is_adapter(name) for name in trained_state(trainable))
     is_whole = _is_mostly_changed(loaded)
@@ -34,6 +36,9 @@ def save_result(trainable: Trainable, folder: Path) -> None:
         _save_changed(loaded, folder / "weights")
     if has_adapter:
         _save_adapter(loaded.model, folder / "adapter", (folder / "model").resolve() if is_whole else None)
+    if loaded.head is not None:
+        inner = transformers_model(loaded.model)
+        save_head(loaded.head, inner.config, inner.name_or_path, folder)
 
 
 def _is_mostly_changed(loaded: LoadedModel) -> bool:

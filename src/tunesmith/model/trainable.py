@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from tunesmith.config.experiment import HEAD
 from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.methods import Method
+from tunesmith.methods.frozen import Frozen
 from tunesmith.model.adapters import has_adapter, put_on, refuse_other_shape
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.merging import merge
@@ -52,8 +54,12 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
     weights if a method asks for a new one or trains the weights themselves. Raises ModelError for a part that
     the model does not have, a target that matches nothing, and what cannot be trained as asked.
     """
-    parts = loaded.family.parts(loaded.model)
+    parts = loaded.family.parts(loaded.model) | _head_part(loaded)
     _refuse_unknown_parts(methods, parts)
+    if HEAD in parts and methods.get(HEAD, Frozen()).adds_adapter:
+        raise ModelError(
+            f"stages.parts.{HEAD}: {methods[HEAD].kind} adapts weights, but a head begins anew. Use full"
+        )
     configs = _adapter_configs(methods, parts)
     own = {part: method.weights(parts[part]) for part, method in methods.items()}
     _refuse_quantised(own, parts)
@@ -67,9 +73,9 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
         model = put_on(loaded.model, configs, seed) if configs else loaded.model
         loaded = replace(loaded, model=model)
     # Biases beside an adapter are in PEFT's own file.
-    moved = {name for part, names in own.items() if part not in configs for name in names}
+    moved = {name for part, names in own.items() if part not in configs and part != HEAD for name in names}
     loaded = replace(loaded, changed=loaded.changed | moved)
-    groups = _open(loaded.model, methods, configs, own)
+    groups = _open(loaded, methods, configs, own)
     if not any(group.parameters for group in groups):
         said = ", ".join(f"{part}: {method.kind}" for part, method in methods.items())
         raise ModelError(f"stages.parts: nothing is trained ({said}). Use lora or full for a part")
@@ -146,21 +152,32 @@ def _goes_on(methods: Mapping[str, Method], configs: Mapping[str, LoraConfig]) -
     return set(starts.values()) == {"continue"}
 
 
+def _head_part(loaded: LoadedModel) -> Parts:
+    """The head as a part, if there is one; its modules are named as no module of a transformers model is."""
+    if loaded.head is None:
+        return {}
+    return {HEAD: {f"{HEAD}.{name}": module for name, module in loaded.head.named_modules() if name}}
+
+
 def _open(
-    model: nn.Module,
+    loaded: LoadedModel,
     methods: Mapping[str, Method],
     configs: Mapping[str, LoraConfig],
     own: Mapping[str, list[str]],
 ) -> tuple[Group, ...]:
     """Let gradients reach the trained weights, in fp32, and no others."""
-    model.requires_grad_(False)
+    weights = dict(loaded.model.named_parameters())
+    if loaded.head is not None:
+        weights |= {f"{HEAD}.{name}": weight for name, weight in loaded.head.named_parameters()}
+    for weight in weights.values():
+        weight.requires_grad_(False)
     groups = []
     for part, method in methods.items():
         adapted = set(configs[part].target_modules or ()) if part in configs else set()
         named = set(own[part])
         chosen = {
             own_name(name): weight
-            for name, weight in model.named_parameters()
+            for name, weight in weights.items()
             if (adapted_layer(name) in adapted if is_adapter(name) else own_name(name) in named)
         }
         for weight in chosen.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.progress import track
 
-from tunesmith.pipeline.sampling import fixed_sample
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import Audit, audit_characters, audit_tokens
 
@@ -17,4 +17,4 @@ def audit(steps: Steps, characters: bool, max_samples: int | None, limit: int | 
     conversations = (task.conversation(record, steps.shots) for record in shown)
     if characters:
         return audit_characters(conversations, limit)
-    return audit_tokens(steps.family, conversations, steps.experiment.stages[0].trained, limit)
+    return audit_tokens(steps.render(steps.experiment.stages[0]), conversations, limit, steps.family.sight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tunesmith.config.read import dump_experiment
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
 from tunesmith.data.record import Record
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError
 from tunesmith.evaluate.choice import resolve_engine
@@ -27,8 +29,8 @@ from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
 from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
-from tunesmith.pipeline.sampling import fixed_sample
-from tunesmith.train.examples import Rendered
+from tunesmith.train.balance import balanced
+from tunesmith.train.examples import Render, Rendered, renderer
 
 MAIN = "main"
 
@@ -83,10 +85,10 @@ class Steps:
         asked, pictures = task.fields_asked(), task.picture_fields()
         return prepared_key(self.experiment.data, asked, self.where, checked, pictures)
 
-    @property
-    def engine(self) -> Engine:
-        """The engine that was asked for, or the task's own."""
-        return resolve_engine(self.experiment.task, self.experiment.evaluate)
+    def engine(self, loaded: LoadedModel) -> Engine:
+        """The engine that was asked for, or the task's own; of a task with a head, what a model without one can."""
+        experiment = self.experiment
+        return resolve_engine(experiment.task, experiment.evaluate, untrained=loaded.head is None)
 
     @cached_property
     def base_model(self) -> LoadedModel:
@@ -115,22 +117,30 @@ class Steps:
         return tuple(task.conversation(record) for record in records)
 
     def stage_records(self, stage: Stage) -> Sequence[Record]:
-        """The training records that the stage's `where` lets through, without those that serve as shots; DataError if
-        none is left."""
+        """The training records that the stage's `where` lets through, without those that serve as shots, and so many of
+        each class as its `balance` says; DataError if none is left."""
         shots = {shot.record for shot in self.shots}
         records: Sequence[Record] = self.prepared.records("train")
         if shots:
             records = [record for record in records if record.id not in shots]
-        if not stage.where:
+        if stage.where:
+            holds = matcher(stage.where)
+            chosen = [record for record in records if holds(record)]
+            if records and not chosen:
+                raise DataError(
+                    f"stage {stage.name!r}: where {stage.where!r} holds for none of the {len(records)} training "
+                    "records; change it, or leave it out to train on all of them"
+                )
+            records = chosen
+        if stage.balance is None:
             return records
-        holds = matcher(stage.where)
-        chosen = [record for record in records if holds(record)]
-        if records and not chosen:
-            raise DataError(
-                f"stage {stage.name!r}: where {stage.where!r} holds for none of the {len(records)} training records; "
-                "change it, or leave it out to train on all of them"
-            )
-        return chosen
+        task = self.experiment.task
+        classes = [one for record in records for one in task.conversation(record).classes or ()]
+        return [records[index] for index in balanced(classes, stage.balance, self.experiment.seed)]
+
+    def render(self, stage: Stage) -> Render:
+        """What makes the stage's training examples of conversations."""
+        return renderer(self.family, self.experiment.task, stage.trained)
 
     @cached_property
     def test_records(self) -> Sequence[Record]:
@@ -166,7 +176,10 @@ class Steps:
         write_json(self.folder.path / "environment.json", environment())
         names = {"experiment": self.experiment.name, "variant": self.variant}
         shared = {"data": f"../data-{self.data_key}", "base": f"../base-{key_of(self.asked, self.base)}"}
-        write_json(self.folder.path / "run.json", names | shared)
+        beside = os.path.relpath(self.where.resolve(), self.folder.path.resolve())
+        model = Path(self.model.path).expanduser()
+        found = {"where": beside, "model": str(model.resolve()) if model.exists() else self.model.path}
+        write_json(self.folder.path / "run.json", names | shared | found)
 
     def baseline(self) -> Path:
         """Scores of the untouched base model on the test side; gives their folder."""
@@ -199,7 +212,7 @@ class Steps:
         return evaluate(
             loaded,
             experiment.task,
-            self.engine,
+            self.engine(loaded),
             self.test_records if records is None else records,
             settings if records is None else settings.model_copy(update={"by": []}),
             folder=folder,

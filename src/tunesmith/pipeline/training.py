@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,28 @@ from rich.progress import track
 
 from tunesmith.config.experiment import Stage
 from tunesmith.data.record import Record
+from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
-from tunesmith.errors import DataError, ExperimentError, did_you_mean
+from tunesmith.errors import DataError, ExperimentError, ModelError, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.model.heads import hidden_width, new_head, refuse_other_head
+from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
 from tunesmith.pipeline.folder import files_sha256, key_of
-from tunesmith.pipeline.sampling import fixed_sample
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import summarise
+from tunesmith.plan.pictures import count_pictures, sizes_of
+from tunesmith.tasks import Task
+from tunesmith.train.balance import Classes, class_weights, count_classes
 from tunesmith.train.checkpoint import latest_checkpoint, step_of
 from tunesmith.train.examples import Rendered, render_examples
-from tunesmith.train.loss import answer_loss
+from tunesmith.train.loss import ClassLoss, Loss, MultiClassLoss, WeighedAnswerLoss, answer_loss
 from tunesmith.train.observers import Event, Listener
 from tunesmith.train.observers._console import Console
 from tunesmith.train.observers._jsonl import Jsonl
@@ -122,6 +127,11 @@ def run_stage(
     seed_everything(experiment.seed + number)
     if number == 0:
         write_audit(steps, rendered)
+    write_json(folder / "base.json", traits_of(loaded))
+    loaded = with_head(loaded, experiment.task, experiment.seed + number)
+    classes = classes_of(experiment.task, rendered, stage)
+    if classes is not None:
+        write_json(folder / "classes.json", classes.to_json())
     trainable = make_trainable(loaded, stage.parts, experiment.seed + number)
     write_json(folder / "parts.json", list(trainable.summary))
     updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by)
@@ -134,27 +144,61 @@ def run_stage(
             stage,
             experiment.checkpoints,
             folder / "checkpoints",
-            answer_loss,
+            loss_of(experiment.task, stage, classes),
             judge_of(steps, loaded),
             listen,
-            notes_of(loaded, rendered),
+            notes_of(loaded, rendered, classes),
         )
     save_result(trainable, folder)
     done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
     left = [
-        file
-        for kind in ("adapter", "model", "weights")
-        for file in sorted((folder / kind).rglob("*.safetensors"))
+        *(
+            file
+            for kind in ("adapter", "model", "weights")
+            for file in sorted((folder / kind).rglob("*.safetensors"))
+        ),
+        *folder.glob("head.safetensors"),
     ]
     saved = {"bytes": sum(file.stat().st_size for file in left), "sha256": files_sha256(left)}
-    write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved)
+    asked = {"task": experiment.task.model_dump(mode="json")}
+    write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved | asked)
     steps.let_go()
+
+
+def with_head(loaded: LoadedModel, task: Task, seed: int) -> LoadedModel:
+    """The model with the head that the task asks for: an earlier stage's, or a new one; ModelError if the earlier one
+    is another."""
+    if task.head is None:
+        return loaded
+    labels = task.labels_in_order or ()
+    if loaded.head is None:
+        width = hidden_width(loaded.family.config)
+        return replace(loaded, head=new_head(task.head, labels, width, seed, loaded.device))
+    refuse_other_head(loaded.head, task.head, labels)
+    return loaded
+
+
+def classes_of(task: Task, rendered: Rendered, stage: Stage) -> Classes | None:
+    """Numbers and weights of the classes that are trained on; None for a task without classes."""
+    labels = task.labels_in_order
+    if labels is None:
+        return None
+    counts = count_classes(rendered.examples.classes, len(labels))
+    return Classes(labels, tuple(counts.tolist()), class_weights(counts, stage.loss))
+
+
+def loss_of(task: Task, stage: Stage, classes: Classes | None) -> Loss:
+    """What training makes small: the nats of classes or of tokens, weighed as the stage says."""
+    weights = classes.weights if classes else None
+    if task.head is not None:
+        return (MultiClassLoss if task.is_multi else ClassLoss)(stage.loss, weights)
+    return answer_loss if stage.loss == type(stage.loss)() else WeighedAnswerLoss(stage.loss, weights)
 
 
 def check_early(steps: Steps) -> None:
     """Tell before anything long begins of a metric that cannot be had, of a `where` that is none, of missing
-    validation records, of a test record without a field of `evaluate.by`, and of a record that the first stage
-    (unless it is done) cannot train on."""
+    validation records, of a test record without a field of `evaluate.by`, and, unless the first stage is done, of a
+    part that the model does not have and of a record that cannot be trained on."""
     resolve_metrics(steps.experiment.task, steps.experiment.evaluate)
     judged_records(steps)
     check_fields(steps.test_records, steps.experiment.evaluate.by)
@@ -163,7 +207,22 @@ def check_early(steps: Steps) -> None:
             matcher(stage.where)
     stage = steps.experiment.stages[0]
     if not is_done(steps.folder.stage(stage.name), stage_key(steps, stage, 0, None)):
+        refuse_unknown_parts(steps)
         stage_examples(steps, stage)
+
+
+def refuse_unknown_parts(steps: Steps) -> None:
+    """ModelError names every part of every stage that the model does not have."""
+    family = steps.family
+    unknown = [
+        f"stages.{number}.parts.{part}: {family.config.model_type} has no such part ({', '.join(family.prefixes)})."
+        + did_you_mean(part, family.prefixes)
+        for number, stage in enumerate(steps.experiment.stages)
+        for part in stage.parts
+        if part not in family.prefixes
+    ]
+    if unknown:
+        raise ModelError("\n".join(unknown))
 
 
 def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | None]:
@@ -175,7 +234,7 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
     task = steps.experiment.task
     shown = track(records, description="rendering examples", total=len(records), transient=True)
     conversations = (task.conversation(record, steps.shots) for record in shown)
-    rendered = render_examples(steps.family, conversations, stage.trained, steps.experiment.data.length)
+    rendered = render_examples(steps.family, conversations, steps.render(stage), steps.experiment.data.length)
     sort_by = None
     if stage.order != "shuffled":
         kept = {example.record for example in rendered.examples}
@@ -187,10 +246,12 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
 def write_audit(steps: Steps, rendered: Rendered) -> None:
     """The lengths of the first stage's examples, for the report."""
     examples, limit = rendered.examples, steps.experiment.data.length.max_tokens
-    trained = round(examples.trained_share * int(examples.lengths.sum()))
-    write_json(
-        steps.folder.path / "audit.json", summarise(examples.lengths, trained, "tokens", limit).to_json()
-    )
+    lengths = examples.lengths
+    trained = round(examples.trained_share * int(lengths.sum()))
+    sizes = sizes_of(examples.all_placed)
+    pictures = count_pictures(steps.family.sight, sizes, examples.picture_lengths, lengths)
+    audit = summarise(lengths, trained, "tokens", limit, pictures)
+    write_json(steps.folder.path / "audit.json", audit.to_json())
 
 
 def field_of(record: Record, field: str) -> Any:
@@ -232,13 +293,17 @@ def judged_records(steps: Steps) -> Sequence[Record]:
     return records
 
 
-def notes_of(loaded: LoadedModel, rendered: Rendered) -> tuple[str, ...]:
+def notes_of(loaded: LoadedModel, rendered: Rendered, classes: Classes | None) -> tuple[str, ...]:
     """What the log should say once at the start of a stage."""
     examples = rendered.examples
-    notes = [
-        *loaded.notes,
-        f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {examples.trained_share:.1%} of them trained",
-    ]
+    trained = (
+        f"{examples.trained_share:.1%} of them trained"
+        if loaded.head is None
+        else "all of them read by the head and none of them predicted"
+    )
+    notes = [*loaded.notes, f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {trained}"]
+    if classes is not None:
+        notes += classes.notes()
     if rendered.too_long:
         notes.append(f"{len(rendered.too_long)} examples left out: over the length limit")
     return tuple(notes)

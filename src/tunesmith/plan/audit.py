@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -12,10 +13,12 @@ from jaxtyping import Int
 
 from tunesmith.data.conversation import Conversation
 from tunesmith.errors import DataError
-from tunesmith.model.families import Family
+from tunesmith.model.families._sight import Sight
+from tunesmith.plan.pictures import PictureTokens, count_pictures, sizes_of
+from tunesmith.plan.spread import spread
+from tunesmith.train.examples import Render
 
 ROUND_UP_TO = 64
-PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,19 @@ class Audit:
     """Examples that the limit hits."""
     recommended: int | None
     """The limit to set, in tokens; None in the quick mode."""
+    pictures: PictureTokens | None = None
+    """What pictures take; None if there are none."""
+    not_counted: int = 0
+    """Pictures that the quick mode left out."""
 
     def to_json(self) -> dict[str, Any]:
         """The form of `audit.json` (docs/run-folder.md)."""
-        return {
-            "mode": self.mode,
-            "samples": self.samples,
-            self.mode: self.lengths,
+        told: dict[str, Any] = {"mode": self.mode, "samples": self.samples, self.mode: self.lengths}
+        if self.pictures is not None:
+            told |= {"text_tokens": dict(self.pictures.text), "picture_tokens": self.pictures.to_json()}
+        if self.not_counted:
+            told["pictures_not_counted"] = self.not_counted
+        return told | {
             "histogram": {"edges": list(self.edges), "counts": list(self.counts)},
             "trained_share": self.trained_share,
             "limit": self.limit,
@@ -54,12 +63,19 @@ class Audit:
         """The audit as text: lengths, histogram, what is trained, what the limit hits, what to set."""
         tallest = max(self.counts)
         told = [f"{self.samples} examples, lengths in {self.mode}"]
-        told += [f"{name:>7} {value:,.0f}" for name, value in self.lengths.items()]
+        told += self._lengths()
         told += [
             f"{low:>7,.0f} to {high:<7,.0f} {'█' * round(width * count / tallest)} {count}"
             for (low, high), count in zip(pairwise(self.edges), self.counts, strict=True)
         ]
         told.append(f"{self.trained_share:.1%} of all {self.mode} are trained")
+        if self.pictures is not None:
+            told += self.pictures.lines()
+        if self.not_counted:
+            told.append(
+                f"{self.not_counted:,} pictures are not counted: they are tokens, not characters; leave out "
+                "--characters"
+            )
         if self.limit:
             told.append(
                 f"a limit of {self.limit:,} hits {self.over_limit} ({self.over_limit / self.samples:.1%})"
@@ -68,30 +84,48 @@ class Audit:
             told.append(f"recommended: data.length.max_tokens: {self.recommended}")
         return told
 
+    def _lengths(self) -> Iterator[str]:
+        """A line for each length; with pictures, those of text and of pictures beside that of all."""
+        if self.pictures is None:
+            yield from (f"{name:>7} {value:,.0f}" for name, value in self.lengths.items())
+            return
+        yield f"{'':>7} {'all':>9} {'text':>9} {'pictures':>9}"
+        for name, value in self.lengths.items():
+            text, seen = self.pictures.text[name], self.pictures.lengths[name]
+            yield f"{name:>7} {value:>9,.0f} {text:>9,.0f} {seen:>9,.0f}"
+
 
 def audit_tokens(
-    family: Family,
+    render: Render,
     conversations: Iterable[Conversation],
-    trained: Literal["answer", "assistant", "all"] = "answer",
     limit: int | None = None,
+    sight: Sight | None = None,
 ) -> Audit:
-    """The audit by the model's own tokenizer and chat template, with the loss on these tokens."""
-    lengths, num_trained = [], 0
+    """The audit by the model's own tokenizer and chat template, of what `render` makes of each; `sight` is how the
+    model sees pictures, if it does."""
+    lengths, of_pictures, num_trained = [], [], 0
+    sizes: Counter[tuple[int, int]] = Counter()
     for conversation in conversations:
-        example = family.render(conversation, trained)
+        example = render(conversation)
         lengths.append(len(example))
+        of_pictures.append(example.num_picture_tokens)
+        sizes.update(sizes_of(example.pictures))
         num_trained += int(example.trained.sum())
-    return summarise(np.array(lengths), num_trained, "tokens", limit)
+    all_tokens = np.array(lengths, int)
+    pictures = count_pictures(sight, sizes, np.array(of_pictures, int), all_tokens)
+    return summarise(all_tokens, num_trained, "tokens", limit, pictures)
 
 
 def audit_characters(conversations: Iterable[Conversation], limit: int | None = None) -> Audit:
-    """The quick audit, which needs no tokenizer: characters of all turns and of the answer."""
-    lengths, trained = [], 0
+    """The quick audit, which needs no tokenizer: characters of all turns and of the answer; pictures are left out."""
+    lengths, trained, not_counted = [], 0, 0
     for conversation in conversations:
         asked = sum(len(turn.text) for turn in conversation.turns)
         lengths.append(asked + len(conversation.answer))
         trained += len(conversation.answer)
-    return summarise(np.array(lengths), trained, "characters", limit)
+        not_counted += len(conversation.pictures)
+    found = summarise(np.array(lengths, int), trained, "characters", limit)
+    return replace(found, not_counted=not_counted)
 
 
 def summarise(
@@ -99,23 +133,23 @@ def summarise(
     trained: int,
     mode: Literal["tokens", "characters"],
     limit: int | None,
+    pictures: PictureTokens | None = None,
 ) -> Audit:
     """The audit of these lengths, of which `trained` in sum carry loss; DataError if there are none."""
     if not len(lengths):
         raise DataError("audit: there is no record to look at; check the source and the split")
-    percentiles = {f"p{share}": float(np.percentile(lengths, share)) for share in PERCENTILES}
-    ends = {"min": float(lengths.min()), "mean": float(lengths.mean())}
     counts, edges = np.histogram(lengths, bins=min(20, len(np.unique(lengths))))
     return Audit(
         mode=mode,
         samples=len(lengths),
-        lengths=ends | percentiles | {"max": float(lengths.max())},
+        lengths=spread(lengths),
         edges=tuple(edges.tolist()),
         counts=tuple(counts.tolist()),
         trained_share=trained / float(lengths.sum()),
         limit=limit,
         over_limit=int((lengths > limit).sum()) if limit else 0,
         recommended=recommend(lengths) if mode == "tokens" else None,
+        pictures=pictures,
     )
 
 

@@ -1,4 +1,5 @@
-"""What this machine has: versions, devices, attention, quantisation, trackers, disk. Tried, not guessed."""
+"""What this machine has: versions, devices, attention, kernels, quantisation, pictures, trackers, disk. Tried, not
+guessed."""
 
 from __future__ import annotations
 
@@ -15,11 +16,13 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from tunesmith.model import kernels
 from tunesmith.model.attention import choose
 
 NEEDED = ("torch", "transformers", "peft", "datasets", "tokenizers", "safetensors", "pyarrow", "numpy")
 TRACKERS = ("tensorboard", "wandb", "trackio")
 QUANT, TRACKING = "pip install 'tunesmith[quant]'", "pip install 'tunesmith[tracking]'"
+KERNELS, VISION = "pip install 'tunesmith[kernels]'", "pip install 'tunesmith[vision]'"
 FLASH = "pip install flash-attn --no-build-isolation"
 _GIB = 2**30
 
@@ -51,10 +54,19 @@ def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
             _try("flash_attention_2", lambda: _flash_attention(device), FLASH),
             _try("sdpa", lambda: _plain_attention(device)),
         ],
+        "kernels": [
+            _try("auto", lambda: "takes {}: {}".format(*kernels.choose("auto", device))),
+            _try("liger", lambda: _liger(device), KERNELS),
+        ],
         "weights": [
             _try("bf16", lambda: _bf16(device)),
             _try("nf4", lambda: _nf4(device), QUANT),
             _try("int8", lambda: _int8(device), QUANT),
+        ],
+        "pictures": [
+            _try("pillow", _pillow, VISION),
+            _try("imagehash", _imagehash, VISION),
+            _try("scipy", _scipy, VISION),
         ],
         "trackers": [_package(name, TRACKING) for name in TRACKERS],
         "disk": [_disk("here", folder), _disk("model cache", _model_cache())],
@@ -131,6 +143,43 @@ def _plain_attention(device: torch.device) -> str:
     heads = torch.randn(1, 1, 8, 16, device=device)
     torch.nn.functional.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
     return "torch's own"
+
+
+def _liger(device: torch.device) -> str:
+    _needs_gpu(device)
+    from liger_kernel.ops.rms_norm import LigerRMSNormFunction
+
+    hidden, weight = torch.randn(4, 64, device=device), torch.ones(64, device=device)
+    normed = LigerRMSNormFunction.apply(hidden, weight, 1e-6, 0.0, "llama", False)
+    _check_error(normed, hidden * torch.rsqrt(hidden.square().mean(-1, keepdim=True) + 1e-6), 1e-2)
+    return f"liger-kernel {metadata.version('liger-kernel')}"
+
+
+def _pillow() -> str:
+    """Pillow's version and the forms of pictures that it was built to read."""
+    from PIL import features
+
+    codecs = {"jpg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpg_2000": "JPEG 2000", "libtiff": "TIFF"}
+    lacking = ", ".join(name for codec, name in codecs.items() if not features.check(codec))
+    return f"{metadata.version('pillow')}, {f'reads all but {lacking}' if lacking else 'reads all forms'}"
+
+
+def _imagehash() -> str:
+    from PIL import Image
+
+    from tunesmith.data.taking import NO_LOOK, look_of
+
+    if look_of(Image.linear_gradient("L")) == NO_LOOK:
+        raise RuntimeError("loads, but sees nothing in a picture")
+    return f"{metadata.version('imagehash')}, tells versions of one picture"
+
+
+def _scipy() -> str:
+    from scipy.optimize import linear_sum_assignment
+
+    if linear_sum_assignment([[1.0, 0.0], [0.0, 1.0]])[1].tolist() != [1, 0]:
+        raise RuntimeError("loads, but matches boxes wrongly")
+    return f"{metadata.version('scipy')}, matches boxes"
 
 
 def _bf16(device: torch.device) -> str:

@@ -14,6 +14,7 @@ from tunesmith.evaluate.scores import Confusion
 from tunesmith.files import whole_file
 from tunesmith.report import summary, words
 from tunesmith.report.charts import Plot, Series, histogram, line_plot
+from tunesmith.report.classes import baselines, class_curves, size_plot, size_rows
 from tunesmith.report.curves import other_curves, training_curves
 from tunesmith.report.examples import example_groups, reliability
 from tunesmith.report.overlap import overlap_plots
@@ -77,6 +78,10 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
         "unread": summary.unread(run),
         "class_metrics": class_metrics,
         "classes": classes,
+        "sizes": size_rows(run),
+        "size_plot": size_plot(run),
+        "class_curves": class_curves(run),
+        "baselines": list(baselines(run)),
         "group_tables": summary.group_tables(run),
         "matrices": list(_matrices(run)),
         "mistakes": summary.common_mistakes(run),
@@ -165,6 +170,12 @@ def audit_pairs(audit: Audit) -> Iterator[tuple[str, str]]:
     """The audit's numbers as name and text."""
     for name, value in audit.lengths.items():
         yield name, words.count(value)
+    if audit.picture_tokens is not None:
+        seen = audit.picture_tokens
+        yield "pictures in an example", f"{seen.per_example:.3g}"
+        yield "mean of picture tokens", words.count(seen.mean)
+        yield "most picture tokens", words.count(seen.max)
+        yield "share of picture tokens", words.number(seen.share, "share")
     if audit.trained_share is not None:
         yield "share of trained tokens", words.number(audit.trained_share, "share")
     for name, number in (

@@ -62,6 +62,17 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """`classes.json` of a stage: the classes of what it trains on."""
+
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    """Training examples of each."""
+    weights: tuple[float, ...] | None
+    """What an example of each counts; None if all count alike."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage: what it trained, and its part of `log.jsonl`; what it did again after a resume once."""
 
@@ -72,6 +83,7 @@ class Stage:
     evaluations: tuple[Evaluation, ...]
     notes: tuple[str, ...]
     stopped_early: bool
+    classes: Classes | None = None
 
     @property
     def last_step(self) -> int:
@@ -93,8 +105,11 @@ class Leaks:
 
     action: str
     near: float | None = None
+    pictures: int | None = None
+    """Most bits in which hashes of one picture's versions differ; None if only files were compared."""
     exact_pairs: int = 0
     near_pairs: int = 0
+    picture_pairs: int = 0
     dropped: int = 0
     examples: tuple[tuple[str, str, str], ...] = ()
 
@@ -118,6 +133,15 @@ class Manifest:
     leaks: Leaks | None = None
     bad_rows: BadRows | None = None
     strata: Mapping[str, Mapping[str, int]] | None = None
+    duplicates: Mapping[str, int] | None = None
+    """Records (of pictures, pictures) that repeat an earlier one, by what they repeat: content, text, near,
+    picture."""
+    pictures_beside: tuple[tuple[int, str], ...] | None = None
+
+    @property
+    def has_pictures(self) -> bool:
+        """True if the records have pictures."""
+        return self.pictures_beside is not None
 
 
 @dataclass(frozen=True)
@@ -126,6 +150,30 @@ class Histogram:
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One way to say how large pictures are seen, and what the examples take then."""
+
+    pixels: Mapping[str, Any]
+    """Of `model.pixels`."""
+    largest: int
+    mean: float
+    saved: float
+
+
+@dataclass(frozen=True)
+class PictureTokens:
+    """The picture tokens of `audit.json`."""
+
+    mean: float
+    max: float
+    pictures: int
+    per_example: float
+    share: float
+    budgets: tuple[Budget, ...] = ()
+    """What the run's settings say, and smaller ones."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +189,8 @@ class Audit:
     limit: int | None = None
     over_limit: int | None = None
     recommended: int | None = None
+    text_tokens: Mapping[str, float] | None = None
+    picture_tokens: PictureTokens | None = None
 
     @property
     def lengths(self) -> Mapping[str, float]:
@@ -350,4 +400,5 @@ def _read_stage(folder: Path, events: list[Any]) -> Stage:
         evaluations=tuple(event for event in events if isinstance(event, Evaluation)),
         notes=tuple(notes),
         stopped_early=any(event.stopped_early for event in events if isinstance(event, StageEnd)),
+        classes=_read(folder / "classes.json", Classes),
     )

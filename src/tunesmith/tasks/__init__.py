@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tunesmith.config.head import Head
 from tunesmith.config.settings import Settings
 from tunesmith.data.boxes import Box
 from tunesmith.data.conversation import Conversation
@@ -64,10 +65,39 @@ class Task(Settings):
     shots: int = 0
     """Number of solved examples from the training side before the question."""
 
-    default_engine: ClassVar[str] = "generate"
     default_metrics: ClassVar[tuple[str, ...]] = ()
     marks: ClassVar[tuple[str, ...]] = ()
     """Names of the numbers that `mark` gives. `correct` (1 or 0) is what tells fixed from broken answers."""
+
+    @property
+    def default_engine(self) -> str:
+        """The engine that answers unless the settings name one."""
+        return "generate"
+
+    @property
+    def untrained_engine(self) -> str:
+        """The engine that answers for a model of which nothing was trained for the task."""
+        return self.default_engine
+
+    @property
+    def head(self) -> Head | None:
+        """The classification head that answers the task, or None if the answer is text."""
+        return None
+
+    @property
+    def is_multi(self) -> bool:
+        """True if a record can have any number of the task's classes."""
+        return self.head is not None and self.head.multi
+
+    @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """Metrics to report unless the settings name some, the first of which tells the best checkpoint."""
+        return self.default_metrics
+
+    @property
+    def given_marks(self) -> tuple[str, ...]:
+        """Names of the numbers that `mark` gives with these settings."""
+        return self.marks
 
     @property
     def labels_in_order(self) -> tuple[str, ...] | None:
@@ -89,16 +119,26 @@ class Task(Settings):
         return ()
 
     @abstractmethod
+    def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The question alone, without a reference answer: the record needs no more than `fields_asked`. DataError
+        (with the record's id) for a wrong field."""
+
+    @abstractmethod
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
-        """The question and its reference answer; DataError (with the record's id) for a wrong field."""
+        """The question, as `ask` gives it, and its reference answer; DataError (with the record's id) for a wrong
+        field."""
 
     def candidates(self, conversation: Conversation) -> tuple[str, ...]:
-        """Texts whose likelihood a scoring engine compares; by default only the reference answer."""
-        return (conversation.answer,)
+        """Texts whose likelihood a scoring engine compares; by default only the reference answer, if there is one."""
+        return (conversation.answer,) if conversation.answer else ()
 
     @abstractmethod
     def read(self, answer: Answer) -> Any | Unread:
         """The value that the answer states (JSON-like), or why it cannot be read."""
+
+    def told(self, conversation: Conversation, reading: Any) -> Any:
+        """The value that was read as someone who asked would want it told (JSON-like); by default as it was read."""
+        return reading
 
     @abstractmethod
     def mark(

@@ -55,10 +55,10 @@ def boxes_at(
     format or unit all would have a meaning in."""
     value = value_at(record, path, "task.boxes")
     listed = [value] if _is_box(value) else value
-    wrong = [f"is {value!r:.60}; it must be a list of boxes, each of them four numbers"]
+    wrong = [f"is {_told(value)}; it must be a list of boxes, each of them four numbers"]
     if isinstance(listed, list):
         wrong = [
-            f"box {number} is {one!r:.60}; it must be four numbers"
+            f"box {number} is {_told(one)}; it must be four numbers"
             for number, one in enumerate(listed, 1)
             if not _is_box(one)
         ]
@@ -67,6 +67,10 @@ def boxes_at(
         more = [f"and {len(wrong) - _MOST_FAULTS} more boxes"] if len(wrong) > _MOST_FAULTS else []
         raise DataError("\n".join(f"{record.id}: {path}: {one}" for one in [*wrong[:_MOST_FAULTS], *more]))
     return tuple(_shares(one, picture, form, unit) for one in listed)
+
+
+def _told(value: Any) -> str:
+    return f"the picture {value.path}" if isinstance(value, Picture) else f"{value!r:.60}"
 
 
 def _is_box(value: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tunesmith.config.head import Head
 from tunesmith.config.settings import Settings
 from tunesmith.tasks import Unread
 
@@ -105,12 +106,42 @@ class LetterForm(Form):
         return "\n".join(f"{letter}. {label}" for letter, label in zip(ascii_uppercase, labels, strict=False))
 
 
-_OneForm = Annotated[TextForm | JsonForm | LetterForm, Field(discriminator="kind")]
+class HeadForm(Form, Head):
+    """A head on the model's hidden states names the class. Where text stands for a class (in reports, and for a
+    model whose head is not trained yet), it is the label itself; of several, a JSON list of them."""
+
+    kind: Literal["head"] = "head"
+
+    def write(self, index: int, labels: Sequence[str]) -> str:
+        """`World`."""
+        return labels[index]
+
+    def read(self, text: str, labels: Sequence[str]) -> int | Unread:
+        """The label alone."""
+        return _label(text, labels)
+
+    def write_several(self, indices: Sequence[int], labels: Sequence[str]) -> str:
+        """`["World", "Sports"]`."""
+        return json.dumps([labels[index] for index in indices], ensure_ascii=False)
+
+    def read_several(self, text: str, labels: Sequence[str]) -> tuple[int, ...] | Unread:
+        """The labels of a list, or the one that stands alone."""
+        try:
+            named = json.loads(text)
+        except ValueError:
+            named = None
+        if not isinstance(named, list):
+            named = [text]
+        found = [self.read(str(one), labels) for one in named]
+        return next((one for one in found if isinstance(one, Unread)), None) or tuple(sorted(set(found)))  # type: ignore[arg-type]
+
+
+_OneForm = Annotated[TextForm | JsonForm | LetterForm | HeadForm, Field(discriminator="kind")]
 AnyForm = Annotated[
     _OneForm,
     BeforeValidator(
         lambda value: {"kind": value} if isinstance(value, str) else value,
-        json_schema_input_type=Literal["text", "json", "letter"] | _OneForm,
+        json_schema_input_type=Literal["text", "json", "letter", "head"] | _OneForm,
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -32,7 +33,6 @@ class Answer(Task):
     """What does not matter to exact match and token F1: as SQuAD's grader says (case, punctuation, articles), or as
     that of VQA does (also number words against digits, and contractions without their apostrophes)."""
 
-    default_engine: ClassVar[str] = "generate"
     default_metrics: ClassVar[tuple[str, ...]] = ("token_f1", "exact_match", "rouge_l", "unread", "bleu")
     marks: ClassVar[tuple[str, ...]] = ("correct", "token_f1", "rouge_l", *BLEU_MARKS)
 
@@ -44,6 +44,11 @@ class Answer(Task):
         """Fields with pictures."""
         return tuple(self.pictures)
 
+    def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The filled prompt; DataError for a missing field."""
+        asked = question(self.prompt, record, self.pictures)
+        return Conversation(record.id, turns(asked, self.system, record, shots), "")
+
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the accepted answers; DataError for a missing field or no answer."""
         value = value_of(record, self.field, "task.field")
@@ -53,10 +58,7 @@ class Answer(Task):
                 f"{record.id}: field {self.field!r} is {value!r}; it must be the answer, or a list of "
                 "accepted ones, none of them empty"
             )
-        asked = question(self.prompt, record, self.pictures)
-        return Conversation(
-            record.id, turns(asked, self.system, record, shots), answers[0], accepted=tuple(answers[1:])
-        )
+        return replace(self.ask(record, shots), answer=answers[0], accepted=tuple(answers[1:]))
 
     def read(self, answer: ModelAnswer) -> str | Unread:
         """The text without white space around it, if there is any."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -31,9 +32,13 @@ class Chat(Task):
     """Record fields with a picture, or a list of them. In order, they stand where users' messages have `<image>` or
     a content part of type `image`; without any such place all stand before the first user's text."""
 
-    default_engine: ClassVar[str] = "score"
     default_metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
     marks: ClassVar[tuple[str, ...]] = ("nats", "tokens")
+
+    @property
+    def default_engine(self) -> str:
+        """The reference answer is weighed."""
+        return "score"
 
     def fields_asked(self) -> tuple[str, ...]:
         """The messages, and the fields of the pictures."""
@@ -43,28 +48,44 @@ class Chat(Task):
         """Fields with pictures."""
         return tuple(self.pictures)
 
-    def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
-        """The messages up to the last answer, which is the reference; DataError names all faults.
+    def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The messages up to the last one of the user's; DataError names all faults.
 
         A system message of the record's own goes before the task's `system`.
         """
+        turns = self._read_turns(record)
+        if turns[-1].role == "assistant":
+            turns.pop()
+        return self._asked(record, turns, shots)
+
+    def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The messages up to the last answer, which is the reference; DataError names all faults."""
+        *before, answer = self._read_turns(record)
+        if answer.role != "assistant":
+            raise DataError(
+                f"{record.id}: {self.field}: ends with the {answer.role}'s message; the last one must be the "
+                "assistant's answer"
+            )
+        return replace(self._asked(record, before, shots), answer=answer.text)
+
+    def _asked(self, record: Record, turns: list[Turn], shots: Sequence[Conversation]) -> Conversation:
+        if turns[0].role == "system":
+            opening, turns = turns[:1], turns[1:]
+        else:
+            opening = [] if self.system is None else [Turn.of("system", self.system)]
+        return Conversation(record.id, (*opening, *earlier_turns(record, shots), *turns), "")
+
+    def _read_turns(self, record: Record) -> list[Turn]:
+        """All messages of a record with their pictures; DataError names all faults."""
         messages = value_of(record, self.field, "task.field")
         faults = list(_faults(messages, bool(self.pictures)))
         if faults:
             listed = "\n".join(f"{record.id}: {self.field}{fault}" for fault in faults)
             raise DataError(listed)
         pictures = _pictures(record, self.pictures)
-        turns = (
-            _turns(record, messages, pictures)
-            if self.pictures
-            else [Turn.of(message["role"], _text(message["content"]) or "") for message in messages]
-        )
-        if turns[0].role == "system":
-            opening = [turns.pop(0)]
-        else:
-            opening = [] if self.system is None else [Turn.of("system", self.system)]
-        *before, answer = turns
-        return Conversation(record.id, (*opening, *earlier_turns(record, shots), *before), answer.text)
+        if self.pictures:
+            return _turns(record, messages, pictures)
+        return [Turn.of(message["role"], _text(message["content"]) or "") for message in messages]
 
     def read(self, answer: Answer) -> str | Unread:
         """The text as it is, if there is any."""
@@ -179,8 +200,8 @@ def _faults_of_order(roles: list[str]) -> Iterator[str]:
         if role != wanted:
             yield f"[{index}]: is the {role}'s, but must be the {wanted}'s: user and assistant take turns"
             return
-    if roles[-1] != "assistant":
-        yield f": ends with the {roles[-1]}'s message; the last one must be the assistant's answer"
+    if start == len(roles):
+        yield ": has no message but the system's; the user must ask something"
 
 
 def _text(content: Any) -> str | None:

@@ -1,20 +1,23 @@
-"""Task `classify`: one of several classes, answered as its label, as JSON, or as a letter."""
+"""Task `classify`: one of several classes, answered as its label, as JSON, as a letter, or by a head."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from tunesmith.config.head import Head
 from tunesmith.config.settings import FieldNames
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
-from tunesmith.tasks._forms import AnyForm, LetterForm, TextForm, plain
+from tunesmith.tasks._forms import AnyForm, HeadForm, LetterForm, TextForm, plain
 from tunesmith.tasks._prompt import Template, fields_of, question, text_of, turns, value_of
+from tunesmith.tasks._sets import MARKS_OF_SETS, marks_of_set
 
 _Codes = Annotated[
     dict[str, str],
@@ -34,22 +37,25 @@ class Classify(Task):
     labels: Annotated[list[str] | _Codes, Field(min_length=2)]
     """Classes in order, as the model names them; or a mapping from the value in the data to that name."""
     field: str = "label"
-    """Record field with the class: its label, its index in `labels` (from 0), or a key of the mapping."""
+    """Record field with the class: its label, its index in `labels` (from 0), or a key of the mapping; a list of
+    those for a head with `multi`."""
     prompt: Template
     """The question; `{name}` is the record's field of that name, `{options}` the classes, `{{` a brace."""
     pictures: FieldNames = Field(default_factory=list)
     """Record fields with a picture, or a list of them: shown where the prompt names the field, else before it."""
     answer: AnyForm = TextForm()
-    """Form of the answer: `text` (the label), `json` (`{"category":"World"}`) or `letter` (A, B, C)."""
+    """Form of the answer: `text` (the label), `json` (`{"category":"World"}`), `letter` (A, B, C), or a `head` on the
+    model's hidden states, which writes nothing."""
     positive: str | None = None
     """Label that precision, recall and F1 are about, such as `Yes`; none gives them by class only."""
 
-    default_engine: ClassVar[str] = "score"
     default_metrics: ClassVar[tuple[str, ...]] = (
         "accuracy", "f1_macro", "f1_weighted", "balanced_accuracy", "precision", "recall", "f1",
         "log_loss", "roc_auc", "calibration_error", "unread",
     )  # fmt: skip
     marks: ClassVar[tuple[str, ...]] = ("correct",)
+    head_metrics: ClassVar[tuple[str, ...]] = ("top_3", "top_5")
+    multi_metrics: ClassVar[tuple[str, ...]] = ("labels_f1", "labels_f1_macro", "accuracy", "unread")
 
     @field_validator("labels")
     @classmethod
@@ -103,6 +109,35 @@ class Classify(Task):
         )
 
     @property
+    def default_engine(self) -> str:
+        """The head if there is one; else the labels are weighed."""
+        return "score" if self.head is None else "head"
+
+    @property
+    def untrained_engine(self) -> str:
+        """The labels are weighed as text."""
+        return "score"
+
+    @property
+    def head(self) -> Head | None:
+        """The head, if that is the form of the answer."""
+        return self.answer if isinstance(self.answer, HeadForm) else None
+
+    @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """Of a head also how often the class is among the likeliest; of several classes a record, what tells sets
+        apart."""
+        if self.is_multi:
+            return self.multi_metrics
+        first, *others = self.default_metrics
+        return self.default_metrics if self.head is None else (first, *self.head_metrics, *others)
+
+    @property
+    def given_marks(self) -> tuple[str, ...]:
+        """With several classes a record, numbers of right, wrong and missed ones besides."""
+        return (*self.marks, *MARKS_OF_SETS) if self.is_multi else self.marks
+
+    @property
     def positive_index(self) -> int | None:
         """Index of the positive label, if one is named."""
         return None if self.positive is None else self.labels_in_order.index(self.positive)
@@ -116,36 +151,57 @@ class Classify(Task):
         """Fields with pictures."""
         return tuple(self.pictures)
 
+    def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The filled prompt; DataError for a missing field."""
+        options = {"options": self.answer.options(self.labels_in_order)}
+        asked = question(self.prompt, record, self.pictures, options)
+        return Conversation(record.id, turns(asked, self.system, record, shots), "")
+
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the written class; DataError for a missing field or an unknown class."""
-        labels = self.labels_in_order
-        index = self._index(record)
-        asked = question(self.prompt, record, self.pictures, {"options": self.answer.options(labels)})
-        return Conversation(
-            record.id, turns(asked, self.system, record, shots), self.answer.write(index, labels), index
+        value, asked, labels = (
+            value_of(record, self.field, "task.field"),
+            self.ask(record, shots),
+            self.labels_in_order,
         )
+        if isinstance(self.answer, HeadForm) and self.answer.multi:
+            if not isinstance(value, list):
+                raise DataError(
+                    f"{record.id}: field {self.field!r} is {value!r}; with several labels a record (multi) it must "
+                    "hold a list of them"
+                )
+            indices = tuple(sorted({self._index(one, record) for one in value}))
+            return replace(asked, answer=self.answer.write_several(indices, labels), labels=indices)
+        index = self._index(value, record)
+        return replace(asked, answer=self.answer.write(index, labels), label=index)
 
     def candidates(self, conversation: Conversation) -> tuple[str, ...]:
         """The answer for each class."""
         labels = self.labels_in_order
         return tuple(self.answer.write(index, labels) for index in range(len(labels)))
 
-    def read(self, answer: Answer) -> str | Unread:
-        """The label that the answer names; it must be whole, and name one label in the form asked for."""
+    def read(self, answer: Answer) -> str | list[str] | Unread:
+        """The label that the answer names; it must be whole, and name one label in the form asked for. Where a
+        record can have several, the list of those that are named."""
         if not answer.ended:
             return Unread("was cut before it ended")
+        if isinstance(self.answer, HeadForm) and self.answer.multi:
+            several = self.answer.read_several(answer.text, self.labels_in_order)
+            return several if isinstance(several, Unread) else [self.labels_in_order[one] for one in several]
         index = self.answer.read(answer.text, self.labels_in_order)
         return index if isinstance(index, Unread) else self.labels_in_order[index]
 
     def mark(
-        self, conversation: Conversation, answer: Answer, reading: str | Unread
+        self, conversation: Conversation, answer: Answer, reading: str | list[str] | Unread
     ) -> Mapping[str, float | None]:
-        """`correct`: 1 for the true class, else 0."""
+        """`correct`: 1 for the true class (or exactly the true ones), else 0."""
+        if conversation.labels is not None:
+            true = [self.labels_in_order[index] for index in conversation.labels]
+            return marks_of_set(true, reading if isinstance(reading, list) else None)
         assert conversation.label is not None
         return {"correct": float(reading == self.labels_in_order[conversation.label])}
 
-    def _index(self, record: Record) -> int:
-        value = value_of(record, self.field, "task.field")
+    def _index(self, value: Any, record: Record) -> int:
         labels = self.labels_in_order
         if isinstance(self.labels, dict):
             if text_of(value) in self.labels:

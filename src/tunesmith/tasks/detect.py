@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -101,7 +102,6 @@ class Detect(Task):
     form: BoxForm = "auto"
     """Form of the answer: `auto` as the model was trained, special `tokens`, or a `json` list."""
 
-    default_engine: ClassVar[str] = "generate"
     default_metrics: ClassVar[tuple[str, ...]] = (
         "iou", "iou_median", "detection_rate", "iou_over_50", "iou_over_70",
         "box_precision", "box_recall", "box_f1", "ap50", "ap", "unread",
@@ -128,19 +128,26 @@ class Detect(Task):
         """The field with the picture."""
         return (self.picture,)
 
+    def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
+        """The filled prompt; DataError for a missing field, or a label that cannot be."""
+        picture, labels = self._picture(record), self._asked_for(record)
+        asked = question(self.prompt, record, (self.picture,), {"boxes": AskForBoxes(labels, self.form)})
+        return Conversation(
+            record.id,
+            turns(asked, self.system, record, shots),
+            "",
+            boxes=Boxes(picture, (), self.form, labels),
+        )
+
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the true boxes; DataError for a missing field, or a box or a label that cannot be."""
         picture = self._picture(record)
         corners = boxes_at(record, self.boxes, picture, self.format, self.unit)
-        labels, asked_for = self._labels(record, len(corners))
-        found = tuple(Box(label, one) for label, one in zip(labels, corners, strict=True))
-        asked = question(self.prompt, record, (self.picture,), {"boxes": AskForBoxes(asked_for, self.form)})
-        return Conversation(
-            record.id,
-            turns(asked, self.system, record, shots),
-            _in_pixels(found, picture),
-            boxes=Boxes(picture, found, self.form, asked_for),
-        )
+        labels = self._labels(record, len(corners))
+        asked = self.ask(record, shots)
+        assert asked.boxes is not None
+        boxes = replace(asked.boxes, boxes=tuple(map(Box, labels, corners)))
+        return replace(asked, answer=_text(_in_pixels(boxes.boxes, picture)), boxes=boxes)
 
     def read(self, answer: Answer) -> list[dict[str, Any]] | Unread:
         """The boxes that the model's family read, also of an answer that was cut if there were whole ones before the
@@ -152,6 +159,12 @@ class Detect(Task):
         if not answer.ended:
             return Unread("was cut before it ended")
         return Unread(answer.fault or "names no box")
+
+    def told(self, conversation: Conversation, reading: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The boxes in pixels of the original picture: left, top, right, bottom."""
+        assert conversation.boxes is not None
+        boxes = [Box(one["label"], tuple(one["corners"])) for one in reading]
+        return _in_pixels(boxes, conversation.boxes.picture)
 
     def mark(
         self, conversation: Conversation, answer: Answer, reading: list[dict[str, Any]] | Unread
@@ -191,20 +204,26 @@ class Detect(Task):
             )
         return picture
 
-    def _labels(self, record: Record, num_boxes: int) -> tuple[Sequence[str], tuple[str, ...]]:
-        """The label of each box, and the labels that are asked for."""
+    def _asked_for(self, record: Record) -> tuple[str, ...]:
+        """The labels that are asked for."""
+        if not isinstance(self.label, str):
+            return self.label.in_order
+        label = fill(self.label, record).strip()
+        if _untold(label):
+            raise DataError(f"{record.id}: task.label: {label!r} {_untold(label)}")
+        return (label,)
+
+    def _labels(self, record: Record, num_boxes: int) -> Sequence[str]:
+        """The label of each box."""
         if isinstance(self.label, str):
-            label = fill(self.label, record).strip()
-            if _untold(label):
-                raise DataError(f"{record.id}: task.label: {label!r} {_untold(label)}")
-            return [label] * num_boxes, (label,)
+            return self._asked_for(record) * num_boxes
         labels = self.label.of(record)
         if len(labels) != num_boxes:
             raise DataError(
                 f"{record.id}: task.label.field: {self.label.field!r} has {len(labels)} labels, but {self.boxes!r} "
                 f"has {num_boxes} boxes; there must be one for each"
             )
-        return labels, self.label.in_order
+        return labels
 
 
 def _untold(label: str) -> str | None:
@@ -216,9 +235,9 @@ def _untold(label: str) -> str | None:
     return None
 
 
-def _in_pixels(boxes: Sequence[Box], picture: Picture) -> str:
+def _in_pixels(boxes: Sequence[Box], picture: Picture) -> list[dict[str, Any]]:
     """`[{"label": "cat", "pixels": [12, 30, 400, 500]}]`, in pixels of the original picture."""
-    listed = [
+    return [
         {
             "label": box.label,
             "pixels": [
@@ -228,4 +247,7 @@ def _in_pixels(boxes: Sequence[Box], picture: Picture) -> str:
         }
         for box in boxes
     ]
+
+
+def _text(listed: list[dict[str, Any]]) -> str:
     return json.dumps(listed, ensure_ascii=False)

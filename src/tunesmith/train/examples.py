@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, overload
 
 import numpy as np
@@ -14,6 +15,7 @@ from tunesmith.data.conversation import Conversation
 from tunesmith.data.example import Example, Placed
 from tunesmith.errors import DataError
 from tunesmith.model.families import Family
+from tunesmith.tasks import Task
 
 
 class Examples(Sequence[Example]):
@@ -21,14 +23,14 @@ class Examples(Sequence[Example]):
 
     def __init__(self, examples: Iterable[Example]) -> None:
         self._records: list[str] = []
-        self._labels: list[int | None] = []
+        self._classes: list[tuple[int, ...] | None] = []
         self._pictures: dict[int, tuple[Placed, ...]] = {}
         tokens, trained, lengths = [np.empty(0, np.int32)], [np.empty(0, bool)], []
         for example in examples:
             if example.pictures:
                 self._pictures[len(self._records)] = example.pictures
             self._records.append(example.record)
-            self._labels.append(example.label)
+            self._classes.append(example.classes)
             tokens.append(example.tokens)
             trained.append(example.trained)
             lengths.append(len(example))
@@ -51,7 +53,7 @@ class Examples(Sequence[Example]):
             self._records[index],
             self._tokens[begin:end],
             self._trained[begin:end],
-            self._labels[index],
+            self._classes[index],
             self._pictures.get(index, ()),
         )
 
@@ -65,6 +67,13 @@ class Examples(Sequence[Example]):
         return np.diff(self._ends)
 
     @property
+    def picture_lengths(self) -> Int[np.ndarray, "example"]:
+        """Tokens of every example that stand for pictures."""
+        return np.array(
+            [sum(one.num_tokens for one in self._pictures.get(index, ())) for index in range(len(self))], int
+        )
+
+    @property
     def num_picture_tokens(self) -> int:
         """Tokens of all examples that stand for pictures."""
         return sum(placed.num_tokens for placed in self.all_placed)
@@ -75,9 +84,25 @@ class Examples(Sequence[Example]):
         return (placed for pictures in self._pictures.values() for placed in pictures)
 
     @property
+    def classes(self) -> list[tuple[int, ...] | None]:
+        """Class or classes of every example."""
+        return self._classes
+
+    @property
     def trained_share(self) -> float:
         """Share of all tokens that carry loss."""
         return float(self._trained.mean()) if len(self._trained) else 0.0
+
+
+Render = Callable[[Conversation], Example]
+
+
+def renderer(family: Family, task: Task, trained: Literal["answer", "assistant", "all"]) -> Render:
+    """What makes training examples of a task: the conversation with these tokens carrying loss; for a head the question
+    alone, of which none does."""
+    if task.head is not None:
+        return family.prompt
+    return partial(family.render, trained=trained)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,28 +117,33 @@ class Rendered:
 def render_examples(
     family: Family,
     conversations: Iterable[Conversation],
-    trained: Literal["answer", "assistant", "all"],
+    render: Render,
     length: Length,
 ) -> Rendered:
     """All conversations as examples. One over the limit is refused (DataError lists them) or left out and counted, as
     `length.over` says; DataError too if no example is left."""
     limit = length.max_tokens or family.max_tokens
     too_long: list[tuple[str, int]] = []
+    ways = ["Raise data.length.max_tokens"]
 
     def within() -> Iterator[Example]:
         for conversation in conversations:
-            example = family.render(conversation, trained)
+            example = render(conversation)
             if len(example) <= limit:
                 yield example
             else:
                 too_long.append((example.record, len(example)))
+                if example.pictures and len(ways) == 1:
+                    ways.append(
+                        "see pictures smaller (model.pixels.max; `tunesmith audit` says what that saves)"
+                    )
 
     examples = Examples(within())
     if too_long and length.over == "refuse":
         named = "\n".join(f"  {record}: {size} tokens" for record, size in too_long[:20])
         raise DataError(
             f"{len(too_long)} of {len(too_long) + len(examples)} examples are longer than {limit} tokens:\n{named}\n"
-            "Raise data.length.max_tokens, or set data.length.over: drop to leave them out (counted in the report)"
+            f"{', '.join(ways)}, or set data.length.over: drop to leave them out (counted in the report)"
         )
     if not len(examples):
         raise DataError(

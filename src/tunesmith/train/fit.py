@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -13,13 +13,12 @@ from tunesmith.config.experiment import Optimizer as OptimizerSettings
 from tunesmith.data.batch import Batch
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable
+from tunesmith.train.loss import Loss
 from tunesmith.train.memory import peak_memory_gib
 from tunesmith.train.observers import Update
 from tunesmith.train.optimizer import set_learning_rate
 from tunesmith.train.schedule import factor, warmup_steps
 from tunesmith.train.updates import Updates
-
-Loss = Callable[[LoadedModel, Batch], Float[Tensor, ""]]
 
 
 def fit(
@@ -32,22 +31,21 @@ def fit(
 ) -> Iterator[Update]:
     """Train from update `start` (0 for the first) to the last, giving a note of each once the weights have moved.
 
-    Gradients are those of the mean loss per trained token over the whole update, however it is cut into
-    micro-batches. Whoever iterates may evaluate, save or stop between two updates.
+    Gradients are those of the mean loss per trained token (or whatever the loss counts) over the whole update, however
+    it is cut into micro-batches; if memory runs out, the update is cut smaller and done again. Whoever iterates may
+    evaluate, save or stop between two updates.
     """
     loaded = trainable.loaded
     weights = [weight for group in trainable.groups for weight in group.parameters.values()]
     warmup = warmup_steps(settings.warmup, updates.steps)
-    loaded.model.train()
+    loaded.train()
     began = time.perf_counter()
     for step, batches in updates.ahead(start, loaded.device):
         rate = set_learning_rate(optimizer, factor(step, updates.steps, warmup, settings.schedule))
-        num_trained = sum(batch.num_trained for batch in batches)
-        nats = torch.zeros((), device=loaded.device)
-        for batch in batches:
-            batch_nats = loss(loaded, batch)
-            (batch_nats / num_trained).backward()  # type: ignore[no-untyped-call]
-            nats += batch_nats.detach()
+        while (nats := backward(loaded, batches, loss)) is None:
+            optimizer.zero_grad(set_to_none=True)
+            batches = updates.smaller(step, batches, loaded.device)
+        weight = sum(loss.weight(batch) for batch in batches)
         norm = torch.nn.utils.clip_grad_norm_(weights, settings.clip or float("inf"))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -56,13 +54,29 @@ def fit(
             step=step + 1,
             steps=updates.steps,
             epoch=(step + 1) / updates.steps_per_epoch,
-            loss=nats.item() / num_trained,
+            loss=nats.item() / weight,
             learning_rate=rate,
             gradient_norm=norm.item(),
             tokens=sum(len(batch.tokens) for batch in batches),
-            trained_tokens=num_trained,
+            trained_tokens=sum(loss.num_trained(batch) for batch in batches),
             seconds=time.perf_counter() - began,
             memory_gib=peak_memory_gib(loaded.device),
+            tokens_per_device=updates.tokens_per_device,
         )
         yield note
         began = time.perf_counter()
+
+
+def backward(loaded: LoadedModel, batches: Sequence[Batch], loss: Loss) -> Float[Tensor, ""] | None:
+    """Add the gradients of the mean loss over all the batches to the weights', and give the sum of the losses; None,
+    with gradients half done, if memory ran out."""
+    weight = sum(loss.weight(batch) for batch in batches)
+    nats = torch.zeros((), device=loaded.device)
+    try:
+        for batch in batches:
+            batch_nats = loss(loaded, batch)
+            (batch_nats / weight).backward()  # type: ignore[no-untyped-call]
+            nats += batch_nats.detach()
+    except torch.OutOfMemoryError:
+        return None
+    return nats

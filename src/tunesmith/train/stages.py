@@ -18,7 +18,8 @@ from tunesmith.train.checkpoint import (
     restore_weights,
     save_checkpoint,
 )
-from tunesmith.train.fit import Loss, fit
+from tunesmith.train.fit import fit
+from tunesmith.train.loss import Loss
 from tunesmith.train.memory import forget_peak
 from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart
 from tunesmith.train.optimizer import build_optimizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,15 +14,20 @@ from numpy import ndarray
 
 from tunesmith.config.experiment import Stage
 from tunesmith.data.batch import Batch
-from tunesmith.data.collate import collate, default_workers, to_device
+from tunesmith.data.collate import collate, default_workers, pinned, to_device
 from tunesmith.data.order import epoch_order, steps_per_epoch
 from tunesmith.data.packing import pack
+from tunesmith.errors import ModelError
 from tunesmith.train.examples import Examples
 
+_AHEAD = 2
+"""Updates whose micro-batches are made while the device works."""
+_CPU = torch.device("cpu")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(eq=False)
 class Updates:
-    """All updates of one stage."""
+    """All updates of one stage. How they are cut into micro-batches may change on the way, what they see does not."""
 
     stage: str
     examples: Examples
@@ -32,8 +38,8 @@ class Updates:
     seed: int
     sort_by: Sequence[Any] | None = None
     """Value of the field to order by, for each example."""
-    workers: int = 1
-    """Threads that read pictures."""
+    workers: int | None = None
+    """Processes that read pictures; none is what suits the device."""
     _latest_order: dict[int, Int[ndarray, "example"]] = field(default_factory=dict)
 
     @staticmethod
@@ -41,34 +47,52 @@ class Updates:
         """The updates that a stage's settings ask for."""
         size = stage.batch.examples
         steps = stage.length.steps(steps_per_epoch(len(examples), size))
-        workers = stage.batch.workers or default_workers()
-        return Updates(
-            stage.name, examples, size, stage.batch.tokens_per_device, steps, seed, sort_by, workers
-        )
+        room, workers = stage.batch.tokens_per_device, stage.batch.workers
+        return Updates(stage.name, examples, size, room, steps, seed, sort_by, workers)
 
     @property
     def steps_per_epoch(self) -> int:
         """Updates in one epoch."""
         return steps_per_epoch(len(self.examples), self.examples_per_update)
 
-    def micro_batches(self, step: int) -> list[Batch]:
-        """The packed micro-batches of update `step` (from 0), on the CPU."""
+    def micro_batches(self, step: int, device: torch.device = _CPU) -> list[Batch]:
+        """The packed micro-batches of update `step` (from 0), on the CPU, ready to be copied to the device."""
         epoch, number = divmod(step, self.steps_per_epoch)
         order = self._order(epoch)
         members = order[number * self.examples_per_update :][: self.examples_per_update].tolist()
         lengths = [self.examples.length(index) for index in members]
         bins = pack(lengths, self.tokens_per_device)
-        return [collate([self.examples[members[place]] for place in places], self.workers) for places in bins]
+        workers = self.workers or default_workers(device)
+        packed = ([self.examples[members[place]] for place in places] for places in bins)
+        return [pinned(collate(examples, workers), device) for examples in packed]
 
     def ahead(self, start: int, device: torch.device) -> Iterator[tuple[int, list[Batch]]]:
-        """Number and micro-batches of each update from `start` on, on the device, the next one always being made."""
+        """Number and micro-batches of each update from `start` on, on the device, the next ones always being made."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as maker:
-            coming = maker.submit(self.micro_batches, start) if start < self.steps else None
+            coming = deque(
+                maker.submit(self.micro_batches, step, device)
+                for step in range(start, min(start + _AHEAD, self.steps))
+            )
             for step in range(start, self.steps):
-                assert coming is not None
-                batches = coming.result()
-                coming = maker.submit(self.micro_batches, step + 1) if step + 1 < self.steps else None
+                batches = coming.popleft().result()
+                if step + _AHEAD < self.steps:
+                    coming.append(maker.submit(self.micro_batches, step + _AHEAD, device))
                 yield step, [to_device(batch, device) for batch in batches]
+
+    def smaller(self, step: int, batches: Sequence[Batch], device: torch.device) -> list[Batch]:
+        """The micro-batches of an update for which memory ran out, cut to half of the largest; so are all later ones.
+        ModelError if the largest is one example."""
+        largest = max(batches, key=lambda batch: len(batch.tokens))
+        size = len(largest.tokens)
+        if len(largest.segments.lengths) == 1:
+            raise ModelError(
+                f"stage {self.stage!r}: memory ran out on one example of {size} tokens. Set model.checkpointing: true, "
+                "model.weights: nf4, a smaller data.length.max_tokens or model.pixels.max, or use a smaller model"
+            )
+        self.tokens_per_device = min(self.tokens_per_device, size // 2)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        return [to_device(batch, device) for batch in self.micro_batches(step, device)]
 
     def _order(self, epoch: int) -> Int[ndarray, "example"]:
         if epoch not in self._latest_order:

@@ -68,3 +68,19 @@ def test_the_fingerprint_follows_names_sizes_and_times(folder):
     assert len(told) == 4
     (folder / "photos/.hidden").touch()
     assert source.fingerprint(folder) in told
+
+
+def test_a_pattern_makes_further_fields_of_a_files_path(folder):
+    named = list(Images(path="photos", pattern="(?P<person>[^/]+/[^/]+)/").rows(folder))
+    assert named[-1] == Record(
+        "photos/Dog/more/b.png", {"image": "Dog/more/b.png", "label": "Dog", "person": "Dog/more"}
+    )
+    assert named[0] == BadRow(
+        "photos/cat/9.jpg", "does not fit data.source.pattern, '(?P<person>[^/]+/[^/]+)/'."
+    )
+
+
+@pytest.mark.parametrize("pattern", ["(", "[^/]+/", "(?P<label>x)"])
+def test_a_pattern_that_names_no_field_of_its_own_is_refused(pattern):
+    with pytest.raises(ValueError, match=r"is no regular expression|it needs a named group"):
+        Images(path="photos", pattern=pattern)

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,11 @@ def test_the_fingerprint_changes_with_a_file_and_with_a_new_match(folder):
     touched = source.fingerprint(folder)
     (folder / "new.jsonl").write_text("{}\n")
     assert len({before, touched, source.fingerprint(folder)}) == 3
+
+
+def test_the_folder_of_the_experiment_file_is_named_in_words(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(
+        DataError, match=r"^aa\.jsonl: there is no such file in the current folder\. Did you mean"
+    ):
+        ids(Path(), "aa.jsonl")

@@ -6,6 +6,7 @@ from transformers import GenerationConfig
 
 from tests.evaluate.loaded import tiny
 from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.evaluate.engines.generate import Generate
 from tunesmith.model.attention import for_generation
@@ -74,6 +75,15 @@ def test_the_longest_answer_follows_from_all_references_even_if_few_are_left() -
     short = Conversation("a:1", ASKED[0].turns, "a", 0)
     fitted = Generate().fitted(tiny(), labels, [short]).max_new_tokens
     assert fitted == len(tiny().family.continuation(short, labels.labels_in_order[1])) + 16
+
+
+def test_without_references_the_answer_is_as_long_as_a_candidate_or_the_most() -> None:
+    family, record = tiny().family, Record("a:1", {"question": "why?", "text": "x"})
+    assert Generate().fitted(tiny(), TASK, [TASK.ask(record)]).max_new_tokens == 1024
+    task = Classify(labels=["a", "a very much longer label"], prompt="{text}")
+    asked = task.ask(record)
+    longest = len(family.continuation(asked, "a very much longer label"))
+    assert Generate().fitted(tiny(), task, [asked]).max_new_tokens == longest + 16
 
 
 def test_the_model_comes_back_as_it_was_and_no_random_number_is_drawn() -> None:

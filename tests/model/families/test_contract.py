@@ -82,7 +82,7 @@ def test_a_candidate_scored_is_what_would_be_trained(family: Family, conversatio
     trained = example.tokens[example.trained]
     assert np.array_equal(family.continuation(conversation, conversation.answer), trained)
     assert trained[-1] in family.stop_tokens
-    assert example.label == conversation.label
+    assert example.classes == conversation.classes
     assert example.record == conversation.record
 
 

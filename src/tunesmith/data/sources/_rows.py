@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow, Source
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError, did_you_mean, in_words
 
 LONGEST_ROW = 64 * 2**20
 """Bytes in one row beyond which the file is taken for something else than it is said to be."""
@@ -105,8 +105,8 @@ def _matches(base: Path, pattern: str) -> list[Path]:
         )
         if matches:
             return matches
-        raise DataError(f"{pattern}: no file in {base} matches this pattern.")
-    raise DataError(f"{pattern}: there is no such file in {path.parent}." + _neighbour(path))
+        raise DataError(f"{pattern}: no file in {in_words(base)} matches this pattern.")
+    raise DataError(f"{pattern}: there is no such file in {in_words(path.parent)}." + _neighbour(path))
 
 
 def _neighbour(path: Path) -> str:

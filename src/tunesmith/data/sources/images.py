@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from pydantic import field_validator
+
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.sources._rows import row
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError, did_you_mean, in_words
 
 _OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 """Files that systems put beside pictures unasked."""
@@ -21,13 +23,32 @@ _OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 class Images(Source):
     """A folder with one folder for each class, which may hold further folders.
 
-    Fields: `image`, the file's path inside the folder; `label`, the class. Hidden files are passed over; every
-    other one is a record, so that a file that is no picture is told as a bad row.
+    Fields: `image`, the file's path inside the folder; `label`, the class; and what `pattern` names. Hidden files are
+    passed over; every other one is a record, so that a file that is no picture is told as a bad row.
     """
 
     kind: Literal["images"] = "images"
     path: str
     """The folder that holds the folders of the classes."""
+    pattern: str | None = None
+    """Regular expression that a file's path (from the class's folder on) begins with; its named groups are further
+    fields, such as a person's folder: `(?P<identity>[^/]+/[^/]+)/`."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _names_fields(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            named = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression ({error})") from error
+        if not named or {"image", "label"} & named.keys():
+            raise ValueError(
+                f"{pattern!r} names {', '.join(named) or 'no field'}; it needs a named group such as "
+                "(?P<identity>...), and none named image or label"
+            )
+        return pattern
 
     def rows(self, base: Path) -> Iterator[Record | BadRow]:
         """One row a file, named by its path, classes and files in natural order (`2.jpg` before `10.jpg`). A file
@@ -37,10 +58,15 @@ class Images(Source):
         for file in sorted((entry for entry in entries if not entry.is_dir()), key=_natural):
             yield BadRow(f"{named}/{file.name}", "lies in no folder of a class. Move it into one.")
         for folder in sorted((entry for entry in entries if entry.is_dir()), key=_natural):
-            for name in _files(folder):
+            for name in files_in(folder):
                 empty = False
-                fields = {"image": f"{folder.name}/{name}", "label": folder.name}
-                yield row(f"{named}/{folder.name}/{name}", fields, self.columns)
+                where = f"{named}/{folder.name}/{name}"
+                found = re.match(self.pattern or "", f"{folder.name}/{name}")
+                if found is None:
+                    yield BadRow(where, f"does not fit data.source.pattern, {self.pattern!r}.")
+                    continue
+                fields = {"image": f"{folder.name}/{name}", "label": folder.name, **found.groupdict()}
+                yield row(where, fields, self.columns)
         if empty:
             raise DataError(
                 f"{self.path}: holds no pictures in folders. Put the pictures of each class into a folder of its name."
@@ -55,7 +81,7 @@ class Images(Source):
         folder = self._folder(base)
         told = hashlib.sha256()
         count = 0
-        for name in _files(folder):
+        for name in files_in(folder):
             file = folder / name
             stat = file.stat() if file.exists() else file.lstat()
             told.update(f"{name}\0{stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
@@ -70,12 +96,13 @@ class Images(Source):
             raise DataError(f"{self.path}: is a file. Name the folder that holds a folder for each class.")
         beside = sorted(entry.name for entry in folder.parent.glob("*") if entry.is_dir())
         raise DataError(
-            f"{self.path}: there is no such folder in {folder.parent}." + did_you_mean(folder.name, beside)
+            f"{self.path}: there is no such folder in {in_words(folder.parent)}."
+            + did_you_mean(folder.name, beside)
         )
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Paths of all files inside a folder, in natural order, a folder at a time."""
+def files_in(folder: Path) -> Iterator[str]:
+    """Paths of all files inside a folder but hidden ones, in natural order, a folder at a time."""
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(filter(_counts, folders), key=_natural)
         inside = Path(where).relative_to(folder)

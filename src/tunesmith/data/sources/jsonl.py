@@ -23,10 +23,14 @@ class Jsonl(FileSource):
     def rows_of(self, file: File) -> Iterator[Record | BadRow]:
         """One row a line, named `file:line`; DataError if the file is a JSON array, or no text at all."""
         with file.open() as lines:
-            for number, line in _lines(file.name, lines):
-                if number == 1 and line.lstrip().startswith(b"["):
-                    raise DataError(f"{file.name}: is a JSON array, not JSON Lines. Write `kind: json`.")
-                yield self._row(f"{file.name}:{number}", line)
+            yield from self.rows_in(file.name, lines)
+
+    def rows_in(self, name: str, stream: BufferedReader) -> Iterator[Record | BadRow]:
+        """One row a line of an open stream, as soon as the line is there; DataError as `rows_of`."""
+        for number, line in _lines(name, stream):
+            if number == 1 and line.lstrip().startswith(b"["):
+                raise DataError(f"{name}: is a JSON array, not JSON Lines. Write `kind: json`.")
+            yield self._row(f"{name}:{number}", line)
 
     def _row(self, where: str, line: bytes) -> Record | BadRow:
         try:

@@ -85,7 +85,7 @@ class Laid:
 
 def log_likelihoods(loaded: LoadedModel, questions: Sequence[Question]) -> list[list[float]]:
     """Natural-log likelihood of each candidate of each question, given its prompt."""
-    laid = lay_out(questions)
+    laid = lay_out(questions, default_workers(loaded.device))
     with inference(loaded):
         logits = loaded.logits(to_device(laid.batch, loaded.device))
         weighed = _log_probabilities(logits, laid.rows.to(logits.device), laid.tokens.to(logits.device))
@@ -94,8 +94,9 @@ def log_likelihoods(loaded: LoadedModel, questions: Sequence[Question]) -> list[
     return [part.tolist() for part in sums.split(sizes)]
 
 
-def lay_out(questions: Sequence[Question]) -> Laid:
-    """One line: every question's trunk, then its branches, each without its last token."""
+def lay_out(questions: Sequence[Question], workers: int = 1) -> Laid:
+    """One line: every question's trunk, then its branches, each without its last token. Pictures are read by so many
+    workers."""
     lengths: list[int] = []
     continues: list[int] = []
     pieces, positions, predicting, rows, tokens, owners, starts = [], [], [], [], [], [], []
@@ -130,7 +131,7 @@ def lay_out(questions: Sequence[Question]) -> Laid:
     targets = torch.zeros(row, dtype=torch.long).scatter_(0, weighing, weighed)
     segments = Segments.end_to_end(lengths, continues)
     prompts = [question.prompt for question in questions]
-    pixels = collate_pixels(prompts, starts, workers=default_workers())
+    pixels = collate_pixels(prompts, starts, workers)
     axes = torch.from_numpy(np.concatenate(positions, axis=1).astype(np.int64))
     places = axes if pixels is not None else axes[:1]
     batch = Batch(_joined(pieces), places, _joined(predicting), targets, segments, pixels)

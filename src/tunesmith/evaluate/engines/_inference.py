@@ -14,8 +14,8 @@ from tunesmith.model.loaded import LoadedModel
 @contextmanager
 def inference(loaded: LoadedModel) -> Iterator[None]:
     """Within it the model is in eval mode and keeps no gradients; afterwards every module is as it was."""
-    training = [module for module in loaded.model.modules() if module.training]
-    loaded.model.eval()
+    training = [module for module in loaded.modules if module.training]
+    loaded.train(False)
     try:
         # Not inference_mode: what layers keep (rotary tables, int8 statistics) could never be trained with.
         with torch.no_grad(), loaded.precision():

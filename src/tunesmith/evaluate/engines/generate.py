@@ -26,7 +26,8 @@ class Generate(Engine):
 
     kind: Literal["generate"] = "generate"
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Longest answer in tokens; none is the longest reference and 16, at most 1,024 (8,192 thinking)."""
+    """Longest answer in tokens; none is the longest reference and 16, at most 1,024 (8,192 thinking), and the most
+    where no reference is known."""
     tokens_per_batch: Annotated[int, Field(ge=16)] = 16384
     """Most tokens in one batch: padded prompts and longest answers."""
 
@@ -78,6 +79,6 @@ def _longest_answer(model: LoadedModel, task: Task, conversations: Sequence[Conv
         return min(MOST_WITH_THINKING, model.family.max_tokens // 2)
     first = conversations[0]
     answers: list[tuple[Conversation, str | None]] = [(first, text) for text in task.candidates(first)]
-    answers += [(one, text) for one in conversations for text in (None, *one.accepted)]
-    longest = max(len(model.family.continuation(one, text)) for one, text in answers)
+    answers += [(one, text) for one in conversations if one.answer for text in (None, *one.accepted)]
+    longest = max((len(model.family.continuation(one, text)) for one, text in answers), default=MOST)
     return min(longest + MARGIN, MOST)

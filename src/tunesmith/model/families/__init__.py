@@ -106,6 +106,11 @@ class Family(ABC):
         """The model's parts, each as its modules by full name (the names without any adapter's wrapping)."""
 
     @abstractmethod
+    def hidden(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The final hidden state of every token (after the last normalisation), (token, width), in the model's own
+        precision."""
+
+    @abstractmethod
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Logits at `batch.predicting` only, (prediction, vocabulary), in the model's own precision."""
 

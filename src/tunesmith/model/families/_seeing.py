@@ -81,6 +81,11 @@ class Seeing(Qwen2):
     def logits(self, model: nn.Module, batch: Batch) -> Float[Tensor, "prediction vocabulary"]:
         """Logits at `batch.predicting` of one packed line of tokens and pictures."""
         inner: Any = transformers_model(model)
+        return inner.lm_head(self.hidden(model, batch)[batch.predicting])  # type: ignore[no-any-return]
+
+    def hidden(self, model: nn.Module, batch: Batch) -> Float[Tensor, "token width"]:
+        """Final hidden states of one packed line of tokens and pictures."""
+        inner: Any = transformers_model(model)
         language = inner.model.language_model
         embedded = language.embed_tokens(batch.tokens)
         extras: dict[str, Any] = {}
@@ -92,7 +97,7 @@ class Seeing(Qwen2):
         elif torch.is_grad_enabled() and not embedded.requires_grad:
             # Where only what sees is trained, a line of text alone must have a (zero) gradient too.
             embedded.requires_grad_()
-        hidden = language(
+        return language(  # type: ignore[no-any-return]
             inputs_embeds=embedded[None],
             position_ids=batch.positions[:, None] if len(batch.positions) > 1 else batch.positions,
             attention_mask=None,
@@ -100,11 +105,10 @@ class Seeing(Qwen2):
             segments=batch.segments,
             **extras,
         ).last_hidden_state[0]
-        return inner.lm_head(hidden[batch.predicting])  # type: ignore[no-any-return]
 
     def for_generation(self, prompts: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
         """Patches, grids, and which of the padded tokens are placeholders."""
-        pixels = collate_pixels(prompts, [0] * len(prompts), default_workers())
+        pixels = collate_pixels(prompts, [0] * len(prompts), default_workers(device))
         if pixels is None:
             return {}
         longest = max(map(len, prompts))
@@ -192,7 +196,7 @@ class Seeing(Qwen2):
             conversation.record,
             np.repeat(tokens, repeats),
             np.repeat(trained, repeats),
-            conversation.label,
+            conversation.classes,
             tuple(placed),
         )
 

@@ -16,7 +16,7 @@ from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.data.example import Example
 from tunesmith.errors import DataError, ModelError
 from tunesmith.model.families import Family, Trained
-from tunesmith.model.modules import own_modules
+from tunesmith.model.modules import own_modules, transformers_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -123,15 +123,14 @@ class Generic(Family):
 
     def logits(self, model: nn.Module, batch: Batch) -> Float[Tensor, "prediction vocabulary"]:
         """Logits at `batch.predicting` of one packed line of tokens."""
-        out = model(
-            input_ids=batch.tokens[None],
-            position_ids=batch.positions,
-            attention_mask=None,
-            use_cache=False,
-            logits_to_keep=batch.predicting,
-            segments=batch.segments,
-        )
+        out = model(**_line(batch), logits_to_keep=batch.predicting)
         return out.logits[0]  # type: ignore[no-any-return]
+
+    def hidden(self, model: nn.Module, batch: Batch) -> Float[Tensor, "token width"]:
+        """Final hidden states of one packed line of tokens."""
+        # The decoder by itself; a whole model may scale or cap its logits, so those are had from all of it.
+        decoder: Any = transformers_model(model).base_model
+        return decoder(**_line(batch)).last_hidden_state[0]  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer beside a model's weights."""
@@ -179,7 +178,7 @@ class Generic(Family):
         self, conversation: Conversation, tokens: Tokens, trained: Bool[np.ndarray, "token"]
     ) -> Example:
         """The example of these tokens, as the chat template has them."""
-        return Example(conversation.record, tokens, trained, conversation.label)
+        return Example(conversation.record, tokens, trained, conversation.classes)
 
     def _messages(self, conversation: Conversation) -> Messages:
         """The turns before the answer, as chat templates want them; DataError for what the model cannot be
@@ -318,3 +317,14 @@ class Generic(Family):
                 "version, or put a chat_template.jinja into its folder"
             )
         self.tokenizer.chat_template = CHATML
+
+
+def _line(batch: Batch) -> dict[str, Any]:
+    """A packed line of tokens as transformers' decoders take it."""
+    return {
+        "input_ids": batch.tokens[None],
+        "position_ids": batch.positions,
+        "attention_mask": None,
+        "use_cache": False,
+        "segments": batch.segments,
+    }

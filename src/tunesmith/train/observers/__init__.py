@@ -40,16 +40,19 @@ class Update:
     steps: int
     epoch: float
     loss: float
-    """Mean nats per trained token of this update."""
+    """Mean nats per trained token of this update; of a head, per example."""
     learning_rate: float
     """Of the first part."""
     gradient_norm: float
     """Before clipping."""
     tokens: int
     trained_tokens: int
+    """Tokens that carried loss; of a head, examples."""
     seconds: float
     memory_gib: float
     """Peak memory: of the GPU if there is one, else of the process."""
+    tokens_per_device: int | None = None
+    """Most tokens in a micro-batch; less than was asked for once memory ran out."""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,12 @@ class Console(Listener):
         self._console.print(table)
 
     def _advance(self, update: Update) -> None:
+        before = self._recent[-1].tokens_per_device if self._recent else None
+        if before and update.tokens_per_device and update.tokens_per_device < before:
+            self._print(
+                f"  warning: memory ran out at update {update.step:,}; it was done again in micro-batches of at most "
+                f"{update.tokens_per_device:,} tokens. Set batch.tokens_per_device to that, or model.checkpointing"
+            )
         self._recent.append(update)
         if self._bar is not None:
             state = f"{self._state(update)}{self._validation}"

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.pipeline.sampling import fixed_sample
+from tunesmith.data.sampling import fixed_sample
 
 SIZES, SEEDS = st.integers(0, 40), st.integers(0, 2**32)
 

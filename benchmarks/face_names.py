@@ -1,0 +1,126 @@
+"""The recipe face-names on random weights of Qwen2.5-VL-7B's shape: samples a second, memory, and the whole run's time.
+
+    python benchmarks/face_names.py [--tokens 800 4096 8192] [--small]
+
+The model is written to a temporary folder (17 GB) and loaded in NF4 as the recipe says; adapters, head, loss, optimizer
+and the reading of 512x512 pictures are the recipe's own. `--tokens` are tokens a micro-batch: 800 is 2 pictures at
+once. Needs a GPU with 24 GB for 800; `--small` runs a toy on anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent / "digits"))
+import one_picture
+from make_model import tokenizer
+
+from tunesmith import load_experiment
+from tunesmith.data.picture import Picture
+from tunesmith.data.record import Record
+from tunesmith.model.heads import hidden_width, new_head
+from tunesmith.model.load import load
+from tunesmith.model.trainable import make_trainable
+from tunesmith.train.examples import Examples, renderer
+from tunesmith.train.fit import fit
+from tunesmith.train.loss import ClassLoss
+from tunesmith.train.optimizer import build_optimizer
+from tunesmith.train.updates import Updates
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "face-names.yaml"
+STEPS, WARMUP, PICTURES, ALL = 10, 3, 64, 54_000 * 5
+
+
+def make_model(folder: Path, small: bool) -> None:
+    """A folder with random weights, a vocabulary, and the picture settings of Qwen2.5-VL."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = one_picture.model_of(small, device)
+    vocabulary = tokenizer()
+    ids = {f"{name}_token_id": vocabulary.convert_tokens_to_ids(f"<|{token}|>") for name, token in (
+        ("image", "image_pad"), ("vision_start", "vision_start"), ("vision_end", "vision_end"))}  # fmt: skip
+    for name, value in ids.items():
+        setattr(model.config, name, value)
+    model.save_pretrained(folder)
+    vocabulary.save_pretrained(folder)
+    settings = {
+        "image_processor_type": "Qwen2VLImageProcessor", "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2,
+        "min_pixels": 3136, "max_pixels": 12845056, "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
+def measure(folder: Path, tokens: int, small: bool) -> dict[str, float]:
+    """Median samples a second of an update of 32, and peak memory."""
+    overrides = [f"model.path={folder}", f"stages.0.batch.tokens_per_device={tokens}"]
+    overrides += ["model.weights=fp32", "model.pixels.size=[84, 84]"] if small else []
+    experiment = load_experiment(RECIPE, overrides, "balanced")
+    stage, task = experiment.stages[0], experiment.task
+    assert task.head is not None
+    loaded = load(experiment.model)
+    width = hidden_width(loaded.family.config)
+    loaded.head = new_head(task.head, task.labels_in_order or (), width, 1, loaded.device)
+    trainable = make_trainable(loaded, stage.parts, seed=1)
+    render = renderer(loaded.family, task, stage.trained)
+    labels = task.labels_in_order or ()
+    examples = []
+    for index, path in enumerate(one_picture.pictures(folder, PICTURES)):
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        picture = Picture(path.name, sha256, one_picture.SIDE, one_picture.SIDE, "0" * 16, root=folder)
+        fields = {"image": picture, "label": labels[index % len(labels)]}
+        examples.append(render(task.conversation(Record(f"p:{index}", fields))))
+    size = stage.batch.examples
+    updates = Updates(stage.name, Examples(examples), size, tokens, STEPS, 0, workers=8)
+    optimizer = build_optimizer(trainable.groups, stage.optimizer)
+    times, before = [], time.perf_counter()
+    for step, _ in enumerate(fit(trainable, updates, optimizer, stage.optimizer, ClassLoss(stage.loss))):
+        now = time.perf_counter()
+        if step >= WARMUP:
+            times.append(now - before)
+        before = now
+    peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
+    trained = sum(row["trained"] for row in trainable.summary)
+    return {"samples": size / float(np.median(times)), "peak": peak, "trained": trained}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokens", nargs="*", type=int, default=[800, 4096, 8192])
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.folder:
+        print(json.dumps(measure(asked.folder, asked.tokens[0], asked.small)))
+        return
+    print(torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU", torch.__version__)
+    print(f"{'tokens':>7}{'samples/s':>11}{'peak GiB':>10}{'trained':>13}{'5 epochs of 54,000, h':>23}")
+    with tempfile.TemporaryDirectory() as folder:
+        make_model(Path(folder), asked.small)
+        torch.cuda.empty_cache()
+        for tokens in asked.tokens:
+            command = [sys.executable, __file__, "--folder", folder, "--tokens", str(tokens)]
+            ran = subprocess.run(
+                [*command, *(["--small"] if asked.small else [])], capture_output=True, text=True, check=False
+            )
+            if ran.returncode:
+                print(f"{tokens:>7} failed: {ran.stderr.strip().splitlines()[-1][:200]}")
+                continue
+            got = json.loads(ran.stdout.strip().splitlines()[-1])
+            hours = ALL / got["samples"] / 3600
+            print(
+                f"{tokens:>7}{got['samples']:>11.2f}{got['peak']:>10.1f}{got['trained']:>13,}{hours:>23.1f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

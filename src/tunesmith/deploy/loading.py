@@ -1,0 +1,189 @@
+"""From a run folder to a model that answers as the run's evaluation had it answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.config.experiment import Experiment, Model
+from tunesmith.config.read import read_experiment
+from tunesmith.errors import ExperimentError, ModelError
+from tunesmith.files import read_json
+
+if TYPE_CHECKING:
+    from tunesmith.data.conversation import Conversation
+    from tunesmith.deploy.result import Result
+    from tunesmith.evaluate.engines import Engine
+
+_TRAINED_ELSEWHERE = "data.pictures.folder=null"
+"""New records have their pictures beside themselves, and not where those of the training data are."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run and the stage whose result is to be used, before anything is loaded."""
+
+    run: Path
+    stage: Path
+    experiment: Experiment
+    """As it was resolved, with what is now to be other."""
+    named: Mapping[str, Any]
+    """What `run.json` holds."""
+    has_other_model: bool = False
+    """True if another base model was asked for than the run names."""
+
+    def load(self, max_new_tokens: int | None = None) -> Result:
+        """The model with what the stage left, and all that it takes to ask it. ModelError if the base model has
+        moved, is another one, or does not fit."""
+        from tunesmith.deploy.result import Result
+        from tunesmith.evaluate.choice import engine_without_references
+        from tunesmith.model.likeness import refuse_other_base
+        from tunesmith.model.load import load
+
+        engine = engine_without_references(self.experiment.task, self.experiment.evaluate)
+        engine = engine if max_new_tokens is None else _limited(engine, max_new_tokens)
+        model, shots = self.model, self.shots()
+        try:
+            loaded = load(model, start=self.stage)
+        except ModelError as error:
+            trained_on = f"\nIt was trained on {self._trained_on}" if self.has_other_model else ""
+            raise ModelError(f"{error}{trained_on}") from error
+        stated = self.stage / "base.json"
+        if stated.exists() and not self._is_whole:
+            refuse_other_base(loaded, read_json(stated), model.path, f"{self.stage} (on {self._trained_on})")
+        return Result(self.stage, self.experiment, loaded, engine, shots)
+
+    @property
+    def where(self) -> Path:
+        """Folder of the experiment file, if it lies to the run folder as it did."""
+        return self.run / self.named.get("where", ".")
+
+    @property
+    def model(self) -> Model:
+        """The base model's settings, with a folder that lies beside the experiment file, or where it was, found
+        there; ModelError if it is in neither."""
+        model = self.experiment.model
+        if self.has_other_model or self._is_whole:
+            return model
+        trained_on = Path(self._trained_on)
+        places = [self.where / Path(model.path).expanduser(), trained_on]
+        found = next((place for place in places if place.exists()), None)
+        if found is not None:
+            return model.model_copy(update={"path": str(found)})
+        if trained_on.is_absolute():
+            raise ModelError(
+                f"model.path: the base model {model.path} of {self.run} is not there any more (it was {trained_on}). "
+                "Bring it back, or say where it is: --model PATH (model.path=PATH)"
+            )
+        return model
+
+    @property
+    def _trained_on(self) -> str:
+        """The base model as the run names it: an absolute path, or a name."""
+        return str(self.named.get("model", self.experiment.model.path))
+
+    @property
+    def _is_whole(self) -> bool:
+        """True if the stage left a complete model, which needs no base."""
+        return (self.stage / "model").is_dir()
+
+    def shots(self) -> tuple[Conversation, ...]:
+        """The solved examples that stand before every question, from the run's training records; ExperimentError if
+        those are not there."""
+        from tunesmith.data.prepare import Prepared
+        from tunesmith.data.sampling import fixed_sample
+
+        task = self.experiment.task
+        if not task.shots:
+            return ()
+        folder = self.run / self.named.get("data", "")
+        if not (folder / "manifest.json").exists():
+            raise ExperimentError(
+                f"task.shots: {task.shots} solved examples stand before every question, but the training records that "
+                f"they are from are not in {folder}. Bring that folder back"
+            )
+        records = Prepared.open(folder, self.where).records("train")
+        return tuple(
+            task.conversation(one) for one in fixed_sample(records, task.shots, self.experiment.seed)
+        )
+
+
+def load_result(run: str | Path, overrides: Sequence[str] = ()) -> Result:
+    """What a run left, ready to answer.
+
+    `run` is a run folder (`runs/ag-news/lora`), of which the last stage counts, or the folder of a stage in it;
+    `overrides` change settings of its experiment, such as `model.device=cpu`. ExperimentError if it is no such
+    folder or not trained to its end, ModelError if the base model is not there, or does not fit.
+    """
+    return find_result(run, overrides).load()
+
+
+def find_result(run: str | Path, overrides: Sequence[str] = ()) -> Found:
+    """The run and the stage that a folder means; nothing heavy is loaded. ExperimentError as `load_result`."""
+    folder = Path(run)
+    stage: Path | None = None
+    if not (folder / "run.json").exists() and (folder.parent.parent / "run.json").exists():
+        folder, stage = folder.parent.parent, folder
+    if not (folder / "run.json").exists():
+        inside = sorted(folder.glob("*/run.json"))
+        if len(inside) != 1:
+            raise ExperimentError(_no_run(folder, [file.parent.name for file in inside]))
+        folder = inside[0].parent
+    named = read_json(folder / "run.json")
+    experiment = read_experiment(folder / "experiment.yaml", [_TRAINED_ELSEWHERE, *overrides])
+    stage = stage or folder / "stages" / experiment.stages[-1].name
+    _refuse_unfinished(folder, stage)
+    asked_before = read_json(stage / "done.json").get("task", {})
+    if not any(override.strip().startswith("task") for override in overrides):
+        _refuse_other_question(folder, stage, asked_before, experiment)
+    has_other_model = any(override.strip().startswith("model.path=") for override in overrides)
+    return Found(folder, stage, experiment, named, has_other_model)
+
+
+def _no_run(folder: Path, inside: Sequence[str]) -> str:
+    if not folder.exists():
+        return f"{folder}: there is no such folder; give a run folder (runs/EXPERIMENT/VARIANT)"
+    hint = (
+        f"it holds the runs {', '.join(inside)}: give one of them"
+        if inside
+        else "give runs/EXPERIMENT/VARIANT"
+    )
+    return f"{folder}: is no run folder, for there is no run.json in it; {hint}"
+
+
+def _refuse_unfinished(run: Path, stage: Path) -> None:
+    if not (stage / "done.json").exists():
+        done = sorted(file.parent.name for file in run.glob("stages/*/done.json"))
+        others = f", or name the folder of a stage that is ({', '.join(done)})" if done else ""
+        raise ExperimentError(
+            f"{stage}: stage {stage.name!r} is not trained to its end. Call `tunesmith run` or `tunesmith train` with "
+            f"the same experiment and variant again{others}"
+        )
+    if not [*stage.glob("*.safetensors"), *stage.glob("*/*.safetensors")]:
+        raise ModelError(
+            f"{stage}: holds no weights (adapter, model or weights), though the stage was trained. Bring them back, or "
+            "train again"
+        )
+
+
+def _refuse_other_question(
+    run: Path, stage: Path, asked_before: Mapping[str, Any], experiment: Experiment
+) -> None:
+    """Raise ExperimentError if the run's experiment asks otherwise than when the stage was trained."""
+    now = experiment.task.model_dump(mode="json")
+    changed = [f"task.{name}" for name, value in asked_before.items() if now.get(name, value) != value]
+    if changed:
+        raise ExperimentError(
+            f"{run / 'experiment.yaml'}: {', '.join(changed)} changed after stage {stage.name!r} was trained. Call "
+            "`tunesmith run` again so that it is trained with it, or change it back"
+        )
+
+
+def _limited(engine: Engine, max_new_tokens: int) -> Engine:
+    if "max_new_tokens" not in type(engine).model_fields:
+        raise ExperimentError(
+            f"--max-new-tokens: engine {engine.kind!r} writes no answers. Leave it out, or set evaluate.engine=generate"
+        )
+    return engine.model_copy(update={"max_new_tokens": max_new_tokens})

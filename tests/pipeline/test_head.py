@@ -1,0 +1,61 @@
+"""A head, and classes of unlike size, through whole small runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.small import lora_stage, small_experiment
+from tunesmith import run
+from tunesmith.config.read import read_experiment
+
+HEAD = {"kind": "head", "hidden": 16}
+TASK: dict[str, Any] = {"kind": "classify", "labels": ["fruit", "tool"], "prompt": "Which? {text}"}
+WEIGHED = {"balance": "inverse_frequency", "gamma": 1, "label_smoothing": 0.05}
+
+
+def ran(folder: Path, **changes: Any) -> Path:
+    path = small_experiment(
+        folder, evaluate={"every": "1 epoch", "examples": 20, "resamples": 100}, **changes
+    )
+    return run(read_experiment(path), folder)
+
+
+def test_a_head_is_trained_gone_on_with_and_asked_while_the_untouched_model_is_asked_in_words(
+    tmp_path: Path,
+) -> None:
+    parts = {"language": lora_stage()["parts"]["language"], "head": {"kind": "full", "learning_rate": 2e-3}}
+    first = lora_stage(name="both", parts=parts, epochs=1, loss=WEIGHED, balance={"per_class": 40})
+    second = lora_stage(name="alone", parts={"head": {"kind": "full"}}, epochs=1)
+    folder = ran(tmp_path, task=TASK | {"answer": HEAD}, stages=[first, second])
+    names = json.loads((folder / "run.json").read_text())
+    base = json.loads((folder / names["base"] / "scores.json").read_text())
+    tuned = json.loads((folder / "evaluation" / "scores.json").read_text())
+    assert (base["engine"], tuned["engine"]) == ("score", "head")
+    parts_trained = json.loads((folder / "stages" / "alone" / "parts.json").read_text())
+    assert {row["part"]: row["trained"] > 0 for row in parts_trained} == {"language": False, "head": True}
+    for stage in ("both", "alone"):
+        assert json.loads((folder / "stages" / stage / "head.json").read_text())["labels"] == [
+            "fruit",
+            "tool",
+        ]
+    classes = json.loads((folder / "stages" / "both" / "classes.json").read_text())
+    assert (classes["counts"], classes["weights"]) == ([40, 40], [1.0, 1.0])
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    begun = next(event for event in log if event["event"] == "stage_start")
+    assert "weights of classes: fruit 1, tool 1" in begun["notes"]
+    assert next(event for event in log if event["event"] == "update")["trained_tokens"] == 16
+    assert all("recall/fruit" in event["metrics"] for event in log if event["event"] == "evaluation")
+    assert "by chance" in (folder / "report.html").read_text()
+
+
+def test_a_written_answer_is_weighed_by_its_class(tmp_path: Path) -> None:
+    folder = ran(tmp_path, task=TASK, stages=[lora_stage(epochs=1, loss=WEIGHED)])
+    classes = json.loads((folder / "stages" / "adapt" / "classes.json").read_text())
+    inverse = [1 / count for count in classes["counts"]]
+    assert classes["weights"] == pytest.approx([2 * one / sum(inverse) for one in inverse])
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert any("weights of classes: fruit" in note for note in log[0]["notes"])
