@@ -14,7 +14,7 @@ from beartype.roar import BeartypeDecorHintException
 _INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
 """As mypy has it: where a signature says float, an int will do (PEP 484)."""
 _WITH_SHAPES = jaxtyping.jaxtyped
-_ARRAYS = ("np.ndarray", "Tensor")
+_ARRAYS = ("jaxtyping.", "np.ndarray", "Tensor")
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,11 +31,14 @@ def jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
     one another, which takes ten times as long as its check does."""
 
     def decorate(one: Any) -> Any:
-        if not isinstance(one, FunctionType) or any(
-            array in str(hint) for hint in one.__annotations__.values() for array in _ARRAYS
-        ):
+        if not isinstance(one, FunctionType):
             return _WITH_SHAPES(one, typechecker=typechecker)
-        one.__annotations__ = {name: _resolved(hint, one) for name, hint in one.__annotations__.items()}
+        hints = {name: _resolved(hint, one) for name, hint in one.__annotations__.items()}
+        # An array may stand under a name of its own, or be known to type checkers alone.
+        told = [str(hint) for hint in (*one.__annotations__.values(), *hints.values())]
+        if any(array in hint for hint in told for array in _ARRAYS):
+            return _WITH_SHAPES(one, typechecker=typechecker)
+        one.__annotations__ = hints
         return typechecker(one)
 
     return decorate

@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.tiny import tiny_model
+from tests.tiny import tiny_model, tiny_seeing_model
 
 FRUIT = ["apple", "pear", "plum", "cherry", "fig"]
 TOOLS = ["hammer", "axe", "drill", "file", "wrench"]
@@ -71,8 +71,10 @@ def small_experiment(folder: Path, **changes: Any) -> Path:
         "output": str(folder / "runs"),
     }
     path = folder / "small.yaml"
+    writer = YAML()
+    writer.representer.ignore_aliases = lambda value: True
     with path.open("w") as file:
-        YAML().dump(settings | changes, file)
+        writer.dump(settings | changes, file)
     return path
 
 
@@ -86,3 +88,35 @@ def lora_stage(**changes: Any) -> dict[str, Any]:
         "optimizer": {"learning_rate": 1e-2},
     }
     return stage | changes
+
+
+def small_picture_experiment(
+    folder: Path, model_type: str = "qwen2_vl", pictures: int = 600, **changes: Any
+) -> Path:
+    """As `small_experiment`, of digits in pictures of a few tokens: which of three is it? Those of the test side, an
+    eighth as many, are other samples of handwriting."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "model").exists():
+        tiny_seeing_model(folder / "model", model_type, layers=1)
+    side = 64 if model_type == "qwen3_vl" else 56
+    source: dict[str, Any] = {
+        "kind": "digits",
+        "questions": "classify",
+        "digits": [0, 1, 7],
+        "canvas": [side, side],
+        "size": [side - 16, side - 8],
+        "paper": "plain",
+    }
+    settings = {
+        "data": {
+            "source": source | {"pictures": pictures, "seed": 1, "samples": [0, 0.8]},
+            "split": {
+                "holdout": source | {"pictures": pictures // 8, "seed": 2, "samples": [0.8, 1]},
+                "validation": 0,
+            },
+            "leaks": {"pictures": None},
+        },
+        "task": {"kind": "classify", "labels": ["0", "1", "7"], "pictures": ["image"], "prompt": "?"},
+        "evaluate": {"resamples": 200},
+    }
+    return small_experiment(folder, **(settings | changes))

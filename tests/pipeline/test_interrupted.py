@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.small import lora_stage, small_experiment
+from tests.pipeline.small import lora_stage, small_experiment, small_picture_experiment
 
 pytestmark = pytest.mark.slow
 
@@ -89,3 +89,21 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(
     log = (tmp_path / "runs" / "small" / "main" / "log.jsonl").read_text()
     steps = [line for line in log.splitlines() if '"update"' in line]
     assert len(steps) == len(set(steps)) == 26
+
+
+def test_so_it_does_with_pictures(tmp_path: Path) -> None:
+    adapter = {"kind": "lora", "rank": 4, "dropout": 0.1}
+    stage = lora_stage(parts={"vision": adapter, "language": adapter}, epochs=None, steps=12)
+    settings = {"pictures": 96, "stages": [stage], "checkpoints": {"every": "3 steps"}}
+    at_once, killed = tmp_path / "at-once", tmp_path / "killed"
+    finish(small_picture_experiment(at_once, **settings))
+    path = small_picture_experiment(killed, **settings)
+    reached = lines_in(Path(), 5)
+    with start(path) as process:
+        while process.poll() is None and not reached(killed):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (killed / "runs" / "small" / "main" / "stages" / "adapt" / "done.json").exists()
+    finish(path)
+    assert weights(killed) == weights(at_once)
