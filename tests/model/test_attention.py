@@ -162,3 +162,25 @@ def test_the_varlen_kernel_agrees_with_eager_attention(continues: list[int] | No
     theirs = gradients(model, one_by_one(model, batch).float(), batch)
     for weight, gradient in gradients(model, packed_logits(model, batch, "varlen").float(), batch).items():
         assert functional.cosine_similarity(gradient.flatten(), theirs[weight].flatten(), dim=0) > 0.99
+
+
+@pytest.mark.parametrize("name", ["sdpa", "eager"])
+def test_attention_is_in_the_precision_of_the_products_whatever_comes_in(name: str) -> None:
+    attend = ALL_ATTENTION_FUNCTIONS[attention.REGISTERED[name]]
+    query, key, value = torch.randn(3, 1, 2, 5, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out, _ = attend(torch.nn.Identity(), query, key, value, None, segments=Segments.end_to_end([2, 3]))
+    assert out.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["sdpa", "eager"])
+def test_in_a_vision_tower_a_patch_sees_all_of_its_window_and_nothing_else(name: str) -> None:
+    attend = ALL_ATTENTION_FUNCTIONS[attention.REGISTERED[name]]
+    query, key, value = torch.randn(3, 1, 2, 5, 4)
+    out, _ = attend(
+        torch.nn.Identity(), query, key, value, None, segments=Segments.end_to_end([2, 3]), is_causal=False
+    )
+    for start, end in ((0, 2), (2, 5)):
+        pieces = (one[:, :, start:end] for one in (query, key, value))
+        wanted = torch.nn.functional.scaled_dot_product_attention(*pieces).transpose(1, 2)
+        torch.testing.assert_close(out[:, start:end], wanted)
