@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tests.tiny import tiny_model
 from tunesmith.data.batch import Batch, Segments
