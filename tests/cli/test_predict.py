@@ -60,6 +60,7 @@ def test_bad_rows_make_the_exit_code_3_unless_they_are_skipped(finished: Finishe
     assert (filled.code, len(filled.out.splitlines())) == (0, 2)
 
 
+@pytest.mark.slow
 def test_json_lines_may_come_from_a_pipe(finished: Finished, rows: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "tunesmith", "predict", str(finished.runs / "low"), "-"]

@@ -85,7 +85,7 @@ def test_normalised_as_the_model_was_trained_they_are_the_official_values(placed
 def test_the_number_of_threads_changes_nothing(placed: MakePicture) -> None:
     pictures = [placed(*size) for size in SIZES] * 3
     one_by_one = np.concatenate([read_patches([one], 1) for one in pictures])
-    for workers in (1, 2, 7, 64):
+    for workers in (1, 2, 5):
         np.testing.assert_array_equal(read_patches(pictures, workers), one_by_one)
 
 

@@ -190,6 +190,7 @@ def test_a_picture_that_many_records_name_is_read_once_and_again_when_it_changes
     assert len(opened) == 5
 
 
+@pytest.mark.slow
 def test_what_is_remembered_has_a_bound_and_what_was_forgotten_is_read_again(
     take, tmp_path, opened, monkeypatch
 ):

@@ -118,6 +118,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
     assert balanced.optimizer.learning_rate == 2e-5
 
 
+@pytest.mark.slow
 def test_as_many_weights_are_trained_as_the_yardstick_counts() -> None:
     """On the real shape, without memory for it."""
     config = AutoConfig.for_model(

@@ -241,6 +241,7 @@ def pictured(tmp_path_factory) -> dict[bool, Page]:
     return {boxes: Page(write_report(make_pictured(root, boxes))) for boxes, root in roots.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boxes", [True, False])
 def test_every_picture_says_what_it_shows(pictured, boxes):
     page = pictured[boxes]
@@ -275,6 +276,7 @@ def test_what_a_model_says_in_a_box_is_never_markup(tmp_path):
     assert "<script>alert(1)</script>" in page.text("text")
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_boxes_are_drawn_in_two_colours_over_their_picture(tmp_path, dark):
@@ -285,6 +287,7 @@ def test_boxes_are_drawn_in_two_colours_over_their_picture(tmp_path, dark):
         assert (np.abs(pixels - colour).max(-1) < 12).sum() > 500
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("boxes", [True, False])
 def test_a_phone_need_not_scroll_sideways_for_pictures(tmp_path, boxes):
