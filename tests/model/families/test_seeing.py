@@ -169,9 +169,12 @@ def test_a_packed_batch_has_the_loss_and_gradients_of_its_examples_alone(
 
 
 def test_text_alone_can_train_what_sees(loaded: LoadedModel, asked: list[Conversation]) -> None:
+    loaded.model.zero_grad()
     loaded.model.requires_grad_(False)
     loaded.model.model.visual.requires_grad_(True)
     answer_loss(loaded, collate([loaded.family.render(asked[2])])).backward()
+    seen = [weight.grad for weight in loaded.model.model.visual.parameters() if weight.grad is not None]
+    assert not any(gradient.any() for gradient in seen)
 
 
 def test_all_text_is_trained_but_no_picture(loaded: LoadedModel, asked: list[Conversation]) -> None:
