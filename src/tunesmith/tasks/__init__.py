@@ -44,18 +44,6 @@ class Unread:
     why: str
 
 
-@dataclass(frozen=True)
-class Marked:
-    """What one answer is worth."""
-
-    reading: Any
-    """The parsed value (JSON-like), or None if unread."""
-    unread: str | None
-    """Why it could not be read, or None."""
-    marks: Mapping[str, float | None]
-    """Numbers that metrics are made of, by name; None where there is none."""
-
-
 class Task(Settings):
     """What every task can do."""
 

@@ -113,10 +113,9 @@ class Tower:
         """The patches, normalised, through the patch embedding: a convolution whose kernel and stride are one
         patch is a linear layer (and over two equal pictures in time, one with the sum of its weights)."""
         layer = self.tower.patch_embed.proj
-        mean, deviation = (
-            torch.tensor(values, device=patches.device).repeat_interleave(self.sight.patch_size**2)
-            for values in (self.sight.mean, self.sight.deviation)
-        )
+        size = self.sight.patch_size**2
+        mean = _of_each_value(self.sight.mean, size, patches.device)
+        deviation = _of_each_value(self.sight.deviation, size, patches.device)
         normalised = (patches.float() / 255 - mean) / deviation
         weight = layer.weight.sum(2).flatten(1)
         return functional.linear(normalised.to(weight.dtype), weight, layer.bias)
@@ -150,6 +149,13 @@ def _moved(
 ) -> Float[Tensor, "row *width"]:
     """The rows in this order, of which `back` is the way back; as they are without one."""
     return rows if order is None else _Move.apply(rows, order, back)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=16)
+def _of_each_value(colours: tuple[float, ...], size: int, device: torch.device) -> Float[Tensor, "value"]:
+    """A number for each colour, repeated for each of a patch's `size` values of that colour; kept on the device, as
+    copying it there would make every pass wait."""
+    return torch.tensor(colours, device=device).repeat_interleave(size)
 
 
 @lru_cache(maxsize=16)
