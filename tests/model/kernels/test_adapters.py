@@ -78,6 +78,30 @@ def test_dropout_drops_the_adapters_input_only() -> None:
     assert torch.equal(model(hidden), model(hidden))
 
 
+class GivesBackWhatCameIn(nn.Linear):
+    """As layers in 4 bits do: products in bf16, the answer in the precision of the input."""
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return super().forward(hidden).to(hidden.dtype)
+
+
+def test_a_norm_in_fp32_before_a_quantised_layer_does_not_break_training() -> None:
+    model = model_of(bias=False)
+    for layer in (model.base_model.model[0], model.base_model.model[2]):  # type: ignore[union-attr, index]
+        layer.base_layer.__class__ = GivesBackWhatCameIn
+    found = []
+    for exchanged in (False, True):
+        if exchanged:
+            adapters.exchange(model)
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = model(torch.ones(3, 6))
+        # Gradients are computed without autocast, as they are on a GPU.
+        out.float().square().sum().backward()
+        found.append([weight.grad for weight in model.parameters() if weight.requires_grad])
+    torch.testing.assert_close(found[1], found[0], rtol=0.1, atol=0.2)
+
+
 def test_a_magnitude_of_its_own_keeps_pefts_forward_pass() -> None:
     model = model_of(use_dora=True)
     adapters.exchange(model)

@@ -23,11 +23,12 @@ def exchange(model: nn.Module) -> None:
     from peft.tuners.lora import LoraLayer
 
     for module in model.modules():
-        if isinstance(module, LoraLayer) and _is_plain(module):
+        if isinstance(module, LoraLayer) and is_plain(module):
             module.forward = _forward(module, module.forward)
 
 
-def _is_plain(layer: Any) -> bool:
+def is_plain(layer: Any) -> bool:
+    """Whether PEFT's layer is a linear one with the one adapter that this knows how to compute."""
     base = layer.get_base_layer()
     has_bias = layer.lora_B[NAME].bias is not None if NAME in layer.lora_B else True
     return isinstance(base, nn.Linear) and not layer.lora_variant and not has_bias
@@ -49,7 +50,8 @@ def _forward(layer: Any, peft: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return _Adapted.apply(  # type: ignore[no-any-return]
                 seen, base.weight, base.bias, down.weight, up.weight, layer.scaling[NAME]
             )
-        added_to = base(hidden)
+        # In the precision of the products: layers in 4 bits give back what came in, which a norm may have made fp32.
+        added_to = base(seen)
         seen = dropout(seen) if drops else seen
         return _Added.apply(  # type: ignore[no-any-return]
             added_to, seen.to(added_to.dtype), down.weight, up.weight, layer.scaling[NAME]
