@@ -63,6 +63,11 @@ def is_quantised(module: nn.Module) -> bool:
     return any(_is_bitsandbytes(inner, "Linear4bit", "Linear8bitLt") for inner in module.modules())
 
 
+def is_nf4(module: nn.Module) -> bool:
+    """True if the module itself holds 4-bit weights."""
+    return _is_bitsandbytes(module, "Linear4bit")
+
+
 def is_int8(module: nn.Module) -> bool:
     """True if the module itself holds int8 weights."""
     return _is_bitsandbytes(module, "Linear8bitLt")

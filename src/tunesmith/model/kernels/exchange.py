@@ -1,0 +1,143 @@
+"""Which of a model's layers are run as whole functions, and how a layer's call becomes theirs.
+
+A layer is exchanged by its own forward pass, on the instance. It falls back to the plain one where it is not asked for
+what the functions do: with a cache, without a packed batch, or with its adapter switched off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from tunesmith.model.kernels.adapters import NAME
+from tunesmith.model.kernels.layers import GatedMlp, IntoAttention, Norm, OutOfAttention
+from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
+from tunesmith.model.kernels.projection import ALIGNED, Copies, Fan, Pad, fan
+from tunesmith.model.modules import transformers_model
+
+DECODER_LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
+VISION_BLOCK = {"norm1", "attn", "norm2", "mlp"}
+ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+HEAD_NORMS = {"q_norm", "k_norm"}
+
+_undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
+
+
+def exchange(model: nn.Module, compute: torch.dtype) -> int:
+    """Run every layer that is frozen, but for plain adapters, as whole functions, and say how many those are. What an
+    earlier call exchanged is put back first."""
+    inner = transformers_model(model)
+    for undo in _undo.pop(inner, []):
+        undo()
+    undos: list[Callable[[], Any]] = []
+    for layer in inner.modules():
+        forward = _forward(layer, compute)
+        if forward is not None:
+            before = vars(layer).get("forward")
+            layer.forward = forward
+            undos.append(partial(_put_back, layer, before))
+    _undo[inner] = undos
+    return len(undos)
+
+
+def _put_back(layer: Any, before: Callable[..., Any] | None) -> None:
+    if before is None:
+        del layer.forward
+    else:
+        layer.forward = before
+
+
+def _forward(layer: nn.Module, compute: torch.dtype) -> Callable[..., Any] | None:
+    """The layer's forward pass by whole functions; None if it is of another kind."""
+    parts = dict(layer.named_children())
+    if parts.keys() == DECODER_LAYER:
+        return _decoder_layer(layer, compute)
+    if parts.keys() == VISION_BLOCK:
+        return _vision_block(layer, compute)
+    return None
+
+
+def _decoder_layer(layer: Any, compute: torch.dtype) -> Callable[..., Any] | None:
+    attention, copies = layer.self_attn, Copies()
+    parts = dict(attention.named_children())
+    norm = _norm(layer.input_layernorm)
+    if norm is None or not ATTENTION <= parts.keys() <= ATTENTION | HEAD_NORMS or attention.attention_dropout:
+        return None
+    head_norms = tuple(_norm(parts[name]) for name in sorted(HEAD_NORMS & parts.keys(), reverse=True))
+    mlp = _gated(layer.post_attention_layernorm, layer.mlp, copies, compute)
+    turned = fan([attention.q_proj, attention.k_proj, attention.v_proj], copies, compute)
+    out = fan([attention.o_proj], copies, compute)
+    if mlp is None or turned is None or out is None or None in head_norms:
+        return None
+    into, out_of = IntoAttention(norm, turned, head_norms or None), OutOfAttention(out)  # type: ignore[arg-type]
+    plain = layer.forward
+    loras = _loras(layer)
+
+    def forward(hidden_states: Tensor, *more: Any, **named: Any) -> Any:
+        cosine, sine = named.get("position_embeddings") or (None, None)
+        if more or named.get("segments") is None or named.get("past_key_values") is not None or not _is_on(loras) \
+                or hidden_states.dtype != compute or cosine.shape[-1] != attention.head_dim:
+            return plain(hidden_states, *more, **named)
+        copies.refresh()
+        queries, keys, values, beside = into(hidden_states[0], cosine[0], sine[0])
+        attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
+        heads = (one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for one in (queries, keys, values))
+        attended, _ = attend(
+            attention, *heads, None, segments=named["segments"], scaling=attention.scaling,
+            sliding_window=vars(attention).get("sliding_window"),
+        )  # fmt: skip
+        return mlp(out_of(attended[0].flatten(1), beside))[None]
+
+    return forward
+
+
+def _vision_block(block: Any, compute: torch.dtype) -> Callable[..., Any] | None:
+    copies = Copies()
+    mlp = _gated(block.norm2, block.mlp, copies, compute)
+    if mlp is None:
+        return None
+    plain = block.forward
+    loras = _loras(block.mlp)
+
+    def forward(hidden_states: Tensor, *more: Any, **named: Any) -> Any:
+        if not _is_on(loras) or hidden_states.dtype != compute:
+            return plain(hidden_states, *more, **named)
+        copies.refresh()
+        return mlp(hidden_states + block.attn(block.norm1(hidden_states), *more, **named))
+
+    return forward
+
+
+def _gated(norm: nn.Module, mlp: Any, copies: Copies, compute: torch.dtype) -> GatedMlp | None:
+    before = _norm(norm)
+    if before is None or dict(mlp.named_children()).keys() != MLP_PARTS or "SiLU" not in type(mlp.act_fn).__name__:
+        return None
+    lacking = -mlp.gate_proj.out_features % ALIGNED
+    opening = fan([mlp.gate_proj, mlp.up_proj], copies, compute, Pad(outputs=lacking))
+    closing = fan([mlp.down_proj], copies, compute, Pad(inputs=lacking))
+    return None if opening is None or closing is None else GatedMlp(before, opening, closing)
+
+
+def _norm(module: Any) -> Norm | None:
+    """The norm, if it is one in whose place ours can stand."""
+    weights = dict(module.named_parameters())
+    if not type(module).__name__.endswith(NORM) or weights.keys() != NORM_PARTS or weights["weight"].requires_grad:
+        return None
+    return Norm(module.weight, module.variance_epsilon)
+
+
+def _loras(module: nn.Module) -> list[Any]:
+    from peft.tuners.lora import LoraLayer
+
+    return [inner for inner in module.modules() if isinstance(inner, LoraLayer)]
+
+
+def _is_on(loras: list[Any]) -> bool:
+    """Whether the adapters are on and not merged."""
+    return not any(lora.disable_adapters or lora.merged or lora.active_adapters != [NAME] for lora in loras)

@@ -1,0 +1,175 @@
+"""Whole decoder layers as three functions with gradients by hand: into attention, out of it, and the gated MLP.
+
+They are for layers whose own weights are frozen, with or without LoRA (Hu et al. 2021) on their linear layers. Kept for
+the backward pass are the residual stream, the products and the few numbers of each adapter; norms and the gated product
+are made again there, where they cost one read. Gradients of neighbouring products are summed by the products
+themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tunesmith.model.kernels.fused import (
+    PerRow,
+    Rows,
+    Turning,
+    gated,
+    normalised,
+    through_gate,
+    through_norm,
+    turned,
+    turned_back,
+)
+from tunesmith.model.kernels.projection import Fan, wide_product
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """An RMS norm with a frozen weight."""
+
+    weight: Float[Tensor, "width"]
+    epsilon: float
+
+    def of_downs(self, of_inner: Rows | None, hidden: Rows, factor: PerRow) -> Float[Tensor, "rank width"] | None:
+        """Gradient of adapters' `down` whose input is the norm of `hidden`, without making that again."""
+        if of_inner is None:
+            return None
+        unnormed = (of_inner * factor[:, None]).to(hidden.dtype)
+        return wide_product(unnormed, hidden).mul_(self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class IntoAttention:
+    """What stands before attention: a norm, the projections of queries, keys and values, and a norm for each head of
+    the first two if the architecture has them."""
+
+    norm: Norm
+    fan: Fan
+    head_norms: tuple[Norm, Norm] | None
+
+    def turnings(self, cosine: Tensor, sine: Tensor) -> list[Turning]:
+        """Of queries and of keys."""
+        norms = self.head_norms or (None, None)
+        return [Turning(cosine, sine, norm and norm.weight, norm.epsilon if norm else 0.0) for norm in norms]
+
+    def __call__(self, hidden: Rows, cosine: Tensor, sine: Tensor) -> tuple[Rows, Rows, Rows, Rows]:
+        """Queries and keys, turned, and values; and `hidden` for what goes past attention."""
+        return _IntoAttention.apply(hidden, self, cosine, sine, *self.fan.parameters)  # type: ignore[no-any-return]
+
+
+class _IntoAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, into: IntoAttention, cosine: Tensor, sine: Tensor, *_: Tensor) -> Any:
+        normed, factor = normalised(hidden, into.norm.weight, into.norm.epsilon)
+        inner = into.fan.inner(normed)
+        raw = into.fan.products(normed, inner)
+        queries, keys = (turned(rows, how) for rows, how in zip(raw, into.turnings(cosine, sine), strict=False))
+        ctx.save_for_backward(hidden, factor, inner, cosine, sine, *(raw[:2] if into.head_norms else (None, None)))
+        ctx.into = into
+        return queries, keys, raw[2], hidden.view_as(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        hidden, factor, inner, cosine, sine, *raw = ctx.saved_tensors
+        into: IntoAttention = ctx.into
+        of_turned, of_values, beside = gradients[:2], gradients[2], gradients[3]
+        outs = [
+            turned_back(gradient, rows, how)
+            for gradient, rows, how in zip(of_turned, raw, into.turnings(cosine, sine), strict=True)
+        ]
+        outs.append(of_values.contiguous())
+        of_inner = into.fan.to_inner(outs)
+        of_hidden = None
+        if ctx.needs_input_grad[0]:
+            of_normed = into.fan.to_input(outs, of_inner)
+            of_hidden = through_norm(of_normed, hidden, factor, into.norm.weight, beside)
+        of_downs = into.norm.of_downs(of_inner, hidden, factor)
+        return of_hidden, None, None, None, *into.fan.of_parameters(of_downs, outs, inner)
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfAttention:
+    """The projection of what attention gave, added to what went past it."""
+
+    fan: Fan
+
+    def __call__(self, attended: Rows, beside: Rows) -> Rows:
+        """The residual stream after attention."""
+        return _OutOfAttention.apply(attended, beside, self, *self.fan.parameters)  # type: ignore[no-any-return]
+
+
+class _OutOfAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, attended: Tensor, beside: Tensor, out_of: OutOfAttention, *_: Tensor) -> Tensor:
+        inner = out_of.fan.inner(attended)
+        ctx.save_for_backward(attended, inner)
+        ctx.fan = out_of.fan
+        return out_of.fan.products(attended, inner, beside)[0]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        attended, inner = ctx.saved_tensors
+        fan: Fan = ctx.fan
+        outs = [gradients[0].contiguous()]
+        of_inner = fan.to_inner(outs)
+        of_attended = fan.to_input(outs, of_inner) if ctx.needs_input_grad[0] else None
+        of_downs = None if of_inner is None else wide_product(of_inner, attended)
+        return of_attended, gradients[0], None, *fan.of_parameters(of_downs, outs, inner)
+
+
+@dataclass(frozen=True, eq=False)
+class GatedMlp:
+    """A norm and down(silu(gate) * up), added to what goes past both."""
+
+    norm: Norm
+    fan: Fan
+    """Gate and up."""
+    down: Fan
+
+    def __call__(self, hidden: Rows) -> Rows:
+        """The residual stream after the MLP."""
+        parameters = (*self.fan.parameters, *self.down.parameters)
+        return _GatedMlp.apply(hidden, self, *parameters)  # type: ignore[no-any-return]
+
+
+class _GatedMlp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, mlp: GatedMlp, *_: Tensor) -> Tensor:
+        normed, factor = normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)
+        inner = mlp.fan.inner(normed)
+        gate, up = (one.base.forward(normed) for one in mlp.fan.projections)
+        opened = gated(gate, up, *mlp.fan.added(inner))
+        down_inner = mlp.down.inner(opened)
+        ctx.save_for_backward(hidden, factor, inner, gate, up, down_inner)
+        ctx.mlp = mlp
+        return mlp.down.products(opened, down_inner, hidden)[0]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        hidden, factor, inner, gate, up, down_inner = ctx.saved_tensors
+        mlp: GatedMlp = ctx.mlp
+        gradient = gradients[0].contiguous()
+        down = mlp.down.projections[0]
+        of_down_inner = down.to_inner(gradient)
+        of_opened = down.base.backward(gradient, None)
+        added = mlp.fan.added(inner)
+        *outs, opened = through_gate(of_opened, gate, up, *added, down.added_to_input(of_down_inner))
+        of_down_down = None if of_down_inner is None else wide_product(of_down_inner, opened)
+        of_inner = mlp.fan.to_inner(outs)
+        of_hidden = None
+        if ctx.needs_input_grad[0]:
+            of_normed = mlp.fan.to_input(outs, of_inner)
+            of_hidden = through_norm(of_normed, hidden, factor, mlp.norm.weight, gradient)
+        of_downs = mlp.norm.of_downs(of_inner, hidden, factor)
+        return (
+            of_hidden, None,
+            *mlp.fan.of_parameters(of_downs, outs, inner),
+            *mlp.down.of_parameters(of_down_down, [gradient], down_inner),
+        )  # fmt: skip
