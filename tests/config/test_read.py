@@ -157,7 +157,9 @@ def test_a_fault_of_an_override_names_the_override(tmp_path: Path) -> None:
     path = write(tmp_path)
     told = fault(path, "modle.weights=nf4", "model.weights=nf5", "seed", "stages.1.epochs=2")
     assert "override 'modle.weights=nf4': modle: no such setting" in told
-    assert "override 'model.weights=nf5': model.weights: got 'nf5'; possible: bf16, fp32, nf4, int8, fp8" in told
+    assert (
+        "override 'model.weights=nf5': model.weights: got 'nf5'; possible: bf16, fp32, nf4, int8, fp8" in told
+    )
     assert "override 'seed': must be a dotted key and its value" in told
     assert "override 'stages.1.epochs=2': stages.1.epochs: stages is a list and has no '1'" in told
     assert told.count("\n") == 4

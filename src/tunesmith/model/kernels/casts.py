@@ -46,7 +46,7 @@ def cast_rows(
     if rows.is_cuda and rows.shape[1] <= WIDEST:
         from tunesmith.model.kernels import casts_triton
 
-        return Cast(*casts_triton.cast_rows(rows, dtype, factor, padded(rows.shape[1]), LEAST))
+        return Cast(*casts_triton.cast_rows(rows, dtype, factor, padded(rows.shape[1])))
     values = rows.float() if factor is None else rows.float() * factor
     largest = torch.finfo(dtype).max
     peaks = values.abs().amax(1, keepdim=True).clamp_min(LEAST)

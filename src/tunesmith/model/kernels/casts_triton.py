@@ -10,21 +10,24 @@ import triton.language as tl
 from jaxtyping import Float, Float32, Num
 from torch import Tensor
 
+from tunesmith.model.kernels.casts import LEAST
+
 TILE = 128
+_LEAST = tl.constexpr(LEAST)
 
 
 # What checks signatures in tests would hide the source that Triton compiles.
 @triton.jit
 @no_type_check
 def _cast_row(
-    rows, factor, small, scales, stride, width, filled, largest, least, has_factor: tl.constexpr, block: tl.constexpr
+    rows, factor, small, scales, stride, width, filled, largest, block: tl.constexpr
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, block)
     values = tl.load(rows + row * stride + columns, mask=columns < width, other=0.0).to(tl.float32)
-    if has_factor:
+    if factor is not None:
         values = values * tl.load(factor + columns, mask=columns < width, other=0.0)
-    peak = tl.maximum(tl.max(tl.abs(values), axis=0), least)
+    peak = tl.maximum(tl.max(tl.abs(values), axis=0), _LEAST)
     tl.store(scales + row, peak / largest)
     cast = (values * (largest / peak)).to(small.dtype.element_ty)
     tl.store(small + row * filled + columns, cast, mask=columns < filled)
@@ -47,7 +50,6 @@ def cast_rows(
     dtype: torch.dtype,
     factor: Float32[Tensor, "width"] | None,
     filled: int,
-    least: float,
 ) -> tuple[Num[Tensor, "row filled"], Float32[Tensor, "row 1"]]:
     """The rows in 8 bits, `filled` values wide with zeros at their ends, and their scales."""
     rows = rows if rows.stride(1) == 1 else rows.contiguous()
@@ -58,8 +60,7 @@ def cast_rows(
     kernel: Any = _cast_row[(number,)]
     if number:
         kernel(
-            rows, rows if factor is None else factor, small, scales, rows.stride(0), width, filled,
-            torch.finfo(dtype).max, least, has_factor=factor is not None, block=block,
+            rows, factor, small, scales, rows.stride(0), width, filled, torch.finfo(dtype).max, block=block,
             num_warps=min(max(block // 512, 4), 32),
         )  # fmt: skip
     return small, scales
