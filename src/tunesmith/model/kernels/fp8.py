@@ -77,6 +77,9 @@ class Fp8Linear(nn.Linear):
     fast: ClassVar[bool] = True
     """Sums with fewer bits, which is faster on a Hopper GPU."""
 
+    scales: Tensor
+    ones: Tensor
+
     def __init__(
         self, plain: nn.Linear, device: torch.device, in_eight_bits: bool, shared: LastCast | None = None
     ) -> None:
