@@ -112,6 +112,28 @@ def test_no_product_is_made_for_an_input_without_a_gradient(monkeypatch: pytest.
     assert not out.requires_grad
 
 
+@pytest.mark.parametrize("in_eight_bits", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_an_adapter_may_add_to_the_output_in_place(in_eight_bits: bool, size: tuple[int, int]) -> None:
+    _, small = layers(size, in_eight_bits, "cpu")
+    hidden = torch.randn(2, 3, size[0], requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = small(hidden)
+        added = small(hidden)
+    added += 1
+    assert torch.equal(added, plain + 1)
+    added.float().square().sum().backward()
+    assert hidden.grad is not None
+    assert hidden.grad.any()
+
+
+@pytest.mark.parametrize("in_eight_bits", [False, True])
+def test_no_token_and_a_single_one_are_answered(in_eight_bits: bool) -> None:
+    _, small = layers((64, 128), in_eight_bits, "cpu")
+    assert small(torch.randn(2, 0, 64).bfloat16()).shape == (2, 0, 128)
+    assert small(torch.randn(64).bfloat16()).shape == (128,)
+
+
 @contextmanager
 def casts_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, ...]]]:
     """The sizes of what is cast within."""

@@ -29,7 +29,7 @@ def why_not(device: torch.device) -> str:
     if device.type != "cuda":
         return f"it needs a GPU, this is {device.type}"
     try:
-        square = torch.eye(STEP, device=device, dtype=torch.bfloat16)
+        square = torch.eye(8 * STEP, device=device, dtype=torch.bfloat16)
         cast = cast_rows(square)
         right = product(cast, transposed(cast.rows), cast.scales[:, 0])
         return "" if torch.equal(right, square) else "its products are wrong"
@@ -109,10 +109,13 @@ class Fp8Linear(nn.Linear):
         kind = hidden.device.type
         autocast = torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if autocast else hidden.dtype
-        if not self.in_eight_bits:
-            return _Dequantised.apply(hidden, self, dtype)  # type: ignore[no-any-return]
-        cast = self._shared.rows(hidden) if self._shared else cast_rows(_flat(hidden.detach()))
-        return _EightBits.apply(hidden, cast.rows, cast.scales, self, dtype)  # type: ignore[no-any-return]
+        # Views are made here and not within, so that an adapter may add to the output in place.
+        if self.in_eight_bits:
+            cast = self._shared.rows(hidden) if self._shared else cast_rows(_flat(hidden.detach()))
+            out = _EightBits.apply(_flat(hidden), cast.rows, cast.scales, self, dtype)
+        else:
+            out = _Dequantised.apply(_flat(hidden), self, dtype)
+        return out[:, : self.out_features].view(*hidden.shape[:-1], self.out_features)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """What `print` shows of the layer."""
@@ -133,17 +136,16 @@ class _EightBits(torch.autograd.Function):
             added = layer.weight.shape[0] - layer.out_features
             bias = functional.pad(bias, (0, added)) if added else bias
         out = product(Cast(rows, scales), layer.weight, layer.scales, bias, layer.fast)
-        return out[:, : layer.out_features].to(dtype).view(*hidden.shape[:-1], -1)
+        return out.to(dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None, None]:
         if not ctx.needs_input_grad[0]:
             return None, None, None, None, None
         layer, gradient = ctx.layer, gradients[0]
-        cast = cast_rows(_flat(gradient), layer.gradients, layer.scales[: layer.out_features])
+        cast = cast_rows(gradient, layer.gradients, layer.scales)
         of_hidden = product(cast, transposed(layer.weight), layer.ones, fast=layer.fast)
-        of_hidden = of_hidden[:, : layer.in_features].to(ctx.dtype)
-        return of_hidden.view(*gradient.shape[:-1], -1), None, None, None, None
+        return of_hidden[:, : layer.in_features].to(ctx.dtype), None, None, None, None
 
 
 class _Dequantised(torch.autograd.Function):
