@@ -125,12 +125,13 @@ def of_tunesmith(folder: Path, small: bool, checkpointing: bool) -> Iterator[Non
     family = Qwen25Vl(tokenizer(), model.config, sight=sight)
     name, reason = attention.choose("auto", device, compute)
     attention.use(model, name)
-    kernels.use(model, kernels.choose("auto", device)[0])
+    fused, _ = kernels.choose("auto", device, compute)
+    kernels.use(model, fused, device)
     family.ready(model)
     model.requires_grad_(False)
     if checkpointing:
         _recompute_activations(model)
-    loaded = LoadedModel(model, family, device, compute, name, (reason,))
+    loaded = LoadedModel(model, family, device, compute, name, (reason,), kernels=fused)
     lora = Lora(rank=RANK, alpha=ALPHA)
     trainable = make_trainable(loaded, {"vision": lora, "language": lora}, seed=0)
     examples = []
@@ -190,9 +191,9 @@ def of_loop(folder: Path, small: bool, checkpointing: bool) -> Iterator[None]:
         most = text["most"] if causal else int(more["max_length_q"])
         groups = q.shape[1] // k.shape[1]
         q, k, v = (one[0].transpose(0, 1).to(torch.bfloat16) for one in (q, k, v))
-        extras = {} if groups == 1 else {"enable_gqa": True}
+        k, v = (one.repeat_interleave(groups, dim=1) for one in (k, v))
         window = (-1, 0) if causal else (-1, -1)
-        out = varlen_attn(q, k, v, ends, ends, most, most, scale=scaling, window_size=window, **extras)
+        out = varlen_attn(q, k, v, ends, ends, most, most, scale=scaling, window_size=window)
         return out[None], None
 
     ALL_ATTENTION_FUNCTIONS.register("flash_of_torch", attend)

@@ -33,6 +33,18 @@ TWO_STAGES = "stages=[{name: a, parts: {language: lora}}, {name: a, parts: {lang
             ["model.weights=int8", "stages.0.parts.language=full"],
             "stages.0.parts.language: kind 'full' trains the model's own weights, but model.weights is",
         ),
+        (
+            ["model.weights=fp8", "stages.0.parts.language=full"],
+            "model.weights is 'fp8' and quantised weights cannot be trained; use kind 'lora'",
+        ),
+        (
+            ["model.weights={language: fp8, vision: nf4}"],
+            "model.weights: fp8 and nf4 are both named; a model has one of them",
+        ),
+        (
+            ["model.weights={language: fp8, vision: fp32}"],
+            "model.weights: fp32 goes with no other precision; use bf16 beside nf4, int8 or fp8",
+        ),
     ],
 )
 def test_what_cannot_stand_together_is_refused_where_it_stands(overrides: list[str], told: str) -> None:
@@ -55,6 +67,7 @@ def test_all_that_cannot_stand_together_in_one_class_is_told_at_once() -> None:
         ["model.weights=nf4", "stages.0.parts.language=frozen"],
         ["model.weights=fp32", "stages.0.parts.language=full"],
         ["model.weights={language: nf4}", "stages.0.parts.vision=full"],
+        ["model.weights={language: fp8, vision: bf16}", "stages.0.parts.vision=full"],
         ["data.split.holdout=500", "data.split.validation=500"],
         ["model.device=cpu", "model.attention=sdpa"],
         ["data.split.holdout={kind: jsonl, path: test.jsonl}"],

@@ -48,17 +48,19 @@ def test_a_merged_model_answers_in_transformers_alone_as_base_and_adapter_do_in_
     assert not list(folder.glob("adapter*"))
 
 
+@pytest.mark.parametrize("weights", ["nf4", "fp8"])
 def test_a_model_that_was_trained_on_quantised_weights_is_written_without_quantisation(
-    tmp_path: Path,
+    weights: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("bitsandbytes")
-    run = classifies(tmp_path / "project", model=MODEL | {"weights": "nf4"})
+    if weights == "nf4":
+        pytest.importorskip("bitsandbytes")
+    run = classifies(tmp_path / "project", model=MODEL | {"weights": weights})
     folder = merge(run, tmp_path / "whole")
     stated = json.loads((folder / "config.json").read_text())
     assert "quantization_config" not in stated
     assert stated["dtype"] == "bfloat16"
     merged = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    # Rounded to four bits once, as what the adapter was trained on.
+    # Rounded to few bits once, as what the adapter was trained on.
     plain = logits(AutoModelForCausalLM.from_pretrained(base(run), dtype=torch.float32))
     assert 0.01 < ((logits(merged) - plain).norm() / plain.norm()).item() < 0.5
 

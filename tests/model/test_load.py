@@ -40,7 +40,7 @@ def test_fp32_gives_the_files_own_numbers(tmp_path: Path) -> None:
         assert torch.equal(weight, loaded.model.get_parameter(name))
 
 
-@pytest.mark.parametrize("weights", ["nf4", "int8"])
+@pytest.mark.parametrize("weights", ["nf4", "int8", "fp8"])
 def test_quantised_weights_answer_nearly_as_the_full_ones_also_after_evaluation(
     weights: str, tmp_path: Path
 ) -> None:
@@ -52,6 +52,34 @@ def test_quantised_weights_answer_nearly_as_the_full_ones_also_after_evaluation(
     logits(trainable.loaded)
     after = train(trainable, steps=12, rate=3e-3)
     assert after[-1] < before[-1] < before[0]
+
+
+def test_fp8_is_one_copy_in_8_bits_of_every_frozen_linear_layer_and_of_nothing_else(tmp_path: Path) -> None:
+    plain, loaded = tiny(tmp_path, weights="bf16"), tiny(tmp_path, weights="fp8")
+    layers = {
+        name: module
+        for name, module in plain.model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name != "lm_head"
+    }
+    small = {f"{name}.weight" for name in layers}
+    found = dict(loaded.model.named_parameters())
+    assert {name for name, weight in found.items() if weight.dtype == torch.float8_e4m3fn} == small
+    for name, weight in plain.model.named_parameters():
+        if name not in small:
+            assert torch.equal(found[name], weight)
+    held = {tensor.data_ptr(): tensor.nbytes for tensor in loaded.model.state_dict().values()}
+    others = sum(weight.nbytes for name, weight in plain.model.named_parameters() if name not in small)
+    numbers = [layer.weight.shape for layer in layers.values()]
+    assert sum(held.values()) == others + sum(rows * columns + 4 * rows for rows, columns in numbers)
+    assert loaded.notes[-1].startswith("weights: fp8, 14 layers (products in ")
+    assert not [note for note in plain.notes if note.startswith("weights")]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_fp8_without_a_gpu_runs_and_says_that_it_is_slower(tmp_path: Path) -> None:
+    assert tiny(tmp_path, weights="fp8").notes[-1] == (
+        "weights: fp8, 14 layers (products in bf16, which is slower: it needs a GPU, this is cpu)"
+    )
 
 
 def test_checkpointing_gives_the_same_gradients(tmp_path: Path) -> None:

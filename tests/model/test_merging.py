@@ -11,8 +11,9 @@ from tests.model.fixtures import logits, tiny, train
 from tunesmith.errors import ModelError
 from tunesmith.methods.lora import Lora
 from tunesmith.model.adapters import has_adapter
+from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.merging import merge
+from tunesmith.model.merging import merge, probe
 from tunesmith.model.modules import own_modules, own_name, transformers_model
 from tunesmith.model.quantise import is_quantised
 from tunesmith.model.trainable import make_trainable
@@ -63,8 +64,9 @@ def test_a_merged_model_answers_as_base_and_adapter_did_and_has_no_adapter(
     assert (answered - untrained).abs().max() > 0.01
 
 
-def test_quantised_weights_are_merged_in_full_precision(tmp_path: Path) -> None:
-    loaded = adapted(tmp_path, Lora(rank=4), weights="nf4")
+@pytest.mark.parametrize("weights", ["nf4", "fp8"])
+def test_quantised_weights_are_merged_in_full_precision(weights: str, tmp_path: Path) -> None:
+    loaded = adapted(tmp_path, Lora(rank=4), weights=weights)
     answered = logits(loaded)
     merged = merge(loaded)
     assert not is_quantised(merged.model)
@@ -87,3 +89,16 @@ def test_broken_weights_are_never_merged_in(tmp_path: Path) -> None:
     next(weight for name, weight in loaded.model.named_parameters() if "lora_B" in name).data.fill_(torch.nan)
     with pytest.raises((ModelError, ValueError), match=r"differently|NaN"):
         merge(loaded)
+
+
+def test_what_8_bits_round_in_products_is_no_reason_to_refuse_a_merge(
+    tmp_path: Path,
+) -> None:
+    loaded = adapted(tmp_path, Lora(rank=4), weights="fp8")
+    before = probe(loaded)
+    for module in loaded.model.modules():
+        if isinstance(module, Fp8Linear):
+            module.in_eight_bits = True
+    assert torch.equal(probe(loaded), before)
+    assert not torch.equal(logits(loaded), logits(adapted(tmp_path, Lora(rank=4), weights="fp8")))
+    assert not is_quantised(merge(loaded).model)

@@ -18,6 +18,7 @@ from tunesmith.methods import Method
 from tunesmith.methods.frozen import Frozen
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
+from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result, trained_state
@@ -125,11 +126,14 @@ def test_damaged_weights_of_a_part_are_named(tmp_path: Path) -> None:
         load(settings, start=tmp_path / "one")
 
 
-def test_the_language_can_be_nf4_beside_a_vision_tower_in_bf16(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("weights", "kind"), [("nf4", "Linear4bit"), ("fp8", "Fp8Linear")])
+def test_the_language_can_be_quantised_beside_a_vision_tower_in_bf16(
+    weights: str, kind: str, tmp_path: Path
+) -> None:
     pytest.importorskip("bitsandbytes")
     settings = Model(
         path=str(tiny_seeing_model(tmp_path / "base", "qwen2_5_vl")),
-        weights={"language": "nf4"},
+        weights={"language": weights},
         device="cpu",
     )
     loaded = load(settings)
@@ -137,7 +141,7 @@ def test_the_language_can_be_nf4_beside_a_vision_tower_in_bf16(tmp_path: Path) -
     for name, module in loaded.model.named_modules():
         if isinstance(module, torch.nn.Linear) and name != "lm_head":
             kinds[part_of(name)].add(type(module).__name__)
-    assert kinds == {"vision": {"Linear"}, "projector": {"Linear"}, "language": {"Linear4bit"}}
+    assert kinds == {"vision": {"Linear"}, "projector": {"Linear"}, "language": {kind}}
     trainable = make_trainable(loaded, {"vision": Full(), "language": Lora()}, seed=0)
     trained_a_little(trainable, tmp_path / "a")
     save_result(trainable, tmp_path / "one")
@@ -146,6 +150,37 @@ def test_the_language_can_be_nf4_beside_a_vision_tower_in_bf16(tmp_path: Path) -
     torch.testing.assert_close(
         loss_of(again, tmp_path / "a"), loss_of(trainable.loaded, tmp_path / "a"), rtol=0.02, atol=0.02
     )
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_every_part_can_be_fp8_and_adapted(tmp_path: Path, model_type: str) -> None:
+    settings = Model(
+        path=str(tiny_seeing_model(tmp_path / "base", model_type)),
+        weights={"language": "fp8", "vision": "fp8"},
+        device="cpu",
+    )
+    loaded = load(settings)
+    small = {name for name, weight in loaded.model.named_parameters() if weight.dtype == torch.float8_e4m3fn}
+    assert {part_of(name) for name in small} == {"language", "vision"}
+    trainable = make_trainable(loaded, {"vision": Lora(rank=2), "language": Lora(rank=2)}, seed=0)
+    for module in trainable.loaded.model.modules():
+        if isinstance(module, Fp8Linear):
+            module.in_eight_bits = True
+    (tmp_path / "a").mkdir()
+    plain = load(settings.model_copy(update={"weights": "bf16"}))
+    wanted = loss_of(plain, tmp_path / "a")
+    torch.testing.assert_close(loss_of(trainable.loaded, tmp_path / "a"), wanted, rtol=0.05, atol=0)
+    trained_a_little(trainable, tmp_path / "b")
+
+
+def test_weights_that_were_trained_cannot_be_quantised_afterwards(tmp_path: Path) -> None:
+    settings = Model(path=str(tiny_seeing_model(tmp_path / "base", "qwen2_vl")), weights="bf16", device="cpu")
+    save_result(make_trainable(load(settings), {"projector": Full()}, seed=0), tmp_path / "one")
+    with pytest.raises(
+        ModelError, match=r"they were trained, so model.weights cannot quantise them; use bf16"
+    ):
+        load(settings.model_copy(update={"weights": "fp8"}), start=tmp_path / "one")
+    load(settings.model_copy(update={"weights": {"language": "fp8"}}), start=tmp_path / "one")
 
 
 def test_precision_of_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_quantised_weights_without_bitsandbytes_name_the_extra(monkeypatch: pyte
     ):
         quantisation("nf4")
     assert quantisation("bf16") is None
+    assert quantisation("fp8") is None
 
 
 def test_nf4_is_doubly_quantised_and_never_repacked(tmp_path: Path) -> None:
@@ -36,4 +37,5 @@ def test_nf4_is_doubly_quantised_and_never_repacked(tmp_path: Path) -> None:
 
 def test_only_quantised_models_are_taken_for_such(tmp_path: Path) -> None:
     assert is_quantised(tiny(tmp_path, weights="int8").model)
+    assert is_quantised(tiny(tmp_path, weights="fp8").model)
     assert not is_quantised(tiny(tmp_path).model)

@@ -115,7 +115,7 @@ def test_full_opens_every_weight_and_counts_a_tied_head_once(tmp_path: Path) -> 
     )
 
 
-@pytest.mark.parametrize("weights", ["fp32", "bf16", "nf4"])
+@pytest.mark.parametrize("weights", ["fp32", "bf16", "nf4", "fp8"])
 def test_the_summary_counts_weights_whatever_they_are_stored_in(weights: str, tmp_path: Path) -> None:
     number = sum(weight.numel() for weight in tiny(tmp_path).model.parameters())
     loaded = tiny(tmp_path, weights=weights)
@@ -218,15 +218,16 @@ def test_an_earlier_adapter_is_merged_before_new_training(method: Method, tmp_pa
     }
 
 
-def test_an_earlier_adapter_is_never_merged_into_quantised_weights(tmp_path: Path) -> None:
-    loaded = make_trainable(tiny(tmp_path, weights="nf4"), {"language": Lora(rank=4)}, seed=0).loaded
+@pytest.mark.parametrize("weights", ["nf4", "fp8"])
+def test_an_earlier_adapter_is_never_merged_into_quantised_weights(weights: str, tmp_path: Path) -> None:
+    loaded = make_trainable(tiny(tmp_path, weights=weights), {"language": Lora(rank=4)}, seed=0).loaded
     with pytest.raises(
         ModelError, match=r"merged into quantised weights.*Use start: continue, or model.weights: bf16"
     ):
         make_trainable(loaded, {"language": Lora(start="new")}, seed=0)
 
 
-@pytest.mark.parametrize("weights", ["nf4", "int8"])
+@pytest.mark.parametrize("weights", ["nf4", "int8", "fp8"])
 @pytest.mark.parametrize("method", [Full(), Lora(bias="all")])
 def test_quantised_weights_cannot_be_trained(method: Method, weights: str, tmp_path: Path) -> None:
     with pytest.raises(
@@ -235,11 +236,24 @@ def test_quantised_weights_cannot_be_trained(method: Method, weights: str, tmp_p
         make_trainable(tiny(tmp_path, weights=weights), {"language": method}, seed=0)
 
 
-def test_dora_is_refused_on_int8_weights_where_it_breaks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", ["int8", "fp8"])
+def test_dora_is_refused_on_weights_with_scales_where_it_breaks(weights: str, tmp_path: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"stages.parts.language.dora: .*int8.*Use dora: false, or model.weights: nf4"
+        ModelError,
+        match=r"stages.parts.language.dora: .*int8 and fp8.*Use dora: false, or model.weights: nf4",
     ):
-        make_trainable(tiny(tmp_path, weights="int8"), {"language": Lora(dora=True)}, seed=0)
+        make_trainable(tiny(tmp_path, weights=weights), {"language": Lora(dora=True)}, seed=0)
+
+
+def test_adapters_on_fp8_weights_begin_as_those_on_bf16_ones(tmp_path: Path) -> None:
+    begun = [
+        make_trainable(tiny(tmp_path, weights=weights), {"language": Lora(rank=4)}, seed=3)
+        .groups[0]
+        .parameters
+        for weights in ("bf16", "fp8")
+    ]
+    assert begun[0].keys() == begun[1].keys()
+    assert all(torch.equal(weight, begun[1][name]) for name, weight in begun[0].items())
 
 
 def test_a_part_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:

@@ -91,6 +91,22 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(
     assert len(steps) == len(set(steps)) == 26
 
 
+def test_so_it_does_on_weights_in_8_bits(tmp_path: Path) -> None:
+    model = {"path": "model", "weights": "fp8", "device": "cpu"}
+    settings = {"model": model, "stages": [lora_stage()], "checkpoints": {"every": "3 steps"}}
+    at_once, killed = tmp_path / "at-once", tmp_path / "killed"
+    finish(small_experiment(at_once, **settings))
+    path = small_experiment(killed, **settings)
+    reached = lines_in(Path(), 5)
+    with start(path) as process:
+        while process.poll() is None and not reached(killed):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finish(path)
+    assert weights(killed) == weights(at_once)
+
+
 def test_so_it_does_with_pictures(tmp_path: Path) -> None:
     adapter = {"kind": "lora", "rank": 4, "dropout": 0.1}
     stage = lora_stage(parts={"vision": adapter, "language": adapter}, epochs=None, steps=12)

@@ -79,6 +79,15 @@ def test_quantisation_is_tried_out(found: dict[str, dict[str, Finding]], weights
     assert found["weights"][weights].says.startswith("bitsandbytes ")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without a GPU lacks")
+def test_fp8_without_a_gpu_is_said_to_run_slowly(found: dict[str, dict[str, Finding]]) -> None:
+    assert found["weights"]["fp8"] == Finding(
+        "fp8",
+        False,
+        "runs, but without products in 8 bits, which is slower: it needs a GPU, this is cpu",
+    )
+
+
 def test_what_is_missing_comes_with_the_command_that_brings_it() -> None:
     def use() -> str:
         import no_such_package  # noqa: F401

@@ -31,7 +31,9 @@ else:
     AnyEngine = Shelf("tunesmith.evaluate.engines").union()
     AnyObserver = Shelf("tunesmith.train.observers").union()
 
-Precision = Literal["bf16", "fp32", "nf4", "int8"]
+Precision = Literal["bf16", "fp32", "nf4", "int8", "fp8"]
+QUANTISED = ("fp8", "int8", "nf4")
+"""Precisions in which weights can only be frozen."""
 Amount = Annotated[float, Field(ge=0)]
 AmountOrSource = Annotated[
     Annotated[Amount, Tag("<amount>")] | Annotated[AnySource, Tag("<source>")],
@@ -72,14 +74,16 @@ class Model(Settings):
     revision: str | None = None
     """Branch, tag or commit on the hub; none is the default branch."""
     weights: Precision | dict[str, Precision] = "bf16"
-    """Precision of weights that are not trained; nf4 and int8 by bitsandbytes. Trained ones are in fp32. One for
-    all, or by part, such as `{language: nf4}`; parts that are not named are in bf16."""
+    """Precision of weights that are not trained; nf4 and int8 by bitsandbytes; fp8 multiplies in 8 bits where the
+    GPU can (Hopper, Ada, and later). Trained ones are in fp32. One for all, or by part, such as `{language: nf4}`;
+    parts that are not named are in bf16."""
     pixels: Pixels = Pixels()
     """How large pictures are."""
     attention: Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"] = "auto"
     """Attention of packed batches; `auto` takes the fastest that this machine has and says so in the log."""
-    kernels: Literal["auto", "liger", "none"] = "auto"
-    """Fused kernels for normalisation, gated MLPs and rotary positions; `auto` takes them where they run."""
+    kernels: Literal["auto", "fused", "liger", "none"] = "auto"
+    """Fused kernels: `fused` runs frozen layers with LoRA as a few whole functions, `liger` exchanges normalisation,
+    gated MLPs and rotary positions; `auto` takes what runs."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     thinking: bool = False
@@ -97,19 +101,21 @@ class Model(Settings):
 
     @property
     def quantised(self) -> Precision | None:
-        """nf4 or int8, if any part has such weights."""
+        """fp8, int8 or nf4, if any part has such weights."""
         named = {self.weights} if isinstance(self.weights, str) else set(self.weights.values())
-        return next(iter(sorted(named & {"nf4", "int8"})), None)
+        return next(iter(sorted(named & set(QUANTISED))), None)
 
     @model_validator(mode="after")
     def _weights_go_together(self) -> Model:
         named = set() if isinstance(self.weights, str) else set(self.weights.values())
         if "fp32" in named and len(named) > 1:
             raise ImpossibleError(
-                ("weights", "fp32 goes with no other precision; use bf16 beside nf4 or int8")
+                ("weights", "fp32 goes with no other precision; use bf16 beside nf4, int8 or fp8")
             )
-        if {"nf4", "int8"} <= named:
-            raise ImpossibleError(("weights", "nf4 and int8 are both named; a model has one of them"))
+        quantised = sorted(named & set(QUANTISED))
+        if len(quantised) > 1:
+            said = " and ".join(quantised)
+            raise ImpossibleError(("weights", f"{said} are both named; a model has one of them"))
         return self
 
     @model_validator(mode="after")
@@ -393,7 +399,7 @@ def _quantised_but_trained(experiment: Experiment) -> Iterator[tuple[str, str]]:
         for part, method in stage.parts.items():
             # A head is no part of the base model, so it is never quantised.
             weights = experiment.model.precision(part) if part != HEAD else "fp32"
-            if method.needs_float_weights and weights in ("nf4", "int8"):
+            if method.needs_float_weights and weights in QUANTISED:
                 yield (
                     f"stages.{index}.parts.{part}",
                     f"kind {method.kind!r} trains the model's own weights, but model.weights is {weights!r} and"

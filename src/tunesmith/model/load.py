@@ -36,6 +36,7 @@ from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
 from tunesmith.model.heads import load_head
+from tunesmith.model.kernels import fp8
 from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
@@ -59,18 +60,19 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     config = _config(settings, place)
     family = _family(settings, place, config)
     model = _weights(settings, place, config, device, family)
+    in_eight_bits = _in_eight_bits(model, settings, device, family)
     attention.use(model, name)
-    fused, fused_reason = kernels.choose(settings.kernels, device)
-    kernels.use(model, fused)
+    fused, fused_reason = kernels.choose(settings.kernels, device, compute)
+    kernels.use(model, fused, device)
     family.ready(model)
     changed = _changed(model, start)
     model.requires_grad_(False)
     if settings.checkpointing:
         _recompute_activations(model)
     whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
-    notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})")
+    notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *in_eight_bits)
     head = load_head(start, config, device) if start else None
-    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed, head)
+    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed, fused, head)
 
 
 def _changed(model: PreTrainedModel, start: Path | None) -> frozenset[str]:
@@ -254,15 +256,13 @@ def _weights(
             trust_remote_code=settings.allow_remote_code,
             use_safetensors=None if settings.allow_pickle else True,
             dtype=torch.float32 if settings.precision("language") == "fp32" else torch.bfloat16,
-            device_map={"": device},
+            # From the files' own memory, layer by layer, they are brought to the device in 8 bits.
+            device_map=None if settings.quantised == "fp8" else {"": device},
             quantization_config=quantised,
             output_loading_info=True,
         )
     except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"model.weights: {settings.path} in {settings.weights} does not fit on {device}. Use weights: "
-            "nf4, or a smaller model"
-        ) from error
+        raise ModelError(_too_large(settings, device)) from error
     except READING_FAILED as error:
         raise ModelError(_why_no_weights(settings, place, error)) from error
     lacking = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
@@ -274,6 +274,39 @@ def _weights(
     if quantised:
         keep_trainable_on_cpu(model)
     return model  # type: ignore[no-any-return]
+
+
+def _in_eight_bits(
+    model: PreTrainedModel, settings: ModelSettings, device: torch.device, family: Family
+) -> tuple[str, ...]:
+    """What there is to say of fp8 weights, once the linear layers of the parts that have them are in 8 bits. Output
+    heads, embeddings and norms stay as they are."""
+    if settings.quantised != "fp8":
+        return ()
+    head = model.get_output_embeddings()
+    parts = family.parts(model)
+    chosen = [
+        name
+        for part in parts
+        if settings.precision(part) == "fp8"
+        for name, module in parts[part].items()
+        if type(module) is torch.nn.Linear and module is not head
+    ]
+    missing = fp8.why_not(device)
+    try:
+        fp8.quantise(model, chosen, device, not missing)
+        model.to(device)  # type: ignore[arg-type]
+    except torch.OutOfMemoryError as error:
+        raise ModelError(_too_large(settings, device)) from error
+    how = f"products in bf16, which is slower: {missing}" if missing else "products in 8 bits"
+    return (f"weights: fp8, {len(chosen)} layers ({how})",)
+
+
+def _too_large(settings: ModelSettings, device: torch.device) -> str:
+    return (
+        f"model.weights: {settings.path} in {settings.weights} does not fit on {device}. Use weights: nf4, or a "
+        "smaller model"
+    )
 
 
 def _why_no_weights(settings: ModelSettings, place: str, error: Exception) -> str:

@@ -31,6 +31,8 @@ class LoadedModel:
     """How it runs and why so, in words for the log."""
     changed: frozenset[str] = frozenset()
     """Full names of the model's own weights that are not as in its base folder any more."""
+    kernels: str = "none"
+    """What stands in the place of plain layers: fused, liger or none."""
     head: ClassHead | None = None
     """The classification head on the model's final hidden states, if the task has one."""
 

@@ -12,9 +12,10 @@ from tunesmith.data.collate import collate, to_device
 from tunesmith.data.example import Example
 from tunesmith.errors import ModelError
 from tunesmith.model.adapters import has_adapter, quietly
+from tunesmith.model.kernels.fp8 import plain_products
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import transformers_model
-from tunesmith.model.quantise import is_quantised
+from tunesmith.model.quantise import dequantised, is_quantised
 
 PROBE_TOKENS = 64
 
@@ -49,10 +50,10 @@ def _merged(model: nn.Module) -> nn.Module:
 
     wrapped: Any = model
     if not has_adapter(model):
-        return wrapped.dequantize() if is_quantised(model) else model
+        return dequantised(wrapped) if is_quantised(model) else model
     if is_quantised(model):
         config, state = wrapped.peft_config["default"], get_peft_model_state_dict(wrapped)
-        plain = wrapped.unload().dequantize()
+        plain: Any = dequantised(wrapped.unload())
         with quietly():
             wrapped = get_peft_model(plain, config)
         set_peft_model_state_dict(wrapped, state)
@@ -61,14 +62,15 @@ def _merged(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def probe(loaded: LoadedModel) -> Tensor:
-    """Logits of a few random tokens, the same for the same vocabulary, on the CPU."""
+    """Logits of a few random tokens, the same for the same vocabulary, on the CPU. Products are those of the weights
+    as they are, also where training rounds what is multiplied with them (fp8)."""
     vocabulary = transformers_model(loaded.model).config.get_text_config().vocab_size
     chosen = torch.randint(vocabulary, (PROBE_TOKENS,), generator=torch.Generator().manual_seed(0))
     tokens = chosen.to(torch.int32).numpy()
     batch = collate([Example("probe", tokens, tokens >= 0)])
     was_training = loaded.model.training
     loaded.model.eval()
-    with loaded.precision():
+    with loaded.precision(), plain_products(loaded.model):
         logits = loaded.logits(to_device(batch, loaded.device)).float().cpu()
     loaded.model.train(was_training)
     return logits

@@ -1,4 +1,4 @@
-"""Frozen weights in 4 or 8 bits (bitsandbytes), and back to 16."""
+"""Frozen weights in 4 or 8 bits (nf4 and int8 by bitsandbytes, fp8 by our own layers), and back to 16."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import importlib.util
 import logging
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from tunesmith.errors import ModelError
+from tunesmith.model.kernels import fp8
+from tunesmith.model.kernels.fp8 import Fp8Linear
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
-Weights = Literal["bf16", "fp32", "nf4", "int8"]
+Weights = Literal["bf16", "fp32", "nf4", "int8", "fp8"]
 
 
 def quantisation(weights: Weights | None, skipped: Sequence[str] = ()) -> BitsAndBytesConfig | None:
     """What transformers must be told so that it loads nf4 or int8 weights, but for modules whose full names begin
-    as `skipped` says; None for unquantised ones; ModelError if bitsandbytes is not installed. NF4 with double
+    as `skipped` says; None for all others; ModelError if bitsandbytes is not installed. NF4 with double
     quantisation is QLoRA's (Dettmers et al. 2023, section 3)."""
     if weights not in ("nf4", "int8"):
         return None
@@ -60,7 +62,10 @@ def keep_trainable_on_cpu(model: nn.Module) -> None:
 
 def is_quantised(module: nn.Module) -> bool:
     """True if the module, or one in it, holds quantised weights."""
-    return any(_is_bitsandbytes(inner, "Linear4bit", "Linear8bitLt") for inner in module.modules())
+    return any(
+        isinstance(inner, Fp8Linear) or _is_bitsandbytes(inner, "Linear4bit", "Linear8bitLt")
+        for inner in module.modules()
+    )
 
 
 def is_nf4(module: nn.Module) -> bool:
@@ -68,9 +73,16 @@ def is_nf4(module: nn.Module) -> bool:
     return _is_bitsandbytes(module, "Linear4bit")
 
 
-def is_int8(module: nn.Module) -> bool:
-    """True if the module itself holds int8 weights."""
-    return _is_bitsandbytes(module, "Linear8bitLt")
+def has_scales(module: nn.Module) -> bool:
+    """True if the module itself holds int8 or fp8 weights, which PEFT reads without their scales."""
+    return isinstance(module, Fp8Linear) or _is_bitsandbytes(module, "Linear8bitLt")
+
+
+def dequantised(model: Any) -> nn.Module:
+    """The transformers model with its quantised weights in 16 bits."""
+    if any(isinstance(module, Fp8Linear) for module in model.modules()):
+        return fp8.dequantise(model)
+    return model.dequantize()  # type: ignore[no-any-return]
 
 
 def _is_bitsandbytes(module: nn.Module, *kinds: str) -> bool:

@@ -77,7 +77,12 @@ def put_changed(model: nn.Module, folder: Path) -> frozenset[str]:
     not of this model, or damaged."""
     try:
         state = load_file(folder / CHANGED)
-        unknown = state.keys() - dict(model.named_parameters()).keys()
+        own = dict(model.named_parameters()).keys()
+        if any(is_quantised(model.get_submodule(name.rpartition(".")[0])) for name in state.keys() & own):
+            raise KeyError(
+                "they were trained, so model.weights cannot quantise them; use bf16 for their part"
+            )
+        unknown = state.keys() - own
         if unknown:
             raise KeyError(f"the model has no {sorted(unknown)[0]}")
         model.load_state_dict(state, strict=False)

@@ -13,10 +13,11 @@ from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.methods import Method
 from tunesmith.methods.frozen import Frozen
 from tunesmith.model.adapters import has_adapter, put_on, refuse_other_shape
+from tunesmith.model.kernels.exchange import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.merging import merge
 from tunesmith.model.modules import adapted_layer, is_adapter, own_name
-from tunesmith.model.quantise import is_int8, is_quantised, num_weights
+from tunesmith.model.quantise import has_scales, is_quantised, num_weights
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -63,7 +64,7 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
     configs = _adapter_configs(methods, parts)
     own = {part: method.weights(parts[part]) for part, method in methods.items()}
     _refuse_quantised(own, parts)
-    _refuse_dora_on_int8(configs, parts)
+    _refuse_dora_on_scales(configs, parts)
     has_earlier = has_adapter(loaded.model)
     goes_on = has_earlier and bool(configs) and _goes_on(methods, configs)
     if goes_on:
@@ -80,6 +81,9 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
         said = ", ".join(f"{part}: {method.kind}" for part, method in methods.items())
         raise ModelError(f"stages.parts: nothing is trained ({said}). Use lora or full for a part")
     summary = tuple(_summary(part, modules, methods, groups) for part, modules in parts.items())
+    if loaded.kernels == "fused":
+        number = exchange(loaded.model, loaded.compute)
+        loaded = replace(loaded, notes=(*loaded.notes, f"kernels: {number} layers as whole functions"))
     return Trainable(loaded, groups, summary)
 
 
@@ -117,12 +121,12 @@ def _refuse_quantised(own: Mapping[str, list[str]], parts: Parts) -> None:
             )
 
 
-def _refuse_dora_on_int8(configs: Mapping[str, LoraConfig], parts: Parts) -> None:
+def _refuse_dora_on_scales(configs: Mapping[str, LoraConfig], parts: Parts) -> None:
     for part, config in configs.items():
-        if config.use_dora and any(is_int8(parts[part][name]) for name in config.target_modules or ()):
+        if config.use_dora and any(has_scales(parts[part][name]) for name in config.target_modules or ()):
             raise ModelError(
-                f"stages.parts.{part}.dora: bitsandbytes loses the scales of int8 weights when their "
-                "magnitudes are taken. Use dora: false, or model.weights: nf4"
+                f"stages.parts.{part}.dora: magnitudes of int8 and fp8 weights would be taken without their "
+                "scales. Use dora: false, or model.weights: nf4"
             )
 
 

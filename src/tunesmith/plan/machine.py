@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tunesmith.model import kernels
 from tunesmith.model.attention import choose
+from tunesmith.model.kernels import fp8
 
 NEEDED = ("torch", "transformers", "peft", "datasets", "tokenizers", "safetensors", "pyarrow", "numpy")
 TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -55,13 +56,14 @@ def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
             _try("sdpa", lambda: _plain_attention(device)),
         ],
         "kernels": [
-            _try("auto", lambda: "takes {}: {}".format(*kernels.choose("auto", device))),
+            _try("auto", lambda: "takes {}: {}".format(*kernels.choose("auto", device, torch.bfloat16))),
             _try("liger", lambda: _liger(device), KERNELS),
         ],
         "weights": [
             _try("bf16", lambda: _bf16(device)),
             _try("nf4", lambda: _nf4(device), QUANT),
             _try("int8", lambda: _int8(device), QUANT),
+            _try("fp8", lambda: _fp8(device)),
         ],
         "pictures": [
             _try("pillow", _pillow, VISION),
@@ -204,6 +206,13 @@ def _int8(device: torch.device) -> str:
     whole, scales, _ = int8_vectorwise_quant(weights)
     _check_error(int8_vectorwise_dequant(whole, scales), weights.float(), 0.05)
     return f"bitsandbytes {metadata.version('bitsandbytes')}, works on {device.type}"
+
+
+def _fp8(device: torch.device) -> str:
+    missing = fp8.why_not(device)
+    if missing:
+        raise RuntimeError(f"runs, but without products in 8 bits, which is slower: {missing}")
+    return f"products in 8 bits on {device.type}"
 
 
 def _check_error(got: Float[Tensor, "row column"], wanted: Float[Tensor, "row column"], limit: float) -> None:

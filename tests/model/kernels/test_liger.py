@@ -27,9 +27,10 @@ TEXT = [Conversation("a:1", (Turn.of("user", "What is 2 + 2?"),), "Four, as ever
 
 
 def test_without_a_gpu_there_are_none_and_the_reason_is_said() -> None:
-    assert kernels.choose("auto", torch.device("cpu")) == ("none", "no liger: it needs a GPU, this is cpu")
+    said = "no fused: it needs a GPU, this is cpu; no liger: it needs a GPU, this is cpu"
+    assert kernels.choose("auto", torch.device("cpu"), torch.bfloat16) == ("none", said)
     with pytest.raises(ModelError) as caught:
-        kernels.choose("liger", torch.device("cpu"))
+        kernels.choose("liger", torch.device("cpu"), torch.bfloat16)
     assert str(caught.value) == (
         "model.kernels: liger cannot run here (it needs a GPU, this is cpu). Possible: auto, none"
     )
@@ -37,7 +38,7 @@ def test_without_a_gpu_there_are_none_and_the_reason_is_said() -> None:
 
 def test_none_leaves_the_model_as_it_is() -> None:
     layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    kernels.use(layer, "none")
+    kernels.use(layer, "none", torch.device("cpu"))
     assert "forward" not in vars(layer[0])
 
 

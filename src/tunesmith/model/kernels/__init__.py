@@ -13,28 +13,44 @@ from torch import nn
 
 from tunesmith.errors import ModelError
 
-Setting = Literal["auto", "liger", "none"]
+Setting = Literal["auto", "fused", "liger", "none"]
 
 
-def choose(setting: Setting, device: torch.device) -> tuple[str, str]:
+def choose(setting: Setting, device: torch.device, compute: torch.dtype) -> tuple[str, str]:
     """The kernels and why those; ModelError if they were asked for and cannot be had."""
-    missing = _why_no_liger(device)
+    missing = {
+        "fused": _why_not(device, "triton") or _why_no_fp32(compute),
+        "liger": _why_not(device, "liger_kernel"),
+    }
     if setting == "none":
         return "none", "asked for"
-    if setting == "liger" and missing:
-        raise ModelError(f"model.kernels: liger cannot run here ({missing}). Possible: auto, none")
-    return ("none", f"no liger: {missing}") if missing else ("liger", "the fastest there is")
+    if setting != "auto":
+        if missing[setting]:
+            possible = ", ".join(["auto", *(name for name, why in missing.items() if not why), "none"])
+            raise ModelError(
+                f"model.kernels: {setting} cannot run here ({missing[setting]}). Possible: {possible}"
+            )
+        return setting, "asked for"
+    best = next((name for name, why in missing.items() if not why), "none")
+    without = "; ".join(f"no {name}: {why}" for name, why in missing.items() if why)
+    return best, without or "the fastest there is"
 
 
-def use(model: nn.Module, kernels: str) -> None:
-    """Exchange every layer for which the kernels have one."""
-    if kernels == "liger":
+def use(model: nn.Module, kernels: str, device: torch.device) -> None:
+    """Exchange every single layer for which there is a kernel. Whole layers follow once it is known what is trained
+    (`exchange.exchange`)."""
+    if kernels != "none" and not _why_not(device, "liger_kernel"):
         from tunesmith.model.kernels.liger import exchange
 
         exchange(model)
 
 
-def _why_no_liger(device: torch.device) -> str:
+def _why_not(device: torch.device, package: str) -> str:
     if device.type != "cuda":
         return f"it needs a GPU, this is {device.type}"
-    return "" if importlib.util.find_spec("liger_kernel") else "liger-kernel is not installed"
+    name = package.replace("_", "-")
+    return "" if importlib.util.find_spec(package) else f"{name} is not installed"
+
+
+def _why_no_fp32(compute: torch.dtype) -> str:
+    return "it needs 16 bit, this is fp32" if compute == torch.float32 else ""

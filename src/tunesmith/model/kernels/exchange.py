@@ -18,7 +18,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from tunesmith.model.kernels.adapters import NAME
 from tunesmith.model.kernels.layers import GatedMlp, IntoAttention, Norm, OutOfAttention
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
-from tunesmith.model.kernels.projection import ALIGNED, Copies, Fan, Pad, fan
+from tunesmith.model.kernels.projection import ALIGNED, Copies, Pad, fan
 from tunesmith.model.modules import transformers_model
 
 DECODER_LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
@@ -81,13 +81,22 @@ def _decoder_layer(layer: Any, compute: torch.dtype) -> Callable[..., Any] | Non
 
     def forward(hidden_states: Tensor, *more: Any, **named: Any) -> Any:
         cosine, sine = named.get("position_embeddings") or (None, None)
-        if more or named.get("segments") is None or named.get("past_key_values") is not None or not _is_on(loras) \
-                or hidden_states.dtype != compute or cosine.shape[-1] != attention.head_dim:
+        if (
+            more
+            or named.get("segments") is None
+            or named.get("past_key_values") is not None
+            or not _is_on(loras)
+            or hidden_states.dtype != compute
+            or cosine.shape[-1] != attention.head_dim
+        ):
             return plain(hidden_states, *more, **named)
         copies.refresh()
         queries, keys, values, beside = into(hidden_states[0], cosine[0], sine[0])
         attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
-        heads = (one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for one in (queries, keys, values))
+        heads = (
+            one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
+            for one in (queries, keys, values)
+        )
         attended, _ = attend(
             attention, *heads, None, segments=named["segments"], scaling=attention.scaling,
             sliding_window=vars(attention).get("sliding_window"),
@@ -116,7 +125,11 @@ def _vision_block(block: Any, compute: torch.dtype) -> Callable[..., Any] | None
 
 def _gated(norm: nn.Module, mlp: Any, copies: Copies, compute: torch.dtype) -> GatedMlp | None:
     before = _norm(norm)
-    if before is None or dict(mlp.named_children()).keys() != MLP_PARTS or "SiLU" not in type(mlp.act_fn).__name__:
+    if (
+        before is None
+        or dict(mlp.named_children()).keys() != MLP_PARTS
+        or "SiLU" not in type(mlp.act_fn).__name__
+    ):
         return None
     lacking = -mlp.gate_proj.out_features % ALIGNED
     opening = fan([mlp.gate_proj, mlp.up_proj], copies, compute, Pad(outputs=lacking))
@@ -127,7 +140,11 @@ def _gated(norm: nn.Module, mlp: Any, copies: Copies, compute: torch.dtype) -> G
 def _norm(module: Any) -> Norm | None:
     """The norm, if it is one in whose place ours can stand."""
     weights = dict(module.named_parameters())
-    if not type(module).__name__.endswith(NORM) or weights.keys() != NORM_PARTS or weights["weight"].requires_grad:
+    if (
+        not type(module).__name__.endswith(NORM)
+        or weights.keys() != NORM_PARTS
+        or weights["weight"].requires_grad
+    ):
         return None
     return Norm(module.weight, module.variance_epsilon)
 

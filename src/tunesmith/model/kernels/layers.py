@@ -8,13 +8,12 @@ themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from tunesmith.model.kernels.fused import (
     PerRow,
@@ -37,7 +36,9 @@ class Norm:
     weight: Float[Tensor, "width"]
     epsilon: float
 
-    def of_downs(self, of_inner: Rows | None, hidden: Rows, factor: PerRow) -> Float[Tensor, "rank width"] | None:
+    def of_downs(
+        self, of_inner: Rows | None, hidden: Rows, factor: PerRow
+    ) -> Float[Tensor, "rank width"] | None:
         """Gradient of adapters' `down` whose input is the norm of `hidden`, without making that again."""
         if of_inner is None:
             return None
@@ -66,12 +67,18 @@ class IntoAttention:
 
 class _IntoAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, into: IntoAttention, cosine: Tensor, sine: Tensor, *_: Tensor) -> Any:
+    def forward(
+        ctx: Any, hidden: Tensor, into: IntoAttention, cosine: Tensor, sine: Tensor, *_: Tensor
+    ) -> Any:
         normed, factor = normalised(hidden, into.norm.weight, into.norm.epsilon)
         inner = into.fan.inner(normed)
         raw = into.fan.products(normed, inner)
-        queries, keys = (turned(rows, how) for rows, how in zip(raw, into.turnings(cosine, sine), strict=False))
-        ctx.save_for_backward(hidden, factor, inner, cosine, sine, *(raw[:2] if into.head_norms else (None, None)))
+        queries, keys = (
+            turned(rows, how) for rows, how in zip(raw, into.turnings(cosine, sine), strict=False)
+        )
+        ctx.save_for_backward(
+            hidden, factor, inner, cosine, sine, *(raw[:2] if into.head_norms else (None, None))
+        )
         ctx.into = into
         return queries, keys, raw[2], hidden.view_as(hidden)
 

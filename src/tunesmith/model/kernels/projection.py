@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tunesmith.model.kernels.adapters import NAME, is_plain
+from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.kernels.fused import Added, Rows, summed
 from tunesmith.model.quantise import is_nf4
 
@@ -78,6 +79,22 @@ class Nf4:
 
         stored = self.layer.weight
         return dequantize_4bit(stored.data, stored.quant_state).to(dtype)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Fp8:
+    """In 8 bits, multiplied in 8 bits."""
+
+    layer: Fp8Linear
+
+    def forward(self, rows: Rows) -> Rows:
+        """See `Frozen`."""
+        return self.layer(rows)  # type: ignore[no-any-return]
+
+    def backward(self, gradient: Rows, onto: Rows | None) -> Rows:
+        """See `Frozen`."""
+        of_rows = self.layer.to_input(gradient)
+        return of_rows if onto is None else onto.add_(of_rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,8 +303,15 @@ def _frozen(layer: Any, compute: torch.dtype, pad: Pad) -> Frozen | None:
     base = layer if _lora(layer) is None else layer.get_base_layer()
     if any(weight.requires_grad for weight in base.parameters(recurse=False)):
         return None
-    if is_nf4(base) and pad == NOTHING:
+    if pad == NOTHING and is_nf4(base):
         return Nf4(base)
+    if (
+        pad == NOTHING
+        and isinstance(base, Fp8Linear)
+        and base.in_eight_bits
+        and len(base.weight) == base.out_features
+    ):
+        return Fp8(base)
     if type(base) is not nn.Linear or base.weight.dtype != compute:
         return None
     if pad == NOTHING:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @triton.jit
-def _norm(hidden, weight, out, factor, width, epsilon, BLOCK: tl.constexpr):
+def _norm(hidden, weight, out, factor, width, epsilon, block: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, BLOCK)
+    column = tl.arange(0, block)
     inside = column < width
     loaded = tl.load(hidden + row * width + column, mask=inside, other=0.0)
     wide = loaded.to(tl.float32)
@@ -28,9 +28,9 @@ def _norm(hidden, weight, out, factor, width, epsilon, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _norm_back(gradient, hidden, factor, weight, beside, out, width, BLOCK: tl.constexpr):
+def _norm_back(gradient, hidden, factor, weight, beside, out, width, block: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, BLOCK)
+    column = tl.arange(0, block)
     inside = column < width
     place = row * width + column
     scale = tl.load(factor + row)
@@ -44,9 +44,9 @@ def _norm_back(gradient, hidden, factor, weight, beside, out, width, BLOCK: tl.c
 
 
 @triton.jit
-def _added(inner, up, rows, columns, tokens, width, stride, rank, RANK: tl.constexpr):
+def _added(inner, up, rows, columns, tokens, width, stride, rank, padded: tl.constexpr):
     """inner @ up.T of a tile."""
-    dimension = tl.arange(0, RANK)
+    dimension = tl.arange(0, padded)
     left = tl.load(
         inner + rows[:, None] * stride + dimension[None, :],
         mask=(rows[:, None] < tokens) & (dimension[None, :] < rank),
@@ -61,9 +61,9 @@ def _added(inner, up, rows, columns, tokens, width, stride, rank, RANK: tl.const
 
 
 @triton.jit
-def _added_down(inner, down, rows, columns, tokens, width, stride, rank, RANK: tl.constexpr):
+def _added_down(inner, down, rows, columns, tokens, width, stride, rank, padded: tl.constexpr):
     """inner @ down of a tile."""
-    dimension = tl.arange(0, RANK)
+    dimension = tl.arange(0, padded)
     left = tl.load(
         inner + rows[:, None] * stride + dimension[None, :],
         mask=(rows[:, None] < tokens) & (dimension[None, :] < rank),
@@ -80,17 +80,17 @@ def _added_down(inner, down, rows, columns, tokens, width, stride, rank, RANK: t
 @triton.jit
 def _sum(
     product, beside, out, tokens, width, inner, up, stride, rank, scale,
-    RANK: tl.constexpr, BESIDE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    padded: tl.constexpr, has_beside: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    rows = (tl.program_id(1) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
+    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
+    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     inside = (rows[:, None] < tokens) & (columns[None, :] < width)
     place = rows[:, None] * width + columns[None, :]
     loaded = tl.load(product + place, mask=inside, other=0.0)
     whole = loaded.to(tl.float32)
-    if RANK > 0:
-        whole += scale * _added(inner, up, rows, columns, tokens, width, stride, rank, RANK)
-    if BESIDE:
+    if padded > 0:
+        whole += scale * _added(inner, up, rows, columns, tokens, width, stride, rank, padded)
+    if has_beside:
         whole += tl.load(beside + place, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + place, whole.to(loaded.dtype), mask=inside)
 
@@ -100,22 +100,22 @@ def _gate(
     gate, up, out, tokens, width,
     gate_inner, gate_up, gate_stride, gate_rank, gate_scale,
     up_inner, up_up, up_stride, up_rank, up_scale,
-    GATE_RANK: tl.constexpr, UP_RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    gate_padded: tl.constexpr, up_padded: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    rows = (tl.program_id(1) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
+    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
+    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     inside = (rows[:, None] < tokens) & (columns[None, :] < width)
     place = rows[:, None] * width + columns[None, :]
     loaded = tl.load(gate + place, mask=inside, other=0.0)
     whole_gate = loaded.to(tl.float32)
     whole_up = tl.load(up + place, mask=inside, other=0.0).to(tl.float32)
-    if GATE_RANK > 0:
+    if gate_padded > 0:
         whole_gate += gate_scale * _added(
-            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, GATE_RANK
+            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded
         )
-    if UP_RANK > 0:
+    if up_padded > 0:
         whole_up += up_scale * _added(
-            up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, UP_RANK
+            up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded
         )
     opened = (whole_gate * tl.sigmoid(whole_gate)).to(loaded.dtype).to(tl.float32)
     tl.store(out + place, (opened * whole_up).to(loaded.dtype), mask=inside)
@@ -127,28 +127,28 @@ def _gate_back(
     gate_inner, gate_up, gate_stride, gate_rank, gate_scale,
     up_inner, up_up, up_stride, up_rank, up_scale,
     more_inner, more_down, more_stride, more_rank, more_scale,
-    GATE_RANK: tl.constexpr, UP_RANK: tl.constexpr, MORE_RANK: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    gate_padded: tl.constexpr, up_padded: tl.constexpr, more_padded: tl.constexpr,
+    num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    rows = (tl.program_id(1) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
+    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
+    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     inside = (rows[:, None] < tokens) & (columns[None, :] < width)
     place = rows[:, None] * width + columns[None, :]
     loaded = tl.load(gate + place, mask=inside, other=0.0)
     whole_gate = loaded.to(tl.float32)
     whole_up = tl.load(up + place, mask=inside, other=0.0).to(tl.float32)
     whole = tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32)
-    if GATE_RANK > 0:
+    if gate_padded > 0:
         whole_gate += gate_scale * _added(
-            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, GATE_RANK
+            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded
         )
-    if UP_RANK > 0:
+    if up_padded > 0:
         whole_up += up_scale * _added(
-            up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, UP_RANK
+            up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded
         )
-    if MORE_RANK > 0:
+    if more_padded > 0:
         whole += more_scale * _added_down(
-            more_inner, more_down, rows, columns, tokens, width, more_stride, more_rank, MORE_RANK
+            more_inner, more_down, rows, columns, tokens, width, more_stride, more_rank, more_padded
         )
     share = tl.sigmoid(whole_gate)
     opened = whole_gate * share
@@ -162,65 +162,67 @@ def _gate_back(
 @triton.jit
 def _turn(
     rows, out, cosine, sine, weight, heads, epsilon,
-    HALF: tl.constexpr, HEADS: tl.constexpr, NORM: tl.constexpr,
+    half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
-    head = tl.arange(0, HEADS)[:, None]
-    column = tl.arange(0, HALF)[None, :]
-    inside = (head < heads) & (column < HALF)
-    place = token * heads * 2 * HALF + head * 2 * HALF + column
+    head = tl.arange(0, padded_heads)[:, None]
+    column = tl.arange(0, half)[None, :]
+    inside = (head < heads) & (column < half)
+    place = token * heads * 2 * half + head * 2 * half + column
     loaded = tl.load(rows + place, mask=inside, other=0.0)
     first = loaded.to(tl.float32)
-    second = tl.load(rows + place + HALF, mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(rows + place + half, mask=inside, other=0.0).to(tl.float32)
     kind = loaded.dtype
-    if NORM:
+    if has_norm:
         squares = tl.sum(first * first, axis=1) + tl.sum(second * second, axis=1)
-        factor = tl.rsqrt(squares / (2 * HALF) + epsilon)[:, None]
+        factor = tl.rsqrt(squares / (2 * half) + epsilon)[:, None]
         low = tl.load(weight + column).to(tl.float32)
-        high = tl.load(weight + HALF + column).to(tl.float32)
+        high = tl.load(weight + half + column).to(tl.float32)
         first = ((first * factor).to(kind).to(tl.float32) * low).to(kind).to(tl.float32)
         second = ((second * factor).to(kind).to(tl.float32) * high).to(kind).to(tl.float32)
-    at = token * 2 * HALF + column
+    at = token * 2 * half + column
     first_out = first * tl.load(cosine + at).to(tl.float32) - second * tl.load(sine + at).to(tl.float32)
-    second_out = second * tl.load(cosine + at + HALF).to(tl.float32) + first * tl.load(
-        sine + at + HALF
-    ).to(tl.float32)
+    second_out = second * tl.load(cosine + at + half).to(tl.float32) + first * tl.load(sine + at + half).to(
+        tl.float32
+    )
     tl.store(out + place, first_out.to(kind), mask=inside)
-    tl.store(out + place + HALF, second_out.to(kind), mask=inside)
+    tl.store(out + place + half, second_out.to(kind), mask=inside)
 
 
 @triton.jit
 def _turn_back(
     gradient, rows, out, cosine, sine, weight, heads, epsilon,
-    HALF: tl.constexpr, HEADS: tl.constexpr, NORM: tl.constexpr,
+    half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
-    head = tl.arange(0, HEADS)[:, None]
-    column = tl.arange(0, HALF)[None, :]
-    inside = (head < heads) & (column < HALF)
-    place = token * heads * 2 * HALF + head * 2 * HALF + column
+    head = tl.arange(0, padded_heads)[:, None]
+    column = tl.arange(0, half)[None, :]
+    inside = (head < heads) & (column < half)
+    place = token * heads * 2 * half + head * 2 * half + column
     loaded = tl.load(gradient + place, mask=inside, other=0.0)
     first = loaded.to(tl.float32)
-    second = tl.load(gradient + place + HALF, mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(gradient + place + half, mask=inside, other=0.0).to(tl.float32)
     kind = loaded.dtype
-    at = token * 2 * HALF + column
-    of_first = first * tl.load(cosine + at).to(tl.float32) + second * tl.load(sine + at + HALF).to(tl.float32)
-    of_second = second * tl.load(cosine + at + HALF).to(tl.float32) - first * tl.load(sine + at).to(tl.float32)
-    if NORM:
+    at = token * 2 * half + column
+    of_first = first * tl.load(cosine + at).to(tl.float32) + second * tl.load(sine + at + half).to(tl.float32)
+    of_second = second * tl.load(cosine + at + half).to(tl.float32) - first * tl.load(sine + at).to(
+        tl.float32
+    )
+    if has_norm:
         low = tl.load(rows + place, mask=inside, other=0.0).to(tl.float32)
-        high = tl.load(rows + place + HALF, mask=inside, other=0.0).to(tl.float32)
+        high = tl.load(rows + place + half, mask=inside, other=0.0).to(tl.float32)
         squares = tl.sum(low * low, axis=1) + tl.sum(high * high, axis=1)
-        factor = tl.rsqrt(squares / (2 * HALF) + epsilon)[:, None]
+        factor = tl.rsqrt(squares / (2 * half) + epsilon)[:, None]
         low = low * factor
         high = high * factor
         of_first = of_first * tl.load(weight + column).to(tl.float32)
-        of_second = of_second * tl.load(weight + HALF + column).to(tl.float32)
+        of_second = of_second * tl.load(weight + half + column).to(tl.float32)
         along = tl.sum(of_first * low, axis=1) + tl.sum(of_second * high, axis=1)
-        along = (along / (2 * HALF))[:, None]
+        along = (along / (2 * half))[:, None]
         of_first = (of_first - low * along) * factor
         of_second = (of_second - high * along) * factor
     tl.store(out + place, of_first.to(kind), mask=inside)
-    tl.store(out + place + HALF, of_second.to(kind), mask=inside)
+    tl.store(out + place + half, of_second.to(kind), mask=inside)
 
 
 ROWS, COLUMNS = 64, 128
@@ -231,7 +233,7 @@ def normalised(hidden: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, 
     tokens, width = hidden.shape
     out, factor = torch.empty_like(hidden), hidden.new_empty(tokens, dtype=torch.float32)
     block = triton.next_power_of_2(width)
-    _norm[(tokens,)](hidden, weight, out, factor, width, epsilon, BLOCK=block, num_warps=_warps(block))
+    _norm[(tokens,)](hidden, weight, out, factor, width, epsilon, block=block, num_warps=_warps(block))
     return out, factor
 
 
@@ -240,7 +242,15 @@ def through_norm(gradient: Tensor, hidden: Tensor, factor: Tensor, weight: Tenso
     tokens, width = hidden.shape
     out, block = torch.empty_like(hidden), triton.next_power_of_2(width)
     _norm_back[(tokens,)](
-        gradient, hidden, factor, weight, beside.contiguous(), out, width, BLOCK=block, num_warps=_warps(block)
+        gradient,
+        hidden,
+        factor,
+        weight,
+        beside.contiguous(),
+        out,
+        width,
+        block=block,
+        num_warps=_warps(block),
     )
     return out
 
@@ -250,7 +260,7 @@ def summed(rows: Tensor, added: Added | None, beside: Tensor | None) -> Tensor:
     tokens, width = rows.shape
     _sum[_tiles(rows)](
         rows, rows if beside is None else beside, rows, tokens, width, *_parts(added, rows),
-        RANK=_padded(added), BESIDE=beside is not None, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=8,
+        padded=_padded(added), has_beside=beside is not None, num_rows=ROWS, num_columns=COLUMNS, num_warps=8,
     )  # fmt: skip
     return rows
 
@@ -261,7 +271,7 @@ def gated(gate: Tensor, up: Tensor, to_gate: Added | None, to_up: Added | None) 
     out = torch.empty_like(gate)
     _gate[_tiles(gate)](
         gate, up, out, tokens, width, *_parts(to_gate, gate), *_parts(to_up, gate),
-        GATE_RANK=_padded(to_gate), UP_RANK=_padded(to_up), ROWS=ROWS, COLUMNS=COLUMNS, num_warps=8,
+        gate_padded=_padded(to_gate), up_padded=_padded(to_up), num_rows=ROWS, num_columns=COLUMNS, num_warps=8,
     )  # fmt: skip
     return out
 
@@ -275,8 +285,8 @@ def through_gate(
     _gate_back[_tiles(gate)](
         gradient, gate, up, of_gate, of_up, out, tokens, width,
         *_parts(to_gate, gate), *_parts(to_up, gate), *_parts(more and more._replace(up=more.up.T), gate),
-        GATE_RANK=_padded(to_gate), UP_RANK=_padded(to_up), MORE_RANK=_padded(more),
-        ROWS=ROWS, COLUMNS=COLUMNS, num_warps=8,
+        gate_padded=_padded(to_gate), up_padded=_padded(to_up), more_padded=_padded(more),
+        num_rows=ROWS, num_columns=COLUMNS, num_warps=8,
     )  # fmt: skip
     return of_gate, of_up, out
 
@@ -292,7 +302,9 @@ def turned_back(gradient: Tensor, rows: Tensor | None, turning: Turning) -> Tens
     """See `fused.turned_back`."""
     gradient = gradient.contiguous()
     out = torch.empty_like(gradient)
-    _turn_back[(len(gradient),)](gradient, gradient if rows is None else rows, out, *_turning(gradient, turning))
+    _turn_back[(len(gradient),)](
+        gradient, gradient if rows is None else rows, out, *_turning(gradient, turning)
+    )
     return out
 
 

@@ -1,0 +1,46 @@
+"""The kernels without a GPU, by Triton's interpreter, beside the plain functions. `test_casts` tries them on a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+COMPARE = """
+import torch
+from tunesmith.model.kernels import casts, casts_triton
+torch.manual_seed(0)
+for dtype in (torch.float16, torch.float8_e4m3fn, torch.float8_e5m2):
+    for width in (40, 896, 3420):
+        for factor in (None, torch.rand(width)):
+            rows = torch.randn(4, 2 * width).bfloat16()[:, :width]
+            rows[1] = 0
+            wanted = casts.cast_rows(rows, dtype, factor)
+            found, scales = casts_triton.cast_rows(rows, dtype, factor, casts.padded(width))
+            torch.testing.assert_close(scales, wanted.scales, rtol=1e-6, atol=0)
+            # The interpreter, not the hardware, rounds a few values to 8 bits wrongly.
+            differ = found.float() != wanted.rows.float()
+            assert differ.float().mean() < (0.001 if dtype == torch.float16 else 0.06), differ.float().mean()
+            assert not found[:, width:].float().any()
+matrix = torch.randn(200, 330).to(torch.float8_e4m3fn)
+assert torch.equal(casts_triton.transposed(matrix).float(), matrix.float().t())
+print("as the plain ones")
+"""
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+def test_kernels_give_what_the_plain_functions_do() -> None:
+    # It must be said before Triton is imported.
+    done = subprocess.run(
+        [sys.executable, "-c", COMPARE],
+        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        check=False,
+    )
+    assert done.stdout.strip() == "as the plain ones", done.stderr
