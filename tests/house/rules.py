@@ -112,6 +112,8 @@ def short_functions(source: Source) -> Iterator[str]:
 
 def few_parameters(source: Source) -> Iterator[str]:
     for function in functions(source.tree):
+        if any(ast.unparse(one) == "triton.jit" for one in function.decorator_list):
+            continue  # A kernel is given pointers and sizes one by one.
         given = function.args
         names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
         count = len(names) - (names[:1] in (["self"], ["cls"]))

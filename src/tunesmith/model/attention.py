@@ -235,11 +235,8 @@ def _varlen(packed: Packed) -> Attended:
         raise ModelError("model.attention: varlen of this PyTorch has no sliding window. Use attention: sdpa")
     else:
         extras["is_causal"] = packed.causal
-    groups = query.shape[1] // key.shape[1]
-    if "enable_gqa" in known:
-        extras["enable_gqa"] = groups > 1
-    else:
-        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    if "enable_gqa" in known:  # Before it was there, heads were shared without being told.
+        extras["enable_gqa"] = query.shape[1] != key.shape[1]
     attended: Any = varlen_attn(
         query, key, value, table.query_ends, table.key_ends, table.longest_query, table.longest_keys, **extras
     )

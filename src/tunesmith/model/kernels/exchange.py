@@ -79,25 +79,28 @@ def _decoder_layer(layer: Any, compute: torch.dtype) -> Callable[..., Any] | Non
     plain = layer.forward
     loras = _loras(layer)
 
-    def forward(hidden_states: Tensor, *more: Any, **named: Any) -> Any:
-        cosine, sine = named.get("position_embeddings") or (None, None)
+    def forward(
+        hidden_states: Tensor,
+        *more: Any,
+        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        **named: Any,
+    ) -> Any:
+        is_asked = position_embeddings is not None and named.get("segments") is not None and not more
         if (
-            more
-            or named.get("segments") is None
+            not is_asked
             or named.get("past_key_values") is not None
             or not _is_on(loras)
             or hidden_states.dtype != compute
-            or cosine.shape[-1] != attention.head_dim
         ):
-            return plain(hidden_states, *more, **named)
+            return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
+        assert position_embeddings is not None
         copies.refresh()
-        queries, keys, values, beside = into(hidden_states[0], cosine[0], sine[0])
-        attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
+        queries, keys, values, beside = into(hidden_states[0], *(one[0] for one in position_embeddings))
         heads = (
             one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
             for one in (queries, keys, values)
         )
-        attended, _ = attend(
+        attended, _ = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation](
             attention, *heads, None, segments=named["segments"], scaling=attention.scaling,
             sliding_window=vars(attention).get("sliding_window"),
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, no_type_check
 
 import torch
 import triton
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from tunesmith.model.kernels.fused import Added, Turning
 
 
+# What checks signatures in tests would hide the source that Triton compiles.
 @triton.jit
+@no_type_check
 def _norm(hidden, weight, out, factor, width, epsilon, block: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, block)
@@ -28,6 +30,7 @@ def _norm(hidden, weight, out, factor, width, epsilon, block: tl.constexpr):
 
 
 @triton.jit
+@no_type_check
 def _norm_back(gradient, hidden, factor, weight, beside, out, width, block: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, block)
@@ -44,6 +47,7 @@ def _norm_back(gradient, hidden, factor, weight, beside, out, width, block: tl.c
 
 
 @triton.jit
+@no_type_check
 def _added(inner, up, rows, columns, tokens, width, stride, rank, padded: tl.constexpr):
     """inner @ up.T of a tile."""
     dimension = tl.arange(0, padded)
@@ -61,6 +65,7 @@ def _added(inner, up, rows, columns, tokens, width, stride, rank, padded: tl.con
 
 
 @triton.jit
+@no_type_check
 def _added_down(inner, down, rows, columns, tokens, width, stride, rank, padded: tl.constexpr):
     """inner @ down of a tile."""
     dimension = tl.arange(0, padded)
@@ -78,6 +83,7 @@ def _added_down(inner, down, rows, columns, tokens, width, stride, rank, padded:
 
 
 @triton.jit
+@no_type_check
 def _sum(
     product, beside, out, tokens, width, inner, up, stride, rank, scale,
     padded: tl.constexpr, has_beside: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
@@ -96,6 +102,7 @@ def _sum(
 
 
 @triton.jit
+@no_type_check
 def _gate(
     gate, up, out, tokens, width,
     gate_inner, gate_up, gate_stride, gate_rank, gate_scale,
@@ -122,6 +129,7 @@ def _gate(
 
 
 @triton.jit
+@no_type_check
 def _gate_back(
     gradient, gate, up, of_gate, of_up, out, tokens, width,
     gate_inner, gate_up, gate_stride, gate_rank, gate_scale,
@@ -160,6 +168,7 @@ def _gate_back(
 
 
 @triton.jit
+@no_type_check
 def _turn(
     rows, out, cosine, sine, weight, heads, epsilon,
     half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
@@ -190,6 +199,7 @@ def _turn(
 
 
 @triton.jit
+@no_type_check
 def _turn_back(
     gradient, rows, out, cosine, sine, weight, heads, epsilon,
     half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,

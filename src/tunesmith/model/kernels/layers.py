@@ -26,7 +26,7 @@ from tunesmith.model.kernels.fused import (
     turned,
     turned_back,
 )
-from tunesmith.model.kernels.projection import Fan, wide_product
+from tunesmith.model.kernels.projection import Fan, Inner, wide_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Norm:
     epsilon: float
 
     def of_downs(
-        self, of_inner: Rows | None, hidden: Rows, factor: PerRow
+        self, of_inner: Inner | None, hidden: Rows, factor: PerRow
     ) -> Float[Tensor, "rank width"] | None:
         """Gradient of adapters' `down` whose input is the norm of `hidden`, without making that again."""
         if of_inner is None:
@@ -57,10 +57,11 @@ class IntoAttention:
 
     def turnings(self, cosine: Tensor, sine: Tensor) -> list[Turning]:
         """Of queries and of keys."""
-        norms = self.head_norms or (None, None)
-        return [Turning(cosine, sine, norm and norm.weight, norm.epsilon if norm else 0.0) for norm in norms]
+        if self.head_norms is None:
+            return [Turning(cosine, sine, None, 0.0)] * 2
+        return [Turning(cosine, sine, norm.weight, norm.epsilon) for norm in self.head_norms]
 
-    def __call__(self, hidden: Rows, cosine: Tensor, sine: Tensor) -> tuple[Rows, Rows, Rows, Rows]:
+    def __call__(self, hidden: Rows, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor, Rows]:
         """Queries and keys, turned, and values; and `hidden` for what goes past attention."""
         return _IntoAttention.apply(hidden, self, cosine, sine, *self.fan.parameters)  # type: ignore[no-any-return]
 
@@ -107,7 +108,7 @@ class OutOfAttention:
 
     fan: Fan
 
-    def __call__(self, attended: Rows, beside: Rows) -> Rows:
+    def __call__(self, attended: Float[Tensor, "token heads"], beside: Rows) -> Rows:
         """The residual stream after attention."""
         return _OutOfAttention.apply(attended, beside, self, *self.fan.parameters)  # type: ignore[no-any-return]
 
@@ -166,8 +167,9 @@ class _GatedMlp(torch.autograd.Function):
         down = mlp.down.projections[0]
         of_down_inner = down.to_inner(gradient)
         of_opened = down.base.backward(gradient, None)
-        added = mlp.fan.added(inner)
-        *outs, opened = through_gate(of_opened, gate, up, *added, down.added_to_input(of_down_inner))
+        to_gate, to_up = mlp.fan.added(inner)
+        more = down.added_to_input(of_down_inner)
+        *outs, opened = through_gate(of_opened, gate, up, to_gate, to_up, more)
         of_down_down = None if of_down_inner is None else wide_product(of_down_inner, opened)
         of_inner = mlp.fan.to_inner(outs)
         of_hidden = None

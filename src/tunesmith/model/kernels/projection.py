@@ -13,8 +13,13 @@ from torch.nn import functional
 
 from tunesmith.model.kernels.adapters import NAME, is_plain
 from tunesmith.model.kernels.fp8 import Fp8Linear
-from tunesmith.model.kernels.fused import Added, Rows, summed
+from tunesmith.model.kernels.fused import Added, summed
 from tunesmith.model.quantise import is_nf4
+
+Inputs = Float[Tensor, "token in"]
+Outputs = Float[Tensor, "token out"]
+Inner = Float[Tensor, "token rank"]
+"""What an adapter's first product gives, or those of several side by side."""
 
 ALIGNED = 8
 """Widths that are no multiple of it keep a product off the fast matrix kernels."""
@@ -35,10 +40,10 @@ NOTHING = Pad()
 class Frozen(Protocol):
     """A product with weights that get no gradient."""
 
-    def forward(self, rows: Rows) -> Rows:
+    def forward(self, rows: Inputs) -> Outputs:
         """rows W^T + bias."""
 
-    def backward(self, gradient: Rows, onto: Rows | None) -> Rows:
+    def backward(self, gradient: Outputs, onto: Inputs | None) -> Inputs:
         """gradient W, added onto `onto` (which may be written to) if there is one."""
 
 
@@ -49,13 +54,13 @@ class Plain:
     weight: Float[Tensor, "out in"]
     bias: Float[Tensor, "out"] | None
 
-    def forward(self, rows: Rows) -> Rows:
+    def forward(self, rows: Inputs) -> Outputs:
         """See `Frozen`."""
         if self.bias is None:
             return torch.mm(rows, self.weight.T)
         return torch.addmm(self.bias, rows, self.weight.T)
 
-    def backward(self, gradient: Rows, onto: Rows | None) -> Rows:
+    def backward(self, gradient: Outputs, onto: Inputs | None) -> Inputs:
         """See `Frozen`."""
         return torch.mm(gradient, self.weight) if onto is None else onto.addmm_(gradient, self.weight)
 
@@ -66,11 +71,11 @@ class Nf4:
 
     layer: Any
 
-    def forward(self, rows: Rows) -> Rows:
+    def forward(self, rows: Inputs) -> Outputs:
         """See `Frozen`."""
         return Plain(self._weight(rows.dtype), self.layer.bias).forward(rows)
 
-    def backward(self, gradient: Rows, onto: Rows | None) -> Rows:
+    def backward(self, gradient: Outputs, onto: Inputs | None) -> Inputs:
         """See `Frozen`."""
         return Plain(self._weight(gradient.dtype), None).backward(gradient, onto)
 
@@ -87,11 +92,11 @@ class Fp8:
 
     layer: Fp8Linear
 
-    def forward(self, rows: Rows) -> Rows:
+    def forward(self, rows: Inputs) -> Outputs:
         """See `Frozen`."""
         return self.layer(rows)  # type: ignore[no-any-return]
 
-    def backward(self, gradient: Rows, onto: Rows | None) -> Rows:
+    def backward(self, gradient: Outputs, onto: Inputs | None) -> Inputs:
         """See `Frozen`."""
         of_rows = self.layer.to_input(gradient)
         return of_rows if onto is None else onto.add_(of_rows)
@@ -120,21 +125,21 @@ class Projection:
     base: Frozen
     adapter: Adapter | None
 
-    def added(self, inner: Rows | None) -> Added | None:
+    def added(self, inner: Inner | None) -> Added | None:
         """What the adapter adds to the output."""
         return None if inner is None else Added(inner, self._adapter.up_copy, self._adapter.scale)
 
-    def added_to_input(self, of_inner: Rows | None) -> Added | None:
+    def added_to_input(self, of_inner: Inner | None) -> Added | None:
         """What the adapter adds to the input's gradient."""
         return None if of_inner is None else Added(of_inner, self._adapter.down_copy.T, 1.0)
 
-    def to_inner(self, gradient: Rows) -> Rows | None:
+    def to_inner(self, gradient: Outputs) -> Inner | None:
         """Gradient of what `down` gave, from that of the output."""
         if self.adapter is None:
             return None
         return (gradient @ self.adapter.up_copy).mul_(self.adapter.scale)
 
-    def of_up(self, gradient: Rows, inner: Rows | None) -> Float[Tensor, "out rank"] | None:
+    def of_up(self, gradient: Outputs, inner: Inner | None) -> Float[Tensor, "_ rank"] | None:
         """Gradient of `up`, from that of the output."""
         if inner is None:
             return None
@@ -160,13 +165,13 @@ class Fan:
         """Of all adapters, `down` before `up`."""
         return [weight for one in self.projections if (two := one.adapter) for weight in (two.down, two.up)]
 
-    def inner(self, rows: Rows) -> Rows | None:
+    def inner(self, rows: Inputs) -> Inner | None:
         """rows A^T of all adapters, side by side."""
         return None if self.downs is None else rows @ self.downs.T
 
-    def pieces(self, inner: Rows | None) -> list[Rows | None]:
+    def pieces(self, inner: Inner | None) -> list[Tensor | None]:
         """Each projection's share of `inner`."""
-        pieces: list[Rows | None] = []
+        pieces: list[Tensor | None] = []
         start = 0
         for one in self.projections:
             rank = one.adapter.rank if one.adapter else 0
@@ -174,22 +179,22 @@ class Fan:
             start += rank
         return pieces
 
-    def added(self, inner: Rows | None) -> list[Added | None]:
+    def added(self, inner: Inner | None) -> list[Added | None]:
         """What each adapter adds to its output."""
         return [one.added(piece) for one, piece in zip(self.projections, self.pieces(inner), strict=True)]
 
-    def products(self, rows: Rows, inner: Rows | None, beside: Rows | None = None) -> list[Rows]:
+    def products(self, rows: Inputs, inner: Inner | None, beside: Tensor | None = None) -> list[Tensor]:
         """Each output, adapter and all, plus what goes past."""
         added = zip(self.projections, self.added(inner), strict=True)
         return [summed(one.base.forward(rows), more, beside) for one, more in added]
 
-    def to_inner(self, gradients: Sequence[Rows]) -> Rows | None:
+    def to_inner(self, gradients: Sequence[Tensor]) -> Inner | None:
         """Gradient of `inner`, from those of the outputs."""
         of_each = [one.to_inner(gradient) for one, gradient in zip(self.projections, gradients, strict=True)]
         there = [of_inner for of_inner in of_each if of_inner is not None]
         return torch.cat(there, dim=1) if len(there) > 1 else there[0] if there else None
 
-    def to_input(self, gradients: Sequence[Rows], of_inner: Rows | None) -> Rows:
+    def to_input(self, gradients: Sequence[Tensor], of_inner: Inner | None) -> Inputs:
         """Gradient of the input, from those of the outputs and of `inner`."""
         whole = None if of_inner is None or self.downs is None else of_inner @ self.downs
         for one, gradient in zip(self.projections, gradients, strict=True):
@@ -198,7 +203,7 @@ class Fan:
         return whole
 
     def of_parameters(
-        self, of_downs: Float[Tensor, "rank in"] | None, gradients: Sequence[Rows], inner: Rows | None
+        self, of_downs: Float[Tensor, "rank in"] | None, gradients: Sequence[Tensor], inner: Inner | None
     ) -> list[Tensor]:
         """Gradients of `parameters`: those of all `down` are given."""
         if of_downs is None:
@@ -224,12 +229,12 @@ def wide_product(left: Float[Tensor, "token a"], right: Float[Tensor, "token b"]
 
 
 class Copies:
-    """A layer's adapters in the precision of the products, brought up to date when their weights have changed."""
+    """A layer's adapters in the precision of the products. They are copied at every forward pass: nothing tells when an
+    optimizer has moved the weights, and it is little beside the pass."""
 
     def __init__(self) -> None:
-        self._of: list[nn.Parameter] = []
+        self._of: list[Tensor] = []
         self._in: list[Tensor] = []
-        self._version = -1
 
     def of(self, weight: nn.Parameter, place: Tensor) -> Tensor:
         """`place`, which holds zeros, from the next refresh on begins with the weight."""
@@ -240,11 +245,9 @@ class Copies:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Copy the weights if they are not as they were."""
-        version = sum(weight._version for weight in self._of)
-        if self._of and version != self._version:
+        """Copy the weights as they are now."""
+        if self._of:
             torch._foreach_copy_(self._in, self._of)
-            self._version = version
 
 
 def fan(layers: Sequence[nn.Module], copies: Copies, compute: torch.dtype, pad: Pad = NOTHING) -> Fan | None:

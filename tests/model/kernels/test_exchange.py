@@ -1,0 +1,141 @@
+"""Layers run as whole functions: loss and every adapter's gradient beside the plain layers with PEFT's adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.model.families.pictures import FAMILIES, conversations
+from tests.tiny import tiny_model, tiny_seeing_model
+from tunesmith.config.experiment import Model
+from tunesmith.data.collate import collate, to_device
+from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.methods import Method
+from tunesmith.methods.lora import Lora
+from tunesmith.model.kernels.exchange import exchange
+from tunesmith.model.load import load
+from tunesmith.model.loaded import LoadedModel
+from tunesmith.model.modules import transformers_model
+from tunesmith.model.trainable import Trainable, make_trainable
+from tunesmith.train.loss import answer_loss
+
+TEXT = [
+    Conversation("a:1", (Turn.of("user", "What is 2 + 2?"),), "Four, as ever."),
+    Conversation("a:2", (Turn.of("user", "Say something longer than that, please."),), "No."),
+]
+LORA: Method = Lora(rank=4, alpha=6)
+
+
+def trainable_of(place: Path, sees: bool, lora: Method = LORA, **settings: Any) -> Trainable:
+    """A model with adapters that do something."""
+    loaded = load(Model(path=str(place), **{"weights": "fp32", "attention": "sdpa"} | settings))
+    trainable = make_trainable(loaded, dict.fromkeys(["language"] + ["vision"] * sees, lora), seed=0)
+    torch.manual_seed(1)
+    for group in trainable.groups:
+        for name, weight in group.parameters.items():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.1)
+    return trainable
+
+
+def learnt(trainable: Trainable, asked: list[Conversation]) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradients of one batch."""
+    loaded = trainable.loaded
+    loaded.train()
+    batch = to_device(collate([loaded.family.render(one) for one in asked]), loaded.device)
+    loss = answer_loss(loaded, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    found = {
+        name: weight.grad
+        for group in trainable.groups
+        for name, weight in group.parameters.items()
+        if weight.grad is not None
+    }
+    return loss.item(), found
+
+
+def compare(place: Path, asked: list[Conversation], sees: bool, most: float, **settings: Any) -> int:
+    """Loss and gradients with and without whole functions; how many layers were exchanged."""
+    plain, wanted = learnt(trainable_of(place, sees, **settings), asked)
+    ours = trainable_of(place, sees, **settings)
+    number = exchange(ours.loaded.model, ours.loaded.compute)
+    loss, found = learnt(ours, asked)
+    assert loss == pytest.approx(plain, rel=most)
+    assert found.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        assert found[name].dtype == gradient.dtype
+        error = (found[name] - gradient).norm() / gradient.norm()
+        assert error < 10 * most, f"{name}: {error}"
+    return number
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3", "llama"])
+def test_loss_and_gradients_are_pefts(tmp_path: Path, model_type: str, checkpointing: bool) -> None:
+    place = tiny_model(tmp_path / "model", model_type)
+    assert compare(place, TEXT, sees=False, most=1e-6, checkpointing=checkpointing) == 2
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_so_they_are_with_pictures(tmp_path: Path, model_type: str) -> None:
+    place = tiny_seeing_model(tmp_path / "model", model_type)
+    number = compare(place, conversations(tmp_path), sees=True, most=1e-6)
+    assert number == (4 if model_type == "qwen2_5_vl" else 2)  # its vision blocks have a gated MLP too
+
+
+def test_so_they_are_on_weights_in_4_bits(tmp_path: Path) -> None:
+    place = tiny_model(tmp_path / "model", "qwen3")
+    assert compare(place, TEXT, sees=False, most=0.02, weights="nf4") == 2
+
+
+def test_layers_with_only_some_adapters_are_exchanged_too(tmp_path: Path) -> None:
+    place = tiny_model(tmp_path / "model", "qwen2")
+    some = Lora(rank=4, alpha=6, targets=["q_proj", "down_proj"])
+    assert compare(place, TEXT, sees=False, most=1e-6, lora=some) == 2
+
+
+@pytest.mark.parametrize(
+    "lora", [Lora(rank=4, dropout=0.1), Lora(rank=4, dora=True), Lora(rank=4, bias="all")], ids=str
+)
+def test_what_whole_functions_do_not_know_stays_as_it_is(tmp_path: Path, lora: Lora) -> None:
+    trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False, lora=lora)
+    assert exchange(trainable.loaded.model, torch.float32) == 0
+
+
+def test_an_adapter_that_is_switched_off_is_off(tmp_path: Path) -> None:
+    trainable = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False)
+    loaded: LoadedModel = trainable.loaded
+    batch = collate([loaded.family.render(one) for one in TEXT])
+    exchange(loaded.model, torch.float32)
+    model: Any = loaded.model
+    with torch.no_grad():
+        tuned = loaded.logits(batch)
+        with model.disable_adapter():
+            base = loaded.logits(batch)
+        assert not torch.allclose(tuned, base)
+        model.merge_adapter()
+        torch.testing.assert_close(loaded.logits(batch), tuned, rtol=1e-4, atol=1e-5)
+
+
+def test_an_update_of_the_weights_is_seen_by_the_next_pass(tmp_path: Path) -> None:
+    trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
+    exchange(trainable.loaded.model, torch.float32)
+    weights = [weight for group in trainable.groups for weight in group.parameters.values()]
+    optimizer = torch.optim.AdamW(weights, lr=0.1, fused=True)
+    first, _ = learnt(trainable, TEXT)
+    optimizer.step()
+    second, _ = learnt(trainable, TEXT)
+    assert second != first
+
+
+def test_exchanging_again_puts_the_first_layers_back(tmp_path: Path) -> None:
+    loaded = load(Model(path=str(tiny_model(tmp_path / "model", "qwen2")), weights="fp32"))
+    layer: Any = transformers_model(loaded.model).base_model.layers[0]  # type: ignore[union-attr, index]
+    assert exchange(loaded.model, torch.float32) == 2
+    assert "forward" in vars(layer)
+    loaded.model.requires_grad_(True)
+    assert exchange(loaded.model, torch.float32) == 0
+    assert "forward" not in vars(layer)
