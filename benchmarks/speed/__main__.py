@@ -161,9 +161,8 @@ def _row(job: Job, asked: Any, place: Path, log: Path) -> dict[str, Any]:
 
 
 def _counts(job: Job) -> dict[str, int]:
-    from transformers import AutoConfig
-
     from benchmarks.speed.weights import counted
+    from transformers import AutoConfig
 
     return counted(AutoConfig.from_pretrained(job.folder))
 

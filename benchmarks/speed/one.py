@@ -27,13 +27,13 @@ PACKAGES = (
 
 def measure(job_file: Path, result_file: Path) -> None:
     """Run the job of one file and write what was measured, or why nothing was, to the other."""
-    from benchmarks.speed.engines import Job, NotOffered
+    from benchmarks.speed.engines import Job, NotOfferedError
 
     told = json.loads(job_file.read_text())
     job = Job(**(told | {"folder": Path(told["folder"])}))
     try:
         result = _measured(job)
-    except NotOffered as reason:
+    except NotOfferedError as reason:
         result = {"error": str(reason), "offered": False}
     except ModuleNotFoundError as error:
         result = {"error": f"not installed ({error})"}

@@ -13,7 +13,7 @@ from benchmarks.speed.methods import METHODS, Method
 from benchmarks.speed.workloads import Sample, Workload, of, update
 
 
-class NotOffered(Exception):
+class NotOfferedError(Exception):
     """The engine has no such way of training; said in its line of the table."""
 
 

@@ -4,17 +4,17 @@ to transformers, Liger's kernels, logits only where labels are. Batches are read
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-
 from benchmarks.speed.clock import Clock
 from benchmarks.speed.engines import Job
 from benchmarks.speed.methods import CLASSES
 from benchmarks.speed.weights import drawn
 from benchmarks.speed.workloads import Sample, picture_file
+from torch import nn
 
 TARGETS = (
     r"(model\.)?(language_model\.)?(layers|visual\.blocks|model\.layers|model\.visual\.blocks)\.\d+\.\w+\."
@@ -73,10 +73,10 @@ def load(job: Job) -> Any:
 
 def quantised(job: Job) -> dict[str, Any]:
     """What transformers is told about the precision of frozen weights."""
-    from benchmarks.speed.engines import NotOffered
+    from benchmarks.speed.engines import NotOfferedError
 
     if job.way.weights == "fp8":
-        raise NotOffered("has no 8-bit floating-point products")
+        raise NotOfferedError("has no 8-bit floating-point products")
     if job.way.weights != "nf4":
         return {}
     from transformers import BitsAndBytesConfig
@@ -211,6 +211,6 @@ def _one_by_one(q: Any, k: Any, v: Any, ends: list[int], causal: bool, scale: fl
             scale=scale,
             enable_gqa=q.shape[1] != k.shape[1],
         )
-        for begin, end in zip(ends, ends[1:], strict=False)
+        for begin, end in pairwise(ends)
     ]
     return torch.cat(pieces, 2).transpose(1, 2)

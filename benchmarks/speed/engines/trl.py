@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from benchmarks.speed.clock import Clock
-from benchmarks.speed.engines import Job, NotOffered
+from benchmarks.speed.engines import Job, NotOfferedError
 from benchmarks.speed.engines.loop import TARGETS, pixels, quantised
 from benchmarks.speed.weights import drawn
 from benchmarks.speed.workloads import Sample
@@ -25,7 +24,7 @@ def run(job: Job, clock: Clock) -> None:
     from trl import SFTConfig, SFTTrainer
 
     if job.way.name == "head":
-        raise NotOffered("SFTTrainer has no classification head")
+        raise NotOfferedError("SFTTrainer has no classification head")
     auto: Any = AutoModelForImageTextToText if job.work.sees else AutoModelForCausalLM
     with drawn():
         model = auto.from_pretrained(

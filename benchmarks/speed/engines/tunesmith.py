@@ -6,7 +6,6 @@ import hashlib
 from typing import Any
 
 import numpy as np
-
 from benchmarks.speed.clock import Clock
 from benchmarks.speed.engines import Job
 from benchmarks.speed.methods import CLASSES

@@ -7,7 +7,7 @@ import tempfile
 from typing import Any
 
 from benchmarks.speed.clock import Clock
-from benchmarks.speed.engines import Job, NotOffered
+from benchmarks.speed.engines import Job, NotOfferedError
 
 
 def run(job: Job, clock: Clock) -> None:
@@ -20,9 +20,9 @@ def run(job: Job, clock: Clock) -> None:
     from trl import SFTConfig, SFTTrainer
 
     if job.way.name == "head":
-        raise NotOffered("its SFTTrainer has no classification head")
+        raise NotOfferedError("its SFTTrainer has no classification head")
     if job.way.weights == "fp8":
-        raise NotOffered("its fp8 needs weights that were quantised before, which random ones are not")
+        raise NotOfferedError("its fp8 needs weights that were quantised before, which random ones are not")
     loader: Any = unsloth.FastVisionModel if job.work.sees else unsloth.FastLanguageModel
     checkpointing = "unsloth" if job.settings.checkpointing else False
     with drawn():
