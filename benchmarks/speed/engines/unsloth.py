@@ -25,10 +25,11 @@ def run(job: Job, clock: Clock) -> None:
         raise NotOfferedError("its fp8 needs weights that were quantised before, which random ones are not")
     loader: Any = unsloth.FastVisionModel if job.work.sees else unsloth.FastLanguageModel
     checkpointing = "unsloth" if job.settings.checkpointing else False
+    longest = max(2048, job.work.longest)
     with drawn():
         model, words = loader.from_pretrained(
             str(job.folder),
-            max_seq_length=max(2048, job.work.longest),
+            max_seq_length=longest,
             load_in_4bit=job.way.weights == "nf4",
             full_finetuning=job.way.name == "full",
             use_gradient_checkpointing=checkpointing,
@@ -42,6 +43,9 @@ def run(job: Job, clock: Clock) -> None:
         arguments = of_trl.arguments(job, clock, folder)
         # It brings kernels of its own.
         arguments |= {"use_liger_kernel": False, "gradient_checkpointing": job.settings.checkpointing}
+        if not job.work.sees:
+            # It pads rows again unless it may see for itself that none is too long.
+            arguments |= {"dataset_kwargs": None, "max_length": longest}
         trainer = SFTTrainer(
             model=model,
             args=SFTConfig(**arguments),
