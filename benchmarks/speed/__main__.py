@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
                     table.write(asked.out, machine, [*rows, *group])
             rows += group
             print("\n".join(table.ratios(group)), flush=True)
+        print(table.versions(rows))
         if asked.out:
             print(table.plot(asked.out, machine, rows))
     return rows
@@ -157,14 +159,15 @@ def _row(job: Job, asked: Any, place: Path, log: Path) -> dict[str, Any]:
     result["workload_is"] = result.pop("workload")
     enough = len(result["seconds"]) >= asked.updates
     tokens = {"tokens": job.work.tokens, "patches": job.work.patches, "enough": enough}
-    return table.completed(row | result | tokens, _counts(job))
+    return table.completed(row | result | tokens, _counts(job.folder))
 
 
-def _counts(job: Job) -> dict[str, int]:
+@cache
+def _counts(folder: Path) -> dict[str, int]:
     from benchmarks.speed.weights import counted
     from transformers import AutoConfig
 
-    return counted(AutoConfig.from_pretrained(job.folder))
+    return counted(AutoConfig.from_pretrained(folder))
 
 
 def _environment(job: Job, place: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class Clock:
         self.tokens: int | None = None
         self.ready = self.first = 0.0
         self.over = False
+        self.trained = 0
         self._on_gpu = torch.cuda.is_available()
         self._marks: list[Any] = []
         self._profiler: Any = None
@@ -38,8 +40,9 @@ class Clock:
         """Updates in all."""
         return self.warmup + self.updates + (PROFILED if self._on_gpu else 0)
 
-    def start(self) -> None:
-        """The model is there; the first update comes now."""
+    def start(self, trained: Iterable[torch.nn.Parameter]) -> None:
+        """The model is there, and these weights of it are trained; the first update comes now."""
+        self.trained = sum(weight.numel() for weight in trained if weight.requires_grad)
         if self._on_gpu:
             torch.cuda.synchronize()
             torch.cuda.empty_cache()
@@ -84,6 +87,7 @@ class Clock:
             "seconds": seconds,
             "loss": self.loss,
             "tokens_seen": self.tokens,
+            "trained_weights": self.trained,
             **memory,
             **self._gpu_time(median),
         }

@@ -69,7 +69,19 @@ def ratios(rows: Sequence[Row]) -> list[str]:
     losses = [row["loss"] for row in done if row["loss"] is not None]
     if len(losses) > 1:
         lines.append(f"  first losses differ by {max(losses) / min(losses) - 1:.2%}")
+    trained = {row["engine"]: row["trained_weights"] for row in done}
+    if len(set(trained.values())) > 1:
+        told = ", ".join(f"{engine} {number / 1e6:.2f}" for engine, number in trained.items())
+        lines.append(f"  millions of weights trained: {told}")
     return lines
+
+
+def versions(rows: Sequence[Row]) -> str:
+    """Of all packages that took part, in one line."""
+    found: dict[str, str] = {}
+    for row in rows:
+        found |= row.get("versions", {})
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
 
 
 def write(folder: Path, machine: Row, rows: Sequence[Row]) -> None:

@@ -50,20 +50,27 @@ def test_questions_in_a_row_show_one_picture() -> None:
 
 
 def row(engine: str, tokens_a_second: float, **more: Any) -> dict[str, Any]:
-    return {"engine": engine, "tokens_a_second": tokens_a_second, "loss": 8.0, **more}
+    return {
+        "engine": engine,
+        "tokens_a_second": tokens_a_second,
+        "loss": 8.0,
+        "trained_weights": 1_000_000,
+        **more,
+    }
 
 
 def test_ratios_are_to_the_best_peer_of_each_kind_and_leave_failures_out() -> None:
     rows = [
         row("tunesmith", 300.0),
         row("trl-padded", 50.0),
-        row("unsloth", 100.0),
+        row("unsloth", 100.0, trained_weights=1_500_000),
         row("unsloth+flash", 200.0, loss=8.08),
         {"engine": "trl+flash", "error": "not installed"},
     ]
     assert table.ratios(rows) == [
         "  tunesmith: 3.00 x unsloth (as installed), 1.50 x unsloth+flash (with flash attention)",
         "  first losses differ by 1.00%",
+        "  millions of weights trained: tunesmith 1.00, trl-padded 1.00, unsloth 1.50, unsloth+flash 1.00",
     ]
 
 
@@ -90,6 +97,7 @@ def test_a_peer_and_tunesmith_start_from_one_loss_on_one_number_of_tokens(
     ours, theirs, absent = rows
     assert ours["tokens_seen"] == theirs["tokens_seen"] == ours["tokens"] == 320
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+    assert ours["trained_weights"] == theirs["trained_weights"]
     assert absent["error"].startswith("not installed") or absent["loss"] == pytest.approx(
         ours["loss"], rel=1e-2
     )

@@ -30,12 +30,13 @@ def run(job: Job, clock: Clock) -> None:
     head = _head(job, model)
     trained = [weight for part in (model, head) if part is not None for weight in part.parameters()]
     trained = [weight for weight in trained if weight.requires_grad]
-    for weight in trained:
-        weight.data = weight.data.float()
+    if job.way.name != "full":
+        for weight in trained:
+            weight.data = weight.data.float()
     optimizer = torch.optim.AdamW(trained, lr=2e-4, fused=_ON_GPU)
     model.train()
     batches = [_batch(job, model, number) for number in range(min(clock.total, job.work.different))]
-    clock.start()
+    clock.start(trained)
     for step in range(clock.total):
         batch = batches[step % len(batches)]
         with torch.autocast(_DEVICE.type, dtype=torch.bfloat16, enabled=_ON_GPU):
@@ -55,17 +56,17 @@ def load(job: Job) -> Any:
 
     auto: Any = AutoModelForImageTextToText if job.work.sees else AutoModelForCausalLM
     _register_attention()
-    floats = torch.bfloat16 if _ON_GPU and job.way.name != "full" else torch.float32
+    floats = torch.bfloat16 if _ON_GPU else torch.float32
     with drawn():
         model = auto.from_pretrained(job.folder, dtype=floats, **quantised(job))
     for module in model.modules():
         if "config" in vars(module):
             module.config._attn_implementation_internal = "flash_of_torch"
     if _ON_GPU:
-        from liger_kernel import transformers as liger
+        from liger_kernel.transformers import monkey_patch
 
-        kind = model.config.model_type
-        vars(liger)[f"apply_liger_kernel_to_{kind}"](fused_linear_cross_entropy=False, model=model)
+        patch = getattr(monkey_patch, f"apply_liger_kernel_to_{model.config.model_type}")
+        patch(fused_linear_cross_entropy=False, model=model)
     if job.settings.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model

@@ -140,8 +140,8 @@ def callback(clock: Clock) -> Any:
     from transformers import TrainerCallback
 
     class Told(TrainerCallback):
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            clock.start()
+        def on_train_begin(self, *_: Any, model: Any = None, **__: Any) -> None:
+            clock.start(model.parameters())
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
             clock.tick()

@@ -54,7 +54,7 @@ def run(job: Job, clock: Clock) -> None:
     optimizer = build_optimizer(trainable.groups, settings)
     loss = ClassLoss(Loss()) if job.way.name == "head" else answer_loss
     updates = _updates(job, clock, loaded.family)
-    clock.start()
+    clock.start(weight for group in trainable.groups for weight in group.parameters.values())
     for note in fit(trainable, updates, optimizer, settings, loss):
         clock.tick(note.loss, note.tokens)
         if clock.over:
