@@ -1,9 +1,9 @@
 """The recipe face-names on random weights of Qwen2.5-VL-7B's shape: samples a second, memory, and the whole run's time.
 
-    python benchmarks/face_names.py [--tokens 800 4096 8192] [--small]
+    python -m benchmarks.face_names [--tokens 800 4096 8192] [--small]
 
-The model is written to a temporary folder (17 GB) and loaded in NF4 as the recipe says; adapters, head, loss, optimizer
-and the reading of 512x512 pictures are the recipe's own. `--tokens` are tokens a micro-batch: 800 is 2 pictures at
+Weights are drawn on the device and put into NF4 as the recipe says; adapters, head, loss, optimizer and the reading of
+512x512 pictures are the recipe's own. `--tokens` are tokens a micro-batch: 800 is 2 pictures at
 once. Needs a GPU with 24 GB for 800; `--small` runs a toy on anything.
 """
 
@@ -16,14 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent / "digits"))
-import one_picture
-from make_model import tokenizer
+from benchmarks.speed import shapes, workloads
+from benchmarks.speed.weights import drawn
 
 from tunesmith import load_experiment
 from tunesmith.data.picture import Picture
@@ -42,22 +41,14 @@ STEPS, WARMUP, PICTURES, ALL = 10, 3, 64, 54_000 * 5
 
 
 def make_model(folder: Path, small: bool) -> None:
-    """A folder with random weights, a vocabulary, and the picture settings of Qwen2.5-VL."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = one_picture.model_of(small, device)
-    vocabulary = tokenizer()
-    ids = {f"{name}_token_id": vocabulary.convert_tokens_to_ids(f"<|{token}|>") for name, token in (
-        ("image", "image_pad"), ("vision_start", "vision_start"), ("vision_end", "vision_end"))}  # fmt: skip
-    for name, value in ids.items():
-        setattr(model.config, name, value)
-    model.save_pretrained(folder)
-    vocabulary.save_pretrained(folder)
-    settings = {
-        "image_processor_type": "Qwen2VLImageProcessor", "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2,
-        "min_pixels": 3136, "max_pixels": 12845056, "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
-    }  # fmt: skip
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    """A folder with a model's config, a vocabulary, the picture settings of Qwen2.5-VL, and pictures."""
+    shapes.write_folder(folder, shapes.SEEING, small)
+    workloads.write_pictures(folder, replace(shown(small), different=PICTURES // shown(small).samples))
+
+
+def shown(small: bool) -> workloads.Workload:
+    """What the pictures are like."""
+    return workloads.of("one-picture", small)
 
 
 def measure(folder: Path, tokens: int, small: bool) -> dict[str, float]:
@@ -67,16 +58,19 @@ def measure(folder: Path, tokens: int, small: bool) -> dict[str, float]:
     experiment = load_experiment(RECIPE, overrides, "balanced")
     stage, task = experiment.stages[0], experiment.task
     assert task.head is not None
-    loaded = load(experiment.model)
+    with drawn():
+        loaded = load(experiment.model)
     width = hidden_width(loaded.family.config)
     loaded.head = new_head(task.head, task.labels_in_order or (), width, 1, loaded.device)
     trainable = make_trainable(loaded, stage.parts, seed=1)
     render = renderer(loaded.family, task, stage.trained)
     labels = task.labels_in_order or ()
     examples = []
-    for index, path in enumerate(one_picture.pictures(folder, PICTURES)):
+    side = shown(small).side
+    for index in range(PICTURES):
+        path = workloads.picture_file(folder, index)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        picture = Picture(path.name, sha256, one_picture.SIDE, one_picture.SIDE, "0" * 16, root=folder)
+        picture = Picture(path.name, sha256, side, side, "0" * 16, root=folder)
         fields = {"image": picture, "label": labels[index % len(labels)]}
         examples.append(render(task.conversation(Record(f"p:{index}", fields))))
     size = stage.batch.examples
@@ -106,9 +100,16 @@ def main() -> None:
     print(f"{'tokens':>7}{'samples/s':>11}{'peak GiB':>10}{'trained':>13}{'5 epochs of 54,000, h':>23}")
     with tempfile.TemporaryDirectory() as folder:
         make_model(Path(folder), asked.small)
-        torch.cuda.empty_cache()
         for tokens in asked.tokens:
-            command = [sys.executable, __file__, "--folder", folder, "--tokens", str(tokens)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.face_names",
+                "--folder",
+                folder,
+                "--tokens",
+                str(tokens),
+            ]
             ran = subprocess.run(
                 [*command, *(["--small"] if asked.small else [])], capture_output=True, text=True, check=False
             )

@@ -43,7 +43,9 @@ def test_without_a_gpu_the_kernels_that_need_one_are_said_not_to_work(
     assert found["attention"]["flash_attention_2"] == Finding("flash_attention_2", False, "needs a GPU")
     assert found["attention"]["sdpa"].works
     assert found["attention"]["auto"].says.startswith("takes sdpa: ")
-    assert found["kernels"]["auto"].says == "takes none: no liger: it needs a GPU, this is cpu"
+    assert found["kernels"]["auto"].says == "takes none: no fused: it needs a GPU, this is cpu; " + (
+        "no liger: it needs a GPU, this is cpu"
+    )
     assert found["kernels"]["liger"] == Finding("liger", False, "needs a GPU")
 
 

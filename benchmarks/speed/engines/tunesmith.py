@@ -1,0 +1,94 @@
+"""The product's own loader and loop, reading of picture files included."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from benchmarks.speed.clock import Clock
+from benchmarks.speed.engines import Job
+from benchmarks.speed.methods import CLASSES
+from benchmarks.speed.weights import drawn
+from benchmarks.speed.workloads import Sample, picture_file
+
+
+def run(job: Job, clock: Clock) -> None:
+    """Train as `tunesmith train` would, without a run folder."""
+    import torch
+
+    from tunesmith.config.experiment import Loss, Model, Optimizer
+    from tunesmith.config.head import Head
+    from tunesmith.methods.full import Full
+    from tunesmith.methods.lora import Lora
+    from tunesmith.model.heads import hidden_width, new_head
+    from tunesmith.model.load import load
+    from tunesmith.model.trainable import make_trainable
+    from tunesmith.train.fit import fit
+    from tunesmith.train.loss import ClassLoss, answer_loss
+    from tunesmith.train.optimizer import build_optimizer
+
+    plain = "bf16" if torch.cuda.is_available() else "fp32"
+    weights = plain if job.way.weights == "bf16" else job.way.weights
+    side = {"pixels": {"size": [job.work.side, job.work.side]}} if job.work.sees else {}
+    with drawn():
+        loaded = load(
+            Model.model_validate(
+                {
+                    "path": str(job.folder),
+                    "weights": weights,
+                    "checkpointing": job.settings.checkpointing,
+                    **side,
+                }
+            )
+        )
+    rank, alpha = job.way.rank(job.work.sees)
+    method: Any = Lora(rank=rank, alpha=alpha) if job.way.adapts else Full()
+    parts = {"vision": method, "language": method} if job.work.sees else {"language": method}
+    if job.way.name == "head":
+        width = hidden_width(loaded.family.config)
+        loaded.head = new_head(Head(), [f"class {n}" for n in range(CLASSES)], width, 0, loaded.device)
+        parts = {"head": Full()}
+    trainable = make_trainable(loaded, parts, seed=0)
+    settings = Optimizer(schedule="constant", warmup=0)
+    optimizer = build_optimizer(trainable.groups, settings)
+    loss = ClassLoss(Loss()) if job.way.name == "head" else answer_loss
+    updates = _updates(job, clock, loaded.family)
+    clock.start(weight for group in trainable.groups for weight in group.parameters.values())
+    for note in fit(trainable, updates, optimizer, settings, loss):
+        clock.tick(note.loss, note.tokens)
+        if clock.over:
+            break
+
+
+def _updates(job: Job, clock: Clock, family: Any) -> Any:
+    """All updates, each in one micro-batch, in the order that all engines have."""
+    from tunesmith.train.examples import Examples
+    from tunesmith.train.updates import Updates
+
+    class InOrder(Updates):
+        """As the product does it, but for the shuffling."""
+
+        def _order(self, epoch: int) -> np.ndarray:
+            return np.arange(len(self.examples))
+
+    samples = [one for number in range(clock.total) for one in job.samples(number, family.config)]
+    examples = Examples(_example(job, family, number, one) for number, one in enumerate(samples))
+    room = max(64, job.work.tokens)
+    return InOrder(job.workload, examples, job.work.samples, room, clock.total, 0)
+
+
+def _example(job: Job, family: Any, number: int, sample: Sample) -> Any:
+    from tunesmith.data.example import Example
+    from tunesmith.data.picture import Picture
+
+    classes = (sample.of_class,) if job.way.name == "head" else None
+    trained = np.zeros(len(sample.tokens), bool) if classes else sample.trained
+    if sample.picture is None:
+        return Example(str(number), sample.tokens, trained, classes)
+    file = picture_file(job.pictures, sample.picture)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    picture = Picture(file.name, digest, job.work.side, job.work.side, "", root=file.parent)
+    placed = family.sight.place(str(number), picture, 2)
+    assert placed.num_tokens == job.work.placeholders, (placed.num_tokens, job.work.placeholders)
+    return Example(str(number), sample.tokens, trained, classes, pictures=(placed,))

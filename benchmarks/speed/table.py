@@ -1,0 +1,153 @@
+"""Rows of figures, ratios to the best peers, a JSON file and a plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.engines import ENGINES
+from benchmarks.speed.methods import METHODS
+
+Row = dict[str, Any]
+
+HEADER = (
+    f"{'engine':<28}{'tokens/s':>10}{'samples/s':>10}{'ms':>8}{'spread':>14}{'peak GiB':>9}"
+    f"{'of matrix':>10}{'idle':>6}{'loss':>9}{'took':>6}"
+)
+
+
+def completed(row: Row, counts: dict[str, int]) -> Row:
+    """The measured row with rates, and its share of what the chip can do.
+
+    A weight takes 2 operations a token in the forward pass, 2 for gradients of activations and 2 for its own, which a
+    frozen one does without: 4 N with adapters, 6 N in full. The tower's weights count for patches, not for tokens.
+    """
+    work = row["workload_is"]
+    tokens, patches = row["tokens"], row["patches"]
+    flops = METHODS[row["method"]].products * (counts["language"] * tokens + counts["vision"] * patches)
+    seconds = row["update_seconds"]
+    rate = row["matrix_rate"]
+    return row | {
+        "tokens_a_second": tokens / seconds,
+        "samples_a_second": work["samples"] / seconds,
+        "flops_an_update": flops,
+        "utilisation": flops / seconds / rate if rate else None,
+    }
+
+
+def line(row: Row) -> str:
+    """One row in words."""
+    if "error" in row:
+        return f"{row['engine']:<28}{row['error'][:200]}"
+    spread = f"{1000 * row['fastest']:.0f}-{1000 * row['slowest']:.0f}"
+    few = "" if row["enough"] else f"  (only {len(row['seconds'])} updates)"
+    return (
+        f"{row['engine']:<28}{row['tokens_a_second']:>10,.0f}{row['samples_a_second']:>10.2f}"
+        f"{1000 * row['update_seconds']:>8.1f}{spread:>14}{_or_dash(row['peak_gib'], '.1f'):>9}"
+        f"{_or_dash(row['utilisation'], '.0%'):>10}{_or_dash(row['idle'], '.0%'):>6}"
+        f"{_or_dash(row['loss'], '.4f'):>9}{row['took']:>5.0f}s{few}"
+    )
+
+
+def ratios(rows: Sequence[Row]) -> list[str]:
+    """Lines that say how our engines stand beside the best peers of the same run."""
+    done = [row for row in rows if "error" not in row]
+    best = {}
+    for kind, with_flash in (("as installed", False), ("with flash attention", True)):
+        peers = [one for one in done if _is_peer(one) and ENGINES[one["engine"]].flash == with_flash]
+        if peers:
+            best[kind] = max(peers, key=_speed)
+    lines = []
+    for row in done:
+        if not _is_peer(row) and best:
+            against = ", ".join(
+                f"{_speed(row) / _speed(peer):.2f} x {peer['engine']} ({kind})" for kind, peer in best.items()
+            )
+            lines.append(f"  {row['engine']}: {against}")
+    losses = [row["loss"] for row in done if row["loss"] is not None]
+    if len(losses) > 1:
+        lines.append(f"  first losses differ by {max(losses) / min(losses) - 1:.2%}")
+    trained = {row["engine"]: row["trained_weights"] for row in done}
+    if len(set(trained.values())) > 1:
+        told = ", ".join(f"{engine} {number / 1e6:.2f}" for engine, number in trained.items())
+        lines.append(f"  millions of weights trained: {told}")
+    return lines
+
+
+def versions(rows: Sequence[Row]) -> str:
+    """Of all packages that took part, in one line."""
+    found: dict[str, str] = {}
+    for row in rows:
+        found |= row.get("versions", {})
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+
+
+def write(folder: Path, machine: Row, rows: Sequence[Row]) -> None:
+    """Put everything measured so far into `speed.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "speed.json").write_text(json.dumps({"machine": machine, "rows": list(rows)}, indent=1))
+
+
+def plot(folder: Path, machine: Row, rows: Sequence[Row]) -> str:
+    """Draw `speed.png` and `speed.svg`: bars of real tokens a second, one panel for each workload, method and model;
+    what was done comes back in words."""
+    done = [row for row in rows if "error" not in row]
+    groups = list(dict.fromkeys(group_of(row) for row in done))
+    if not groups:
+        return "nothing to plot"
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        return "no plot: matplotlib is not installed"
+    sizes = [sum(group_of(row) == group for row in done) for group in groups]
+    figure, panels = pyplot.subplots(
+        len(groups), 1, figsize=(9, 0.9 * len(groups) + 0.34 * sum(sizes)), height_ratios=sizes, squeeze=False
+    )
+    for panel, group in zip(panels[:, 0], groups, strict=True):
+        members = [row for row in done if group_of(row) == group]
+        bars = panel.barh(
+            [row["engine"] for row in members],
+            [row["tokens_a_second"] for row in members],
+            color=[_colour(row) for row in members],
+        )
+        words = [f"{row['tokens_a_second']:,.0f}  {_or_dash(row['peak_gib'], '.1f')} GiB" for row in members]
+        panel.bar_label(bars, words, padding=4, fontsize=8)
+        panel.set_title(", ".join(group), fontsize=10, loc="left")
+        panel.set_xlim(0, 1.3 * max(row["tokens_a_second"] for row in members))
+        panel.invert_yaxis()
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[-1, 0].set_xlabel(f"real tokens a second on {machine['device']}, {machine['date']}", fontsize=8)
+    figure.tight_layout()
+    for ending in ("png", "svg"):
+        figure.savefig(folder / f"speed.{ending}", dpi=150)
+    pyplot.close(figure)
+    return f"plot: {folder / 'speed.png'}"
+
+
+def group_of(row: Row) -> tuple[str, str, str]:
+    """What rows must share to be compared."""
+    return row["workload"], row["method"], row["model"]
+
+
+def _speed(row: Row) -> float:
+    return float(row["tokens_a_second"])
+
+
+def _is_peer(row: Row) -> bool:
+    return ENGINES[row["engine"]].is_peer
+
+
+def _colour(row: Row) -> str:
+    if row["engine"].startswith("tunesmith"):
+        return "#c2410c"
+    return "#94a3b8" if _is_peer(row) else "#fdba74"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

@@ -1,0 +1,135 @@
+"""The speed benchmark: its engines do the same work, and its table says what was measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.speed import table, workloads
+from benchmarks.speed.__main__ import main
+from benchmarks.speed.engines import ENGINES
+
+TEXT = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=152_064))
+SEEING = SimpleNamespace(
+    get_text_config=lambda: SimpleNamespace(vocab_size=152_064),
+    vision_start_token_id=1,
+    vision_end_token_id=2,
+    image_token_id=3,
+)
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("name", list(workloads.WORKLOADS))
+def test_every_update_has_as_many_real_tokens_as_the_table_divides_by(name: str, small: bool) -> None:
+    work = workloads.of(name, small)
+    config = SEEING if work.sees else TEXT
+    for number in range(3):
+        samples = workloads.update(work, number, config)
+        assert len(samples) == work.samples
+        assert sum(len(one.tokens) for one in samples) == work.tokens
+        assert all(one.trained.sum() == work.trained for one in samples)
+        marks = work.placeholders + 2 if work.sees else 0
+        assert all(work.shortest <= len(one.tokens) - marks <= work.longest for one in samples)
+
+
+def test_batches_are_the_same_in_every_process_and_differ_from_update_to_update() -> None:
+    work = workloads.of("short-text", small=False)
+    first, again, second = (workloads.update(work, number, TEXT) for number in (0, 0, 1))
+    assert all(np.array_equal(one.tokens, other.tokens) for one, other in zip(first, again, strict=True))
+    assert [len(one.tokens) for one in first] != [len(one.tokens) for one in second]
+
+
+def test_questions_in_a_row_show_one_picture() -> None:
+    samples = workloads.update(workloads.of("many-questions", small=False), 1, SEEING)
+    assert [one.picture for one in samples] == [4] * 6 + [5] * 6 + [6] * 6 + [7] * 6
+
+
+def row(engine: str, tokens_a_second: float, **more: Any) -> dict[str, Any]:
+    return {
+        "engine": engine,
+        "tokens_a_second": tokens_a_second,
+        "loss": 8.0,
+        "trained_weights": 1_000_000,
+        **more,
+    }
+
+
+def test_ratios_are_to_the_best_peer_of_each_kind_and_leave_failures_out() -> None:
+    rows = [
+        row("tunesmith", 300.0),
+        row("trl-padded", 50.0),
+        row("unsloth", 100.0, trained_weights=1_500_000),
+        row("unsloth+flash", 200.0, loss=8.08),
+        {"engine": "trl+flash", "error": "not installed"},
+    ]
+    assert table.ratios(rows) == [
+        "  tunesmith: 3.00 x unsloth (as installed), 1.50 x unsloth+flash (with flash attention)",
+        "  first losses differ by 1.00%",
+        "  millions of weights trained: tunesmith 1.00, trl-padded 1.00, unsloth 1.50, unsloth+flash 1.00",
+    ]
+
+
+def test_share_of_the_matrix_rate_counts_four_operations_a_weight_and_token_with_adapters() -> None:
+    measured = row(
+        "tunesmith", 0.0, method="lora", tokens=100, patches=10, update_seconds=2.0, matrix_rate=1e6
+    )
+    counts = {"language": 1000, "vision": 50}
+    done = table.completed(measured | {"workload_is": {"samples": 4}}, counts)
+    assert done["flops_an_update"] == 4 * (1000 * 100 + 50 * 10)
+    assert done["utilisation"] == pytest.approx(402_000 / 2 / 1e6)
+    assert (done["tokens_a_second"], done["samples_a_second"]) == (50, 2)
+
+
+def test_a_peer_and_tunesmith_start_from_one_loss_on_one_number_of_tokens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if importlib.util.find_spec("trl") is None:
+        pytest.skip("trl is not installed")
+    engines = ["tunesmith", "trl-padded", "unsloth"]
+    main(["--small", "--engines", *engines, "--updates", "2", "--warmup", "1", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "speed.json").read_text())["rows"]
+    assert [one["engine"] for one in rows] == engines
+    ours, theirs, absent = rows
+    assert ours["tokens_seen"] == theirs["tokens_seen"] == ours["tokens"] == 320
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+    assert ours["trained_weights"] == theirs["trained_weights"]
+    assert absent["error"].startswith("not installed") or absent["loss"] == pytest.approx(
+        ours["loss"], rel=1e-2
+    )
+    said = capsys.readouterr().out
+    assert "tunesmith: " in said
+    assert "x trl-padded (as installed)" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("workload", "method", "engines"),
+    [
+        ("one-picture", "lora", ["tunesmith", "loop", "trl"]),
+        ("many-questions", "lora", ["tunesmith-checkpointing", "loop-checkpointing"]),
+        ("long-text", "full", ["tunesmith", "loop", "trl-checkpointing"]),
+    ],
+)
+def test_engines_agree_on_the_first_loss_whatever_is_trained(
+    workload: str, method: str, engines: list[str], tmp_path: Path
+) -> None:
+    asked = ["--small", "--workloads", workload, "--methods", method, "--engines", *engines]
+    rows = main([*asked, "--updates", "1", "--warmup", "1", "--out", str(tmp_path)])
+    assert not [one["error"] for one in rows if "error" in one]
+    losses = [one["loss"] for one in rows]
+    assert losses == pytest.approx([losses[0]] * len(engines), rel=1e-3)
+
+
+def test_an_engine_that_takes_too_long_is_stopped_and_the_next_one_runs(tmp_path: Path) -> None:
+    asked = ["--small", "--engines", "loop", "tunesmith", "--limit", "0.2", "--out", str(tmp_path)]
+    assert [one["error"] for one in main(asked)] == ["stopped after 0 seconds"] * 2
+
+
+def test_every_peer_that_packs_runs_with_flash_attention_too() -> None:
+    packing = {name for name, one in ENGINES.items() if one.is_peer and one.packed and not one.flash}
+    assert {f"{name}+flash" for name in packing} <= ENGINES.keys()
