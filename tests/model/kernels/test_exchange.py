@@ -139,3 +139,24 @@ def test_exchanging_again_puts_the_first_layers_back(tmp_path: Path) -> None:
     loaded.model.requires_grad_(True)
     assert exchange(loaded.model, torch.float32) == 0
     assert "forward" not in vars(layer)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernels run on a GPU only")
+@pytest.mark.parametrize("weights", ["bf16", "nf4", "fp8"])
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3", *FAMILIES])
+def test_on_a_gpu_a_model_learns_as_with_its_plain_layers(
+    tmp_path: Path, model_type: str, weights: str
+) -> None:
+    sees = model_type in FAMILIES
+    place = (tiny_seeing_model if sees else tiny_model)(tmp_path / "model", model_type)
+    asked = conversations(tmp_path) if sees else TEXT
+    results = []
+    for kernels in ("none", "fused"):
+        trainable = trainable_of(place, sees, weights=weights, attention="varlen", kernels=kernels)
+        assert trainable.loaded.kernels == kernels
+        results.append(learnt(trainable, asked))
+    (plain, wanted), (loss, found) = results
+    assert loss == pytest.approx(plain, rel=0.02)
+    for name, gradient in wanted.items():
+        alike = torch.cosine_similarity(found[name].flatten(), gradient.flatten(), dim=0)
+        assert alike > 0.97, f"{name}: {alike}"
