@@ -106,9 +106,9 @@ def of_tunesmith(folder: Path, small: bool, checkpointing: bool) -> Iterator[Non
     from tunesmith.data.picture import Picture
     from tunesmith.methods.lora import Lora
     from tunesmith.model import attention, kernels
+    from tunesmith.model.checkpointing import checkpoint
     from tunesmith.model.families._sight import Sight
     from tunesmith.model.families.qwen2_5_vl import Qwen25Vl
-    from tunesmith.model.load import _recompute_activations
     from tunesmith.model.loaded import LoadedModel
     from tunesmith.model.trainable import make_trainable
     from tunesmith.train.examples import Examples
@@ -129,7 +129,7 @@ def of_tunesmith(folder: Path, small: bool, checkpointing: bool) -> Iterator[Non
     family.ready(model)
     model.requires_grad_(False)
     if checkpointing:
-        _recompute_activations(model)
+        checkpoint(model, "full")
     loaded = LoadedModel(model, family, device, compute, name, (reason,))
     lora = Lora(rank=RANK, alpha=ALPHA)
     trainable = make_trainable(loaded, {"vision": lora, "language": lora}, seed=0)
