@@ -1,4 +1,4 @@
-"""Bytes that are alive while tensors without data pass through a model: what a device would have to hold."""
+"""Bytes that are alive while tensors without data pass through a model, and the arithmetic that is done on the way."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from torch.utils._pytree import tree_leaves
 
 _BLOCK = 512
 """PyTorch's allocator on a GPU gives memory in multiples of it."""
+
+
+_PRODUCTS: dict[Any, int] = {
+    torch.ops.aten.mm.default: 0,
+    torch.ops.aten.bmm.default: 0,
+    torch.ops.aten.addmm.default: 1,
+    torch.ops.aten.addmm_.default: 1,
+    torch.ops.aten.baddbmm.default: 1,
+}
+"""Operations that multiply matrices, and which argument's columns are added up."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,8 @@ class Alive(TorchDispatchMode):
         self._sizes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._bytes = self._gradients = 0
         self.peak = Moment(0, 0)
+        self.flop: int = 0
+        """Arithmetic of all matrix products."""
         for tensor in there:
             self._count(tensor)
 
@@ -84,6 +96,8 @@ class Alive(TorchDispatchMode):
     ) -> Any:
         """What the operation gives, counted."""
         given = operation(*args, **(kwargs or {}))
+        if operation in _PRODUCTS:
+            self.flop += 2 * given.numel() * args[_PRODUCTS[operation]].shape[-1]
         for leaf in tree_leaves(given):
             if isinstance(leaf, torch.Tensor):
                 self._count(leaf)

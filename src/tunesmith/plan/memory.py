@@ -81,6 +81,8 @@ class Forecast:
     """The same of the logits, which are there only where a token is trained."""
     workspace: int
     """What comes and goes: a layer's own tensors, one block computed again, matrix products'."""
+    flop: int
+    """Arithmetic of the matrix products of one micro-batch, forward and backward."""
 
     @property
     def total(self) -> int:
@@ -94,7 +96,7 @@ class Forecast:
         return round(self.total * (1 + FRAGMENTS)) + CONTEXT
 
     def to_json(self) -> dict[str, Any]:
-        """Bytes by name."""
+        """Bytes by name, and `flop`."""
         return asdict(self) | {"total": self.total, "device": self.device}
 
 
@@ -125,10 +127,11 @@ def forecast(
         with alive:
             for _ in range(min(micro_batches, 2)):
                 alive.forget_peak()
+                before = alive.flop
                 backward(made.loaded, [batch], watched)
         for weight in made.trained:
             weight.grad = None
-    peak, gradients = alive.peak, alive.now.gradients
+    peak, gradients, flop = alive.peak, alive.now.gradients, alive.flop - before
     states = optimizer_bytes([tuple(weight.shape) for weight in made.trained], settings)
     rows = len(labels) if made.loaded.head is not None else shape.predictions
     logits = 4 * rows * _num_classes(made.loaded)
@@ -145,6 +148,7 @@ def forecast(
         activations=activations,
         logits=logits,
         workspace=rest - logits - activations + LIBRARIES,
+        flop=flop,
     )
 
 
