@@ -14,11 +14,14 @@ import argparse
 import gc
 import hashlib
 import json
+import multiprocessing
+import os
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +52,7 @@ from tunesmith.model.heads import hidden_width, new_head
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.plan.memory import BatchShape, Forecast, forecast
-from tunesmith.plan.skeleton import Machine, Skeleton, skeleton
+from tunesmith.plan.skeleton import Machine, skeleton
 from tunesmith.plan.speed import matrix_rate
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
@@ -211,7 +214,9 @@ def examples_of(case: Case, family: Family, folder: Path) -> Examples:
         for index in range(number):
             trained = np.arange(TEXT) >= (TEXT if case.method == "head" else TEXT - ANSWER)
             classes = (index % CLASSES,) if case.method == "head" else None
-            made.append(Example(f"t:{index}", random.integers(10, 1000, TEXT).astype(np.int32), trained, classes))
+            made.append(
+                Example(f"t:{index}", random.integers(10, 1000, TEXT).astype(np.int32), trained, classes)
+            )
         return Examples(made)
     assert family.sight is not None
     for index, path in enumerate(one_picture.pictures(folder, number)):
@@ -223,12 +228,14 @@ def examples_of(case: Case, family: Family, folder: Path) -> Examples:
     return Examples(made)
 
 
-def shape_of(case: Case, examples: Examples) -> BatchShape:
+def shape_of(case: Case, family: Family) -> BatchShape:
     """The shape of one micro-batch."""
-    trained = 0 if case.method == "head" else ANSWER
-    pictures = tuple(one.grid for index in range(case.examples) for one in examples[index].pictures)
-    lengths = tuple(examples.length(index) for index in range(case.examples))
-    return BatchShape(lengths, trained * case.examples, pictures)
+    number = case.examples
+    if family.sight is None:
+        return BatchShape((TEXT,) * number, 0 if case.method == "head" else ANSWER * number)
+    placed = family.sight.place("p", Picture("p", "", one_picture.SIDE, one_picture.SIDE, ""), 2)
+    tokens, trained = one_picture.line(0, placed.num_tokens)
+    return BatchShape((len(tokens),) * number, int(trained.sum()) * number, (placed.grid,) * number)
 
 
 def loss_of(case: Case) -> Loss:
@@ -236,16 +243,26 @@ def loss_of(case: Case) -> Loss:
     return ClassLoss(LossSettings()) if case.method == "head" else answer_loss
 
 
-def skeleton_of(case: Case, family: Family, machine: Machine, fp32: bool = False) -> Skeleton:
-    """What the forecast is taken from."""
-    precisions = dict.fromkeys(family.prefixes, "fp32" if fp32 else case.weights)
+def forecast_of(case: Case, machine: Machine, weights: str) -> Forecast:
+    """What the audit would say of the case; `weights` is their precision."""
+    family = family_of(case.shape)
     head = (Head(), labels()) if case.method == "head" else None
-    return skeleton(family, precisions, METHODS[case.method], machine, head)
+    made = skeleton(family, dict.fromkeys(family.prefixes, weights), METHODS[case.method], machine, head)
+    shape, loss = shape_of(case, family), loss_of(case)
+    return forecast(made, shape, loss, Optimizer(), case.checkpointing, case.micro_batches)
 
 
-def forecast_of(case: Case, made: Skeleton, shape: BatchShape) -> Forecast:
-    """What the audit would say of the case."""
-    return forecast(made, shape, loss_of(case), Optimizer(), case.checkpointing, case.micro_batches)
+def keep_off_gpu(small: bool) -> None:
+    """What a process that forecasts begins with."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(1)
+    see_small(small)
+
+
+def see_small(small: bool) -> None:
+    """Take small pictures for toys."""
+    if small:
+        one_picture.SIDE = 84
 
 
 def measure(case: Case, trainable: Trainable, examples: Examples) -> dict[str, float]:
@@ -267,7 +284,10 @@ def measure(case: Case, trainable: Trainable, examples: Examples) -> dict[str, f
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
     kept = sum(
-        value.nbytes for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)
+        value.nbytes
+        for state in optimizer.state.values()
+        for value in state.values()
+        if torch.is_tensor(value)
     )
     free, everything = torch.cuda.mem_get_info() if on_gpu else (0, 0)
     return {
@@ -279,37 +299,34 @@ def measure(case: Case, trainable: Trainable, examples: Examples) -> dict[str, f
     }
 
 
-def run(cases: list[Case], device: torch.device, rate: float, until: float) -> Iterator[dict[str, Any]]:
+def run(
+    cases: list[Case], forecasts: dict[str, Future[Forecast]], device: torch.device, rate: float, until: float
+) -> Iterator[dict[str, Any]]:
     """A record of each case that worked, printed as it comes."""
     print(f"{'case':<20}{'forecast':>9}{'measured':>9}{'ratio':>7}{'reserved':>9}{'used':>7}"
           f"{'s/update':>9}{'tokens/s':>10}{'of rate':>8}")  # fmt: skip
-    built, trainable, made, family = None, None, None, None
+    built, trainable = None, None
     with tempfile.TemporaryDirectory() as folder:
         for case in cases:
             if time.perf_counter() > until:
                 print(f"{case.name:<20}left out: no time left")
                 continue
             try:
+                family = family_of(case.shape)
                 if built != case.built:
-                    built = trainable = made = None
+                    built = trainable = None
                     forget()
-                    family = family_of(case.shape)
                     trainable = make_trainable(model_of(case, family, device), METHODS[case.method], seed=0)
-                    compute = trainable.loaded.compute
-                    made = skeleton_of(case, family, Machine.of(device, compute), compute == torch.float32)
                     built = case.built
                 assert trainable is not None
-                assert made is not None
-                assert family is not None
-                examples = examples_of(case, family, Path(folder))
-                shape = shape_of(case, examples)
-                told = forecast_of(case, made, shape)
-                record = asdict(case) | {"forecast": told.to_json(), "tokens": shape.tokens}
-                record |= {"batch": asdict(shape), "measured": measure(case, trainable, examples)}
+                got = measure(case, trainable, examples_of(case, family, Path(folder)))
+                batch = shape_of(case, family)
+                record = asdict(case) | {"batch": asdict(batch), "tokens": batch.tokens, "measured": got}
+                record["forecast"] = forecasts[case.name].result().to_json()
                 show(record, rate)
                 yield record
             except Exception as error:
-                built = trainable = made = None
+                built = trainable = None
                 print(f"{case.name:<20}failed: {type(error).__name__}: {str(error).strip().splitlines()[:1]}")
                 traceback.print_exc(limit=-4, file=sys.stderr)
                 # What went wrong would hold on to its tensors by its frames.
@@ -349,8 +366,7 @@ def main() -> None:
     began = time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
-    if asked.small:
-        one_picture.SIDE = 84
+    see_small(asked.small)
     known = {case.name: case for case in (SMALL if asked.small else CASES)}
     cases = [known[one] for one in asked.cases or known]
     rate = matrix_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
@@ -359,11 +375,22 @@ def main() -> None:
         "device": name, "torch": torch.__version__, "transformers": __version__, "matrix_rate": rate,
         "date": f"{datetime.now(UTC):%Y-%m-%d}", "cases": [],
     }  # fmt: skip
-    for record in run(cases, device, rate, began + asked.seconds):
-        found["cases"].append(record)
-        if asked.write:
-            asked.write.parent.mkdir(parents=True, exist_ok=True)
-            asked.write.write_text(json.dumps(found, indent=1) + "\n")
+    compute = torch.bfloat16 if device.type == "cuda" else torch.float32
+    machine = Machine.of(device, compute)
+    # In processes of their own, beside the measurements: some seconds each on one core.
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1 if asked.small else 4, spawned, keep_off_gpu, (asked.small,)) as pool:
+        forecasts = {
+            case.name: pool.submit(
+                forecast_of, case, machine, "fp32" if compute == torch.float32 else case.weights
+            )
+            for case in cases
+        }
+        for record in run(cases, forecasts, device, rate, began + asked.seconds):
+            found["cases"].append(record)
+            if asked.write:
+                asked.write.parent.mkdir(parents=True, exist_ok=True)
+                asked.write.write_text(json.dumps(found, indent=1) + "\n")
     print(f"{len(found['cases'])} of {len(cases)} cases, {time.perf_counter() - began:.0f} s")
     if asked.write:
         print(f"written to {asked.write}")

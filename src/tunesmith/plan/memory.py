@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from tunesmith.config.experiment import Optimizer as OptimizerSettings
 from tunesmith.data.batch import Batch, Pixels, Segments

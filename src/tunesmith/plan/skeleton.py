@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -23,7 +22,7 @@ from tunesmith.model.families._tower import forget_layouts
 from tunesmith.model.heads import ClassHead, hidden_width
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import adapted_layer, is_adapter, own_name
-from tunesmith.model.trainable import Group, Trainable, make_trainable
+from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.plan import stand_ins
 
 CPU = torch.device("cpu")
@@ -121,14 +120,14 @@ def skeleton(
     return Skeleton(trainable, mode, _bytes_by_part(trainable))
 
 
-def _to_quantise(
-    model: nn.Module, family: Family, precisions: Mapping[str, str]
-) -> dict[str, set[str]]:
+def _to_quantise(model: nn.Module, family: Family, precisions: Mapping[str, str]) -> dict[str, set[str]]:
     """Full names of the linear layers in quantised parts, by precision; the output layer stays as it is."""
     found: dict[str, set[str]] = {}
     for part, modules in family.parts(model).items():
         if precisions[part] in QUANTISED:
-            names = {name for name, one in modules.items() if isinstance(one, nn.Linear) and name != "lm_head"}
+            names = {
+                name for name, one in modules.items() if isinstance(one, nn.Linear) and name != "lm_head"
+            }
             found.setdefault(precisions[part], set()).update(names)
     return found
 
@@ -147,9 +146,7 @@ def _without_data(trainable: Trainable) -> Trainable:
         for name, weight in module._parameters.items():
             module._parameters[name] = None if weight is None else fresh(weight)
         for name, buffer in module._buffers.items():
-            module._buffers[name] = (
-                None if buffer is None else torch.empty(buffer.shape, dtype=buffer.dtype)
-            )
+            module._buffers[name] = None if buffer is None else torch.empty(buffer.shape, dtype=buffer.dtype)
     groups = tuple(
         replace(group, parameters={name: made[id(weight)] for name, weight in group.parameters.items()})
         for group in trainable.groups
