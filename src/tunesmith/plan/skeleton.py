@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -93,11 +94,14 @@ def skeleton(
 ) -> Skeleton:
     """The model that `model.load` and `model.trainable` would give: `precisions` of weights by part, `head` its
     settings and labels. Takes no memory to speak of; ModelError as those two."""
-    in_fp32 = set(precisions.values()) == {"fp32"}
+    in_fp32 = precisions["language"] == "fp32"
     compute = torch.float32 if in_fp32 else torch.bfloat16
     auto: Any = AutoModelForImageTextToText if family.sees else AutoModelForCausalLM
-    with torch.device("meta"):
-        model = auto.from_config(family.config, dtype=compute)
+    # The family's own config is also that of a model that may be loaded.
+    config = deepcopy(family.config)
+    vars(config).pop("quantization_config", None)
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        model = auto.from_config(config, dtype=compute)
         made = ClassHead(*head, hidden_width(family.config)) if head else None
     on_gpu = machine.attention in ("varlen", "flash_attention_2")
     attention.use(model, machine.attention)
