@@ -31,8 +31,7 @@ from tunesmith.pipeline.folder import files_sha256, key_of
 from tunesmith.pipeline.room import settle
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
-from tunesmith.plan.audit import summarise
-from tunesmith.plan.pictures import count_pictures, sizes_of
+from tunesmith.plan.audit import audit_tokens
 from tunesmith.tasks import Task
 from tunesmith.train.balance import Classes, class_weights, count_classes
 from tunesmith.train.checkpoint import latest_checkpoint, step_of
@@ -247,12 +246,8 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
 
 def write_audit(steps: Steps, rendered: Rendered) -> None:
     """The lengths of the first stage's examples, for the report."""
-    examples, limit = rendered.examples, steps.experiment.data.length.max_tokens
-    lengths = examples.lengths
-    trained = round(examples.trained_share * int(lengths.sum()))
-    sizes = sizes_of(examples.all_placed)
-    pictures = count_pictures(steps.family.sight, sizes, examples.picture_lengths, lengths)
-    audit = summarise(lengths, trained, "tokens", limit, pictures)
+    limit = steps.experiment.data.length.max_tokens
+    audit = audit_tokens(rendered.examples, limit, steps.family.sight)
     write_json(steps.folder.path / "audit.json", audit.to_json())
 
 
