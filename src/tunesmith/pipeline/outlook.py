@@ -15,7 +15,7 @@ from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import loss_of
 from tunesmith.plan.choice import largest_shape
 from tunesmith.plan.memory import GIB, Forecast, forecast
-from tunesmith.plan.outlook import Fits, Line, Outlook, StageOutlook, Way, Work, fits, ways_of
+from tunesmith.plan.outlook import Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
 from tunesmith.plan.skeleton import QUANTISED, Machine, Skeleton, skeleton
 from tunesmith.plan.speed import matrix_rate
 from tunesmith.train.examples import Examples
@@ -67,11 +67,7 @@ class _Stage:
         levels: list[Level] = list(RECOMPUTED) if asked == "auto" else [asked]
         tokens = self._updates.tokens_per_device
         told = {level: self._told(made, level, tokens) for level in levels}
-        most = {}
-        for level in levels if gib else ():
-            small = self._told(made, level, max(256, tokens // 4))
-            line = Line.through((small[0], small[1].device), (told[level][0], told[level][1].device))
-            most[level] = line.most_tokens((gib or 0) * GIB)
+        most = {} if gib is None else self._lines(made, levels).most_tokens(gib)
         size, first = told[levels[0]]
         seen = range(min(self._updates.steps_per_epoch, 32))
         mean = sum(self._updates.tokens(step) for step in seen) / len(seen)
@@ -83,8 +79,10 @@ class _Stage:
 
     def fits(self, way: Way) -> Fits:
         """Which cards a way of training fits."""
-        made = self._skeleton(way)
-        return fits(way.name, lambda level, tokens: self._told(made, level, tokens))
+        return self._lines(self._skeleton(way), list(RECOMPUTED), way.name)
+
+    def _lines(self, made: Skeleton, levels: list[Level], name: str = "") -> Fits:
+        return fits(name, levels, lambda level, tokens: self._told(made, level, tokens))
 
     def _skeleton(self, way: Way) -> Skeleton:
         task = self._steps.experiment.task

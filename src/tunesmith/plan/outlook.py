@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
-from tunesmith.model.checkpointing import RECOMPUTED, Level
+from tunesmith.model.checkpointing import Level
 from tunesmith.plan.choice import FEWEST_TOKENS
 from tunesmith.plan.memory import GIB, Forecast
 from tunesmith.plan.speed import EFFICIENCY
 
 CARDS = (8, 16, 24, 48, 80, 141)
 """GiB of the cards that are usual."""
-MOST_SAID = 65536
+MOST_SAID = 32768
 """Tokens at once beyond which no more are counted."""
+ENDS = (2048, 16384)
+"""Tokens at once that lines are drawn through; with far fewer, other things than tokens count."""
 COLUMNS = ("weights", "gradients", "optimizer", "activations", "logits", "workspace", "allocated", "device")
 
 
@@ -60,12 +62,13 @@ class Fits:
     way: str
     lines: Mapping[Level, Line]
 
+    def most_tokens(self, gib: float) -> dict[Level, int]:
+        """By level, most tokens at once on a card of so many GiB; 0 where it does not fit."""
+        return {level: line.most_tokens(gib * GIB) for level, line in self.lines.items()}
+
     def on(self, gib: float) -> tuple[Level, int] | None:
         """Level of checkpointing and most tokens at once on a card of so many GiB; None if it does not fit."""
-        for level, line in self.lines.items():
-            if tokens := line.most_tokens(gib * GIB):
-                return level, tokens
-        return None
+        return next(((level, tokens) for level, tokens in self.most_tokens(gib).items() if tokens), None)
 
 
 @dataclass(frozen=True)
@@ -211,10 +214,10 @@ def ways_of(methods: Mapping[str, Method], parts: tuple[str, ...], quantised: tu
     ]
 
 
-def fits(way: str, told: Callable[[Level, int], tuple[int, Forecast]]) -> Fits:
+def fits(way: str, levels: Sequence[Level], told: Callable[[Level, int], tuple[int, Forecast]]) -> Fits:
     """Where a way fits, given its forecasts by level and tokens (each with the tokens that it is for)."""
     lines: dict[Level, Line] = {}
-    for level in RECOMPUTED:
-        (few, small), (many, large) = (told(level, tokens) for tokens in (1024, 4096))
+    for level in levels:
+        (few, small), (many, large) = (told(level, tokens) for tokens in ENDS)
         lines[level] = Line.through((few, small.device), (many, large.device))
     return Fits(way, lines)

@@ -27,6 +27,8 @@ from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.plan import stand_ins
 
 CPU = torch.device("cpu")
+_KNOWN = 2**16
+"""Entries of the largest tensor whose values are known, if it was made of numbers."""
 QUANTISED = ("nf4", "int8", "fp8")
 
 
@@ -79,8 +81,8 @@ class Skeleton:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             stack.callback(forget_layouts)
             forget_layouts()
-            # Vision towers ask for the ends of their line as numbers, so these two must be known.
-            stack.enter_context(patch.object(fake_tensor, "CONSTANT_NUMEL_LIMIT", 2))
+            # Lengths of windows and ends of lines are asked for as numbers, so such small tensors must be known.
+            stack.enter_context(patch.object(fake_tensor, "CONSTANT_NUMEL_LIMIT", _KNOWN))
             stack.enter_context(self.mode)
             yield
 
