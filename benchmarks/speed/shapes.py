@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.digits.make_model import tokenizer
 
 SEEING = "qwen2.5-vl-7b"
-MODELS = ("qwen2.5-7b", "qwen3-0.6b", SEEING)
+MODELS = ("qwen2.5-7b", "qwen2.5-1.5b", "qwen3-0.6b", SEEING)
 
 _TOY = {
     "hidden_size": 64,
@@ -27,6 +27,15 @@ _QWEN_7B = {
     "num_attention_heads": 28,
     "num_key_value_heads": 4,
     "vocab_size": 152064,
+    "max_position_embeddings": 32768,
+}
+_QWEN_15B = {
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 2,
+    "vocab_size": 151936,
     "max_position_embeddings": 32768,
 }
 _QWEN3_06B = {
@@ -91,11 +100,11 @@ def config_of(model: str, words: Any, small: bool) -> Any:
             AutoConfig.for_model("qwen3", **shape, rope_parameters=rope, tie_word_embeddings=True, **ends),
             "Qwen3ForCausalLM",
         )
-    shape = _TOY if small else _QWEN_7B
-    if model == "qwen2.5-7b":
-        rope = {"rope_type": "default", "rope_theta": 1e6}
+    shape = _TOY if small else _QWEN_15B if model == "qwen2.5-1.5b" else _QWEN_7B
+    if model != SEEING:
+        rope, tied = {"rope_type": "default", "rope_theta": 1e6}, model == "qwen2.5-1.5b"
         return _named(
-            AutoConfig.for_model("qwen2", **shape, rope_parameters=rope, tie_word_embeddings=False, **ends),
+            AutoConfig.for_model("qwen2", **shape, rope_parameters=rope, tie_word_embeddings=tied, **ends),
             "Qwen2ForCausalLM",
         )
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3] if small else [16, 24, 24]}

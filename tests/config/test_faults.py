@@ -49,7 +49,9 @@ KINDS = "csv, digits, docstrings, hub, "
             "x.jpg",
             "data.pictures.name: got 'x.jpg', which is not allowed. File of a picture, `{}`",
         ),
-        ("model.checkpointing", 3, "model.checkpointing: got 3; must be a valid boolean"),
+        ("model.thinking", 3, "model.thinking: got 3; must be a valid boolean"),
+        ("model.checkpointing", 3, "model.checkpointing: got 3; possible: auto, none, full"),
+        ("model.checkpointing", True, None),
         ("task", "clasify", "task: got 'clasify'; possible: "),
         ("task", None, "task: got nothing; must be a mapping of settings (answer, chat, classify"),
         (

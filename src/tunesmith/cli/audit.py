@@ -1,4 +1,4 @@
-"""`tunesmith audit`: lengths, before anything is trained."""
+"""`tunesmith audit`: lengths, memory and time, before anything is trained."""
 
 from __future__ import annotations
 
@@ -20,23 +20,35 @@ def command(
         int | None, typer.Option(min=1, help="Look at this many training records only.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Show what this limit would hit.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Say what fits into so much, such as 24GiB; the GPU's own by default.")
+    ] = None,
+    forecast: Annotated[
+        bool, typer.Option(help="Forecast memory and time from the model's config; takes up to minutes.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
 ) -> None:
-    """Lengths of the training examples, the share that is trained, what a limit would hit, and a limit to set."""
+    """Lengths of the training examples, the share that is trained, what a limit would hit, and a limit to set; then
+    the memory and time that training will take, and which cards it fits. No weights are loaded."""
     from tunesmith.config.read import read_experiment
 
     settings = read_experiment(experiment, overrides or [], variant)
 
     from rich.console import Console
 
-    from tunesmith.pipeline.audit import audit
+    from tunesmith.pipeline.audit import audit, audited_examples
+    from tunesmith.pipeline.outlook import outlook
     from tunesmith.pipeline.steps import MAIN, Steps
 
     steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
     # The experiment's own limit counts tokens, so it says nothing about characters.
     limit = limit or (None if characters else settings.data.length.max_tokens)
-    found = audit(steps, characters, max_samples, limit)
+    examples = None if characters else audited_examples(steps, max_samples)
+    found = audit(steps, characters, max_samples, limit, examples)
+    told = None
+    if forecast and examples is not None:
+        told = outlook(steps, examples, memory, len(steps.prepared.records("train")))
     if json:
-        Console().print_json(data=found.to_json())
+        Console().print_json(data=found.to_json() | ({"outlook": told.to_json()} if told else {}))
     else:
-        typer.echo("\n".join(found.lines()))
+        typer.echo("\n".join([*found.lines(), *(told.lines() if told else [])]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from tunesmith.config.settings import (
     Duration,
@@ -66,6 +66,11 @@ class Pixels(Settings):
         return self
 
 
+def _level(value: Any) -> Any:
+    """What a switch says in words."""
+    return {True: "full", False: "none"}[value] if isinstance(value, bool) else value
+
+
 class Model(Settings):
     """Which base model, in which precision, on which device."""
 
@@ -84,8 +89,9 @@ class Model(Settings):
     kernels: Literal["auto", "fused", "liger", "none"] = "auto"
     """Fused kernels: `fused` runs frozen layers with LoRA as a few whole functions, `liger` exchanges normalisation,
     gated MLPs and rotary positions; `auto` takes what runs."""
-    checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
+    checkpointing: Annotated[Literal["auto", "none", "full"], BeforeValidator(_level)] = "auto"
+    """Activations that the backward pass computes again: `none`, or with `full` those of every layer, for less memory
+    and about a third more time; `auto` takes none where the forecast of memory fits the GPU. On a CPU it is none."""
     thinking: bool = False
     """Let models that can think do so before they answer (Qwen3); alike in training, prompts and reading."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -230,8 +236,9 @@ class Batch(Settings):
 
     examples: Annotated[int, Field(ge=1)] = 16
     """Examples in one update, over all micro-batches."""
-    tokens_per_device: Annotated[int, Field(ge=16)] = 8192
-    """Most tokens in one packed micro-batch (one longer example is a micro-batch of its own)."""
+    tokens_per_device: Annotated[int, Field(ge=16)] | Literal["auto"] = "auto"
+    """Most tokens in one packed micro-batch (one longer example is a micro-batch of its own); `auto` takes as many as
+    the forecast of memory says that the GPU has room for, at most 16,384. On a CPU it is 8,192."""
     workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that read pictures while a GPU works; none is one a core but one, at most 16, and on a CPU 1."""
 

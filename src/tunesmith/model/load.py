@@ -32,6 +32,7 @@ from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.files import read_json
 from tunesmith.model import attention, kernels
 from tunesmith.model.adapters import quietly
+from tunesmith.model.checkpointing import checkpoint
 from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
@@ -67,8 +68,8 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     family.ready(model)
     changed = _changed(model, start)
     model.requires_grad_(False)
-    if settings.checkpointing:
-        _recompute_activations(model)
+    if settings.checkpointing == "full":
+        checkpoint(model, "full")
     whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
     notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *in_eight_bits)
     head = load_head(start, config, device) if start else None
@@ -332,13 +333,6 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> torch.nn.Module:
         ) from error
     exchange(wrapped)
     return wrapped
-
-
-def _recompute_activations(model: PreTrainedModel) -> None:
-    with warnings.catch_warnings():
-        # The new name came after transformers 5.17, which is the oldest that we run with.
-        warnings.filterwarnings("ignore", "`gradient_checkpointing_enable` is deprecated", FutureWarning)
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def _first_line(error: BaseException) -> str:

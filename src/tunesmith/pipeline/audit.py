@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.progress import track
 
+from tunesmith.data.conversation import Conversation
 from tunesmith.data.sampling import fixed_sample
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import Audit, audit_characters, audit_tokens
+from tunesmith.train.examples import Examples
 
 
-def audit(steps: Steps, characters: bool, max_samples: int | None, limit: int | None) -> Audit:
-    """Lengths over the training records, or over a fixed sample of them; no weights are loaded."""
+def audit(
+    steps: Steps,
+    characters: bool,
+    max_samples: int | None,
+    limit: int | None,
+    examples: Examples | None = None,
+) -> Audit:
+    """Lengths over the training records, or over a fixed sample of them; no weights are loaded. `examples` are theirs,
+    if they have been made already."""
+    if characters:
+        return audit_characters(_conversations(steps, max_samples), limit)
+    found = audited_examples(steps, max_samples) if examples is None else examples
+    return audit_tokens(found, limit, steps.family.sight)
+
+
+def audited_examples(steps: Steps, max_samples: int | None) -> Examples:
+    """What the first stage makes of the training records, or of a fixed sample of them; none is refused."""
+    render = steps.render(steps.experiment.stages[0])
+    return Examples(render(conversation) for conversation in _conversations(steps, max_samples))
+
+
+def _conversations(steps: Steps, max_samples: int | None) -> Iterator[Conversation]:
     task = steps.experiment.task
     records = fixed_sample(steps.prepared.records("train"), max_samples, steps.experiment.seed)
     shown = track(records, description="measuring", total=len(records), transient=True)
-    conversations = (task.conversation(record, steps.shots) for record in shown)
-    if characters:
-        return audit_characters(conversations, limit)
-    return audit_tokens(steps.render(steps.experiment.stages[0]), conversations, limit, steps.family.sight)
+    return (task.conversation(record, steps.shots) for record in shown)

@@ -28,10 +28,10 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
 from tunesmith.pipeline.folder import files_sha256, key_of
+from tunesmith.pipeline.room import settle
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
-from tunesmith.plan.audit import summarise
-from tunesmith.plan.pictures import count_pictures, sizes_of
+from tunesmith.plan.audit import audit_tokens
 from tunesmith.tasks import Task
 from tunesmith.train.balance import Classes, class_weights, count_classes
 from tunesmith.train.checkpoint import latest_checkpoint, step_of
@@ -135,6 +135,7 @@ def run_stage(
     trainable = make_trainable(loaded, stage.parts, experiment.seed + number)
     write_json(folder / "parts.json", list(trainable.summary))
     updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by)
+    how = settle(steps, stage, trainable, updates, loss_of(experiment.task, stage, None), folder)
     newest = latest_checkpoint(folder / "checkpoints")
     rewind_log(steps.folder.log, stage.name, step_of(newest) if newest else 0)
     with listeners(steps, terminal) as listen:
@@ -147,7 +148,7 @@ def run_stage(
             loss_of(experiment.task, stage, classes),
             judge_of(steps, loaded),
             listen,
-            notes_of(loaded, rendered, classes),
+            notes_of(loaded, how, rendered, classes),
         )
     save_result(trainable, folder)
     done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
@@ -245,12 +246,8 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
 
 def write_audit(steps: Steps, rendered: Rendered) -> None:
     """The lengths of the first stage's examples, for the report."""
-    examples, limit = rendered.examples, steps.experiment.data.length.max_tokens
-    lengths = examples.lengths
-    trained = round(examples.trained_share * int(lengths.sum()))
-    sizes = sizes_of(examples.all_placed)
-    pictures = count_pictures(steps.family.sight, sizes, examples.picture_lengths, lengths)
-    audit = summarise(lengths, trained, "tokens", limit, pictures)
+    limit = steps.experiment.data.length.max_tokens
+    audit = audit_tokens(rendered.examples, limit, steps.family.sight)
     write_json(steps.folder.path / "audit.json", audit.to_json())
 
 
@@ -293,7 +290,7 @@ def judged_records(steps: Steps) -> Sequence[Record]:
     return records
 
 
-def notes_of(loaded: LoadedModel, rendered: Rendered, classes: Classes | None) -> tuple[str, ...]:
+def notes_of(loaded: LoadedModel, how: str, rendered: Rendered, classes: Classes | None) -> tuple[str, ...]:
     """What the log should say once at the start of a stage."""
     examples = rendered.examples
     trained = (
@@ -301,7 +298,7 @@ def notes_of(loaded: LoadedModel, rendered: Rendered, classes: Classes | None) -
         if loaded.head is None
         else "all of them read by the head and none of them predicted"
     )
-    notes = [*loaded.notes, f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {trained}"]
+    notes = [*loaded.notes, how, f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {trained}"]
     if classes is not None:
         notes += classes.notes()
     if rendered.too_long:

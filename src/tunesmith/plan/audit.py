@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,7 +15,7 @@ from tunesmith.errors import DataError
 from tunesmith.model.families._sight import Sight
 from tunesmith.plan.pictures import PictureTokens, count_pictures, sizes_of
 from tunesmith.plan.spread import spread
-from tunesmith.train.examples import Render
+from tunesmith.train.examples import Examples
 
 ROUND_UP_TO = 64
 
@@ -95,25 +94,14 @@ class Audit:
             yield f"{name:>7} {value:>9,.0f} {text:>9,.0f} {seen:>9,.0f}"
 
 
-def audit_tokens(
-    render: Render,
-    conversations: Iterable[Conversation],
-    limit: int | None = None,
-    sight: Sight | None = None,
-) -> Audit:
-    """The audit by the model's own tokenizer and chat template, of what `render` makes of each; `sight` is how the
-    model sees pictures, if it does."""
-    lengths, of_pictures, num_trained = [], [], 0
-    sizes: Counter[tuple[int, int]] = Counter()
-    for conversation in conversations:
-        example = render(conversation)
-        lengths.append(len(example))
-        of_pictures.append(example.num_picture_tokens)
-        sizes.update(sizes_of(example.pictures))
-        num_trained += int(example.trained.sum())
-    all_tokens = np.array(lengths, int)
-    pictures = count_pictures(sight, sizes, np.array(of_pictures, int), all_tokens)
-    return summarise(all_tokens, num_trained, "tokens", limit, pictures)
+def audit_tokens(examples: Examples, limit: int | None = None, sight: Sight | None = None) -> Audit:
+    """The audit of examples as the model's own tokenizer and chat template make them; `sight` is how the model sees
+    pictures, if it does."""
+    lengths = examples.lengths
+    trained = round(examples.trained_share * int(lengths.sum()))
+    sizes = sizes_of(examples.all_placed)
+    pictures = count_pictures(sight, sizes, examples.picture_lengths, lengths)
+    return summarise(lengths, trained, "tokens", limit, pictures)
 
 
 def audit_characters(conversations: Iterable[Conversation], limit: int | None = None) -> Audit:

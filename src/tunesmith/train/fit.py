@@ -62,6 +62,7 @@ def fit(
             seconds=time.perf_counter() - began,
             memory_gib=peak_memory_gib(loaded.device),
             tokens_per_device=updates.tokens_per_device,
+            forecast_gib=updates.forecast_gib,
         )
         yield note
         began = time.perf_counter()

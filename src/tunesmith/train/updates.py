@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +19,12 @@ from tunesmith.data.order import epoch_order, steps_per_epoch
 from tunesmith.data.packing import pack
 from tunesmith.errors import ModelError
 from tunesmith.train.examples import Examples
+from tunesmith.train.memory import peak_memory_gib
 
 _AHEAD = 2
 """Updates whose micro-batches are made while the device works."""
+TOKENS = 8192
+"""In a micro-batch, where nobody says otherwise."""
 _CPU = torch.device("cpu")
 
 
@@ -40,6 +43,10 @@ class Updates:
     """Value of the field to order by, for each example."""
     workers: int | None = None
     """Processes that read pictures; none is what suits the device."""
+    expected_gib: Callable[[int], float] | None = None
+    """Forecast of the peak memory with micro-batches of so many tokens, if there is one."""
+    _correction: float = 1.0
+    """What the forecast turned out to be too small by."""
     _latest_order: dict[int, Int[ndarray, "example"]] = field(default_factory=dict)
 
     @staticmethod
@@ -48,6 +55,7 @@ class Updates:
         size = stage.batch.examples
         steps = stage.length.steps(steps_per_epoch(len(examples), size))
         room, workers = stage.batch.tokens_per_device, stage.batch.workers
+        room = TOKENS if room == "auto" else room
         return Updates(stage.name, examples, size, room, steps, seed, sort_by, workers)
 
     @property
@@ -57,14 +65,23 @@ class Updates:
 
     def micro_batches(self, step: int, device: torch.device = _CPU) -> list[Batch]:
         """The packed micro-batches of update `step` (from 0), on the CPU, ready to be copied to the device."""
-        epoch, number = divmod(step, self.steps_per_epoch)
-        order = self._order(epoch)
-        members = order[number * self.examples_per_update :][: self.examples_per_update].tolist()
-        lengths = [self.examples.length(index) for index in members]
-        bins = pack(lengths, self.tokens_per_device)
         workers = self.workers or default_workers(device)
-        packed = ([self.examples[members[place]] for place in places] for places in bins)
+        packed = (
+            [self.examples[index] for index in members]
+            for members in self.members(step, self.tokens_per_device)
+        )
         return [pinned(collate(examples, workers), device) for examples in packed]
+
+    def members(self, step: int, tokens: int) -> list[list[int]]:
+        """Indices of the examples in each micro-batch of update `step` if those have at most so many tokens."""
+        members = self._members(step)
+        bins = pack([self.examples.length(index) for index in members], tokens)
+        return [[members[place] for place in places] for places in bins]
+
+    @property
+    def forecast_gib(self) -> float | None:
+        """The forecast for micro-batches as they are now, corrected by what has been seen."""
+        return self.expected_gib and self.expected_gib(self.tokens_per_device) * self._correction
 
     def ahead(self, start: int, device: torch.device) -> Iterator[tuple[int, list[Batch]]]:
         """Number and micro-batches of each update from `start` on, on the device, the next ones always being made."""
@@ -86,13 +103,25 @@ class Updates:
         size = len(largest.tokens)
         if len(largest.segments.lengths) == 1:
             raise ModelError(
-                f"stage {self.stage!r}: memory ran out on one example of {size} tokens. Set model.checkpointing: true, "
+                f"stage {self.stage!r}: memory ran out on one example of {size} tokens. Set model.checkpointing: full, "
                 "model.weights: nf4, a smaller data.length.max_tokens or model.pixels.max, or use a smaller model"
             )
+        if self.expected_gib is not None:
+            self._correction = max(self._correction, peak_memory_gib(device) / self.expected_gib(size))
         self.tokens_per_device = min(self.tokens_per_device, size // 2)
         if device.type == "cuda":
             torch.cuda.empty_cache()
         return [to_device(batch, device) for batch in self.micro_batches(step, device)]
+
+    def tokens(self, step: int) -> int:
+        """Tokens of update `step`."""
+        return sum(map(self.examples.length, self._members(step)))
+
+    def _members(self, step: int) -> list[int]:
+        """Indices of the examples of update `step`."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        order = self._order(epoch)
+        return order[number * self.examples_per_update :][: self.examples_per_update].tolist()  # type: ignore[no-any-return]
 
     def _order(self, epoch: int) -> Int[ndarray, "example"]:
         if epoch not in self._latest_order:

@@ -151,6 +151,12 @@ def _moved(
     return rows if order is None else _Move.apply(rows, order, back)  # type: ignore[no-any-return]
 
 
+def forget_layouts() -> None:
+    """Let go of all that is kept between passes: it is of another kind where tensors have no data."""
+    _layout.cache_clear()
+    _of_each_value.cache_clear()
+
+
 @lru_cache(maxsize=16)
 def _of_each_value(colours: tuple[float, ...], size: int, device: torch.device) -> Float[Tensor, "value"]:
     """A number for each colour, repeated for each of a patch's `size` values of that colour; kept on the device, as

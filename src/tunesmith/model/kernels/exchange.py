@@ -1,13 +1,13 @@
 """Which of a model's layers are run as whole functions, and how a layer's call becomes theirs.
 
-A layer is exchanged by its own forward pass, on the instance. It falls back to the plain one where it is not asked for
-what the functions do: with a cache, without a packed batch, or with its adapter switched off.
+A layer falls back to its plain forward pass where it is not asked for what the functions do: with a cache, without a
+packed batch, or with its adapter switched off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,6 +26,7 @@ VISION_BLOCK = {"norm1", "attn", "norm2", "mlp"}
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 HEAD_NORMS = {"q_norm", "k_norm"}
 
+_OWN = "_forward_as_whole"
 _undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
 
 
@@ -39,18 +40,27 @@ def exchange(model: nn.Module, compute: torch.dtype) -> int:
     for layer in inner.modules():
         forward = _forward(layer, compute)
         if forward is not None:
-            before = vars(layer).get("forward")
-            layer.forward = forward
-            undos.append(partial(_put_back, layer, before))
+            undos.append(partial(_put_back, layer, type(layer)))
+            vars(layer)[_OWN] = forward
+            layer.__class__ = _with_own_forward(type(layer))
     _undo[inner] = undos
     return len(undos)
 
 
-def _put_back(layer: Any, before: Callable[..., Any] | None) -> None:
-    if before is None:
-        del layer.forward
-    else:
-        layer.forward = before
+def _put_back(layer: nn.Module, kind: type[nn.Module]) -> None:
+    layer.__class__ = kind
+    del vars(layer)[_OWN]
+
+
+@cache
+def _with_own_forward(kind: type[nn.Module]) -> type[nn.Module]:
+    """The class, but that each layer brings its forward pass. Recomputing activations is done by the class, so that it
+    goes on."""
+
+    def forward(self: nn.Module, *given: Any, **named: Any) -> Any:
+        return vars(self)[_OWN](*given, **named)
+
+    return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
 def _forward(layer: nn.Module, compute: torch.dtype) -> Callable[..., Any] | None:

@@ -6,15 +6,29 @@ row-major, one row a token.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 
 Rows = Float[Tensor, "token width"]
 PerRow = Float[Tensor, "token"]
+
+
+def _kernels(rows: Tensor) -> Any:
+    """What does the work where the rows are; None if it is plain PyTorch."""
+    if rows.is_cuda:
+        from tunesmith.model.kernels import fused_triton
+
+        return fused_triton
+    if isinstance(rows, FakeTensor):
+        from tunesmith.model.kernels import fused_shapes
+
+        return fused_shapes
+    return None
 
 
 class Added(NamedTuple):
@@ -31,10 +45,8 @@ class Added(NamedTuple):
 
 def normalised(hidden: Rows, weight: Float[Tensor, "width"], epsilon: float) -> tuple[Rows, PerRow]:
     """RMS norm (Zhang and Sennrich 2019) of every row, and what each row was multiplied by, in fp32."""
-    if hidden.is_cuda:
-        from tunesmith.model.kernels import fused_triton
-
-        return fused_triton.normalised(hidden, weight, epsilon)
+    if (kernels := _kernels(hidden)) is not None:
+        return kernels.normalised(hidden, weight, epsilon)
     wide = hidden.float()
     factor = torch.rsqrt(wide.square().mean(1) + epsilon)
     return (wide * factor[:, None]).to(hidden.dtype) * weight, factor
@@ -44,10 +56,8 @@ def through_norm(
     gradient: Rows, hidden: Rows, factor: PerRow, weight: Float[Tensor, "width"], beside: Rows
 ) -> Rows:
     """Gradient of the norm's input, given that of its output, plus the gradient that went past it."""
-    if hidden.is_cuda:
-        from tunesmith.model.kernels import fused_triton
-
-        return fused_triton.through_norm(gradient, hidden, factor, weight, beside)
+    if (kernels := _kernels(hidden)) is not None:
+        return kernels.through_norm(gradient, hidden, factor, weight, beside)
     unit = hidden.float() * factor[:, None]
     weighed = gradient.float() * weight.float()
     of_hidden = (weighed - unit * (weighed * unit).mean(1, keepdim=True)) * factor[:, None]
@@ -56,10 +66,8 @@ def through_norm(
 
 def gated(gate: Rows, up: Rows, to_gate: Added | None, to_up: Added | None) -> Rows:
     """silu(gate) * up (Shazeer 2020), each with what its adapter adds."""
-    if gate.is_cuda:
-        from tunesmith.model.kernels import fused_triton
-
-        return fused_triton.gated(gate, up, to_gate, to_up)
+    if (kernels := _kernels(gate)) is not None:
+        return kernels.gated(gate, up, to_gate, to_up)
     whole_gate = to_gate.to(gate) if to_gate else gate.float()
     whole_up = to_up.to(up) if to_up else up.float()
     return (functional.silu(whole_gate).to(gate.dtype).float() * whole_up).to(gate.dtype)
@@ -70,10 +78,8 @@ def through_gate(
 ) -> tuple[Rows, Rows, Rows]:
     """Gradients of gate and up given that of silu(gate) * up (of which `more` is a part still to be added), and
     silu(gate) * up once more."""
-    if gate.is_cuda:
-        from tunesmith.model.kernels import fused_triton
-
-        return fused_triton.through_gate(gradient, gate, up, to_gate, to_up, more)
+    if (kernels := _kernels(gate)) is not None:
+        return kernels.through_gate(gradient, gate, up, to_gate, to_up, more)
     whole_gate = to_gate.to(gate) if to_gate else gate.float()
     whole_up = to_up.to(up) if to_up else up.float()
     whole = more.to(gradient) if more else gradient.float()
@@ -88,10 +94,8 @@ def summed(rows: Rows, added: Added | None, beside: Rows | None) -> Rows:
     """The rows, what an adapter adds and what goes past both."""
     if added is None and beside is None:
         return rows
-    if rows.is_cuda:
-        from tunesmith.model.kernels import fused_triton
-
-        return fused_triton.summed(rows, added, beside)
+    if (kernels := _kernels(rows)) is not None:
+        return kernels.summed(rows, added, beside)
     whole = added.to(rows) if added else rows.float()
     return (whole if beside is None else whole + beside.float()).to(rows.dtype)
 
@@ -108,10 +112,8 @@ class Turning(NamedTuple):
 
 def turned(rows: Rows, turning: Turning) -> Rows:
     """Each head of every row, normalised and turned."""
-    if rows.is_cuda:
-        from tunesmith.model.kernels import fused_triton
-
-        return fused_triton.turned(rows, turning)
+    if (kernels := _kernels(rows)) is not None:
+        return kernels.turned(rows, turning)
     heads = _heads(rows, turning)
     if turning.weight is not None:
         heads = _unit(heads, turning)[0].to(rows.dtype).float() * turning.weight.float()
@@ -122,10 +124,8 @@ def turned(rows: Rows, turning: Turning) -> Rows:
 
 def turned_back(gradient: Rows, rows: Rows | None, turning: Turning) -> Rows:
     """Gradient of `rows` given that of what they were turned into; the rows are needed if there was a norm."""
-    if gradient.is_cuda:
-        from tunesmith.model.kernels import fused_triton
-
-        return fused_triton.turned_back(gradient, rows, turning)
+    if (kernels := _kernels(gradient)) is not None:
+        return kernels.turned_back(gradient, rows, turning)
     heads = _heads(gradient, turning)
     cosine, sine = turning.cosine[:, None].float(), turning.sine[:, None].float()
     of_heads = heads * cosine - _half_turned(heads * sine)

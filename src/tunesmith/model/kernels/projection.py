@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +25,10 @@ ALIGNED = 8
 """Widths that are no multiple of it keep a product off the fast matrix kernels."""
 MOST_RANK = 128
 """Up to which a tile of an adapter's product fits beside the tile that it is added to."""
+
+
+KINDS: dict[type, Callable[[Any], Frozen]] = {}
+"""Kinds of layers beside those that are known here, and the products that they are."""
 
 
 class Pad(NamedTuple):
@@ -306,6 +310,8 @@ def _frozen(layer: Any, compute: torch.dtype, pad: Pad) -> Frozen | None:
     base = layer if _lora(layer) is None else layer.get_base_layer()
     if any(weight.requires_grad for weight in base.parameters(recurse=False)):
         return None
+    if pad == NOTHING and type(base) in KINDS:
+        return KINDS[type(base)](base)
     if pad == NOTHING and is_nf4(base):
         return Nf4(base)
     if (

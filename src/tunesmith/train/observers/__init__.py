@@ -53,6 +53,8 @@ class Update:
     """Peak memory: of the GPU if there is one, else of the process."""
     tokens_per_device: int | None = None
     """Most tokens in a micro-batch; less than was asked for once memory ran out."""
+    forecast_gib: float | None = None
+    """What `memory_gib` was forecast to be, corrected once memory ran out; None if nobody asked for a forecast."""
 
 
 @dataclass(frozen=True)

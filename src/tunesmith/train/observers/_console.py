@@ -77,9 +77,11 @@ class Console(Listener):
     def _advance(self, update: Update) -> None:
         before = self._recent[-1].tokens_per_device if self._recent else None
         if before and update.tokens_per_device and update.tokens_per_device < before:
+            told = f" (forecast, corrected: {update.forecast_gib:.1f} GiB)" if update.forecast_gib else ""
             self._print(
                 f"  warning: memory ran out at update {update.step:,}; it was done again in micro-batches of at most "
-                f"{update.tokens_per_device:,} tokens. Set batch.tokens_per_device to that, or model.checkpointing"
+                f"{update.tokens_per_device:,} tokens{told}. Set batch.tokens_per_device to that, or "
+                "model.checkpointing: full"
             )
         self._recent.append(update)
         if self._bar is not None:

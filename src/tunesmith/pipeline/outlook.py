@@ -1,0 +1,135 @@
+"""What an experiment's training would take, from its records and its model's config alone."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import torch
+from rich.progress import Progress
+
+from tunesmith.config.experiment import Precision, Stage
+from tunesmith.errors import ExperimentError
+from tunesmith.model.checkpointing import RECOMPUTED, Level
+from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline.training import loss_of
+from tunesmith.plan.choice import largest_shape
+from tunesmith.plan.memory import GIB, Forecast, forecast
+from tunesmith.plan.outlook import Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
+from tunesmith.plan.skeleton import QUANTISED, Machine, Skeleton, skeleton
+from tunesmith.plan.speed import matrix_rate
+from tunesmith.train.examples import Examples
+from tunesmith.train.updates import Updates
+
+
+def outlook(
+    steps: Steps, examples: Examples, memory: str | None = None, records: int | None = None
+) -> Outlook:
+    """Memory and time of every stage on these examples, and which ways of training fit which card. Of `records` in
+    all, if the examples are of some of them.
+
+    The forecast is for a GPU, this machine's or not; time is for the device that training would take here.
+    """
+    gib = parse_gib(memory) if memory else _own_gib()
+    device, name = _device()
+    rate = matrix_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    stages = steps.experiment.stages
+    share = (records or len(examples)) / len(examples)
+    ways = ways_of(stages[0].parts, tuple(steps.family.prefixes), _quantised())
+    with Progress(transient=True) as progress:
+        task = progress.add_task("forecasting memory", total=len(stages) + len(ways))
+        found = []
+        for stage in stages:
+            found.append(_Stage(steps, stage, examples).outlook(gib, rate, share))
+            progress.advance(task)
+        cards: list[Fits] = []
+        for way in ways:
+            cards.append(_Stage(steps, stages[0], examples).fits(way))
+            progress.advance(task)
+    return Outlook(tuple(found), tuple(cards), gib, name)
+
+
+class _Stage:
+    """A stage on the examples of the audit."""
+
+    def __init__(self, steps: Steps, stage: Stage, examples: Examples) -> None:
+        self._steps, self._stage = steps, stage
+        self._updates = Updates.of(stage, examples, steps.experiment.seed)
+        self._loss = loss_of(steps.experiment.task, stage, None)
+
+    def outlook(self, gib: float | None, rate: float, share: float) -> StageOutlook:
+        """Memory by level of checkpointing, what fits into `gib`, and time if there are `share` times as many
+        examples."""
+        settings = self._steps.model
+        precisions = {part: settings.precision(part) for part in self._steps.family.prefixes}
+        made = self._skeleton(Way("", self._stage.parts, precisions))
+        asked = settings.checkpointing
+        levels: list[Level] = list(RECOMPUTED) if asked == "auto" else [asked]
+        tokens = self._updates.tokens_per_device
+        told = {level: self._told(made, level, tokens) for level in levels}
+        most = {} if gib is None else self._lines(made, levels).most_tokens(gib)
+        size, first = told[levels[0]]
+        seen = range(min(self._updates.steps_per_epoch, 32))
+        mean = sum(self._updates.tokens(step) for step in seen) / len(seen)
+        steps = self._updates.steps * (1 if self._stage.steps else share)
+        work = Work(first.flop / size * mean * steps, rate)
+        return StageOutlook(
+            self._stage.name, size, {level: one for level, (_, one) in told.items()}, most, work
+        )
+
+    def fits(self, way: Way) -> Fits:
+        """Which cards a way of training fits."""
+        return self._lines(self._skeleton(way), list(RECOMPUTED), way.name)
+
+    def _lines(self, made: Skeleton, levels: list[Level], name: str = "") -> Fits:
+        return fits(name, levels, lambda level, tokens: self._told(made, level, tokens))
+
+    def _skeleton(self, way: Way) -> Skeleton:
+        task = self._steps.experiment.task
+        head = (task.head, task.labels_in_order or ()) if task.head is not None else None
+        return skeleton(self._steps.family, way.precisions, way.methods, self._machine(way), head)
+
+    def _machine(self, way: Way) -> Machine:
+        """A GPU with all that is fast, but for what the experiment says otherwise."""
+        settings, usual = self._steps.model, Machine()
+        if way.precisions["language"] == "fp32":
+            usual = Machine("sdpa", usual.kernels)
+        return Machine(
+            usual.attention if settings.attention == "auto" else settings.attention,
+            usual.kernels if settings.kernels == "auto" else settings.kernels,
+        )
+
+    def _told(self, made: Skeleton, level: Level, tokens: int) -> tuple[int, Forecast]:
+        """The forecast for about so many tokens at once, and for how many exactly."""
+        shape = largest_shape(self._updates, self._updates.tokens_per_device)[0].scaled(tokens)
+        several = 1 if shape.tokens >= self._updates.tokens(0) else 2
+        return shape.tokens, forecast(made, shape, self._loss, self._stage.optimizer, level, several)
+
+
+def parse_gib(text: str) -> float:
+    """GiB that a text such as `24GiB`, `24 GB` or `24` says; ExperimentError for another.
+
+    >>> parse_gib("24GiB"), parse_gib("80 GB")
+    (24.0, 74.505...)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(GiB|GB|G|)\s*", text, re.IGNORECASE)
+    if match is None:
+        raise ExperimentError(f"--memory: got {text!r}; must be a size such as 24GiB or 80GB")
+    return float(match[1]) * (1e9 / GIB if match[2].upper() == "GB" else 1)
+
+
+def _own_gib() -> float | None:
+    """Memory of this machine's GPU; None without one."""
+    return torch.cuda.get_device_properties(0).total_memory / GIB if torch.cuda.is_available() else None
+
+
+def _device() -> tuple[torch.device, str]:
+    if torch.cuda.is_available():
+        return torch.device("cuda"), torch.cuda.get_device_name()
+    return torch.device("cpu"), "this machine's CPU"
+
+
+def _quantised() -> tuple[str, ...]:
+    """Precisions below 16 bits that a model's weights may have, the smallest first; int8 is no better than fp8."""
+    known = [one for one in QUANTISED if one in get_args(Precision)]
+    return tuple(one for one in known if one != "int8")

@@ -1,0 +1,79 @@
+"""How a stage is run where the experiment leaves it open: by the forecast of memory, once, as a stage begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from tunesmith.config.experiment import Stage
+from tunesmith.files import read_json, write_json
+from tunesmith.model.checkpointing import Level, checkpoint
+from tunesmith.model.trainable import Trainable
+from tunesmith.pipeline.steps import Steps
+from tunesmith.plan.choice import LOOKED_AT, MARGIN, Choice, choose, largest_shape
+from tunesmith.plan.memory import Forecast, forecast
+from tunesmith.plan.skeleton import Machine, Skeleton, skeleton
+from tunesmith.train.loss import Loss
+from tunesmith.train.updates import Updates
+
+CHOSEN = "memory.json"
+
+
+def settle(
+    steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss, folder: Path
+) -> str:
+    """Set the level of checkpointing and the tokens of a micro-batch, and say why so.
+
+    What a stage began with is in its folder, and one that goes on keeps it, on another GPU too. `loss` must weigh all
+    alike.
+    """
+    device = trainable.loaded.device
+    asked, tokens = steps.model.checkpointing, stage.batch.tokens_per_device
+    level: Level = "none" if asked == "auto" else asked
+    chosen = folder / CHOSEN
+    if asked != "auto" and tokens != "auto":
+        note = f"checkpointing: {level} (asked for)"
+    elif device.type != "cuda":
+        note = f"checkpointing: {level} ({'asked for' if asked != 'auto' else 'on a CPU nothing is gained'})"
+    elif chosen.exists():
+        kept = read_json(chosen)
+        level, updates.tokens_per_device = kept["checkpointing"], kept["tokens_per_device"]
+        note = f"checkpointing: {level}, {updates.tokens_per_device:,} tokens at once (as the stage began)"
+    else:
+        found = _chosen(steps, stage, trainable, updates, loss)
+        level, updates.tokens_per_device = found.checkpointing, found.tokens_per_device
+        updates.expected_gib = found.expected_gib
+        write_json(chosen, {"checkpointing": level, "tokens_per_device": found.tokens_per_device})
+        note = f"checkpointing: {level} ({found.reason})"
+    checkpoint(trainable.loaded.model, level)
+    return note
+
+
+def _chosen(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss) -> Choice:
+    """The choice for the GPU as it is now."""
+    made = skeleton_of(steps, stage, trainable)
+
+    def told(level: Level, tokens: int) -> Forecast:
+        shape, micro_batches = largest_shape(updates, tokens)
+        return forecast(made, shape, loss, stage.optimizer, level, micro_batches)
+
+    steps_seen = range(min(updates.steps_per_epoch, LOOKED_AT))
+    largest = max(updates.tokens(step) for step in steps_seen)
+    room = round(room_of(trainable.loaded.device) * (1 - MARGIN))
+    return choose(told, room, largest, steps.model.checkpointing, stage.batch.tokens_per_device)
+
+
+def skeleton_of(steps: Steps, stage: Stage, trainable: Trainable) -> Skeleton:
+    """The stage's model without its weights, as it runs on this device."""
+    loaded, settings = trainable.loaded, steps.model
+    precisions = {part: settings.precision(part) for part in loaded.family.prefixes}
+    machine = Machine(loaded.attention, loaded.kernels)
+    head = None if loaded.head is None else (loaded.head.settings, loaded.head.labels)
+    return skeleton(loaded.family, precisions, stage.parts, machine, head)
+
+
+def room_of(device: torch.device) -> int:
+    """Bytes that PyTorch's allocator has or could get on a GPU, those that are in use among them."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device)

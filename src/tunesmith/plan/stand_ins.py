@@ -1,0 +1,203 @@
+"""What layers that only run on a GPU allocate and keep for the backward pass, done by operations without data.
+
+Each stands for one piece of `model.attention`, `model.kernels` or bitsandbytes and must keep what that one keeps; the
+benchmark `benchmarks/memory.py` compares their sum with what a GPU measures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from tunesmith.model.kernels import projection
+from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
+
+ATTENTION = "counted_varlen"
+"""Name in transformers' registry of the attention that stands for a variable-length kernel."""
+_NF4_BLOCK, _SCALES_BLOCK = 64, 256
+
+
+def exchange(model: nn.Module) -> None:
+    """Give every layer for which Liger has a kernel the forward pass of its stand-in."""
+    for module in model.modules():
+        if type(module).__name__.endswith(NORM) and dict(module.named_parameters()).keys() == NORM_PARTS:
+            module.forward = _norm(module)
+        elif dict(module.named_children()).keys() == MLP_PARTS and "SiLU" in type(module.act_fn).__name__:
+            module.forward = _mlp(module)
+
+
+def as_autocast_on_gpu(model: nn.Module) -> None:
+    """Let layers that autocast runs in fp32 on a GPU, but not on a CPU, do so."""
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.forward = _layer_norm(module)
+
+
+def quantise(model: nn.Module, precision: str, names: set[str]) -> None:
+    """Put layers with weights in `precision` in the place of the linear layers of these full names."""
+    for name in names:
+        parent, _, last = name.rpartition(".")
+        layer = model.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        setattr(model.get_submodule(parent), last, Quantised(layer, precision))
+
+
+def quantised_bytes(rows: int, columns: int, precision: str) -> int:
+    """Bytes of a matrix: nf4 with doubly quantised scales (Dettmers et al. 2023, section 3); int8 and fp8 with a scale
+    a row."""
+    size = rows * columns
+    if precision != "nf4":
+        return size + 4 * rows
+    blocks = -(-size // _NF4_BLOCK)
+    return -(-size // 2) + blocks + 4 * -(-blocks // _SCALES_BLOCK)
+
+
+class Quantised(nn.Linear):
+    """A linear layer of which every product first makes a copy of the weights in 16 bits."""
+
+    def __init__(self, layer: nn.Linear, precision: str) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        size = quantised_bytes(self.out_features, self.in_features, precision)
+        self.weight = nn.Parameter(torch.empty(size, dtype=torch.uint8, device="meta"), requires_grad=False)
+        self.bias = layer.bias
+        self.keeps_input = precision == "int8"
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Output in the precision of the products."""
+        kind = hidden.device.type
+        compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        return _Unpacked.apply(hidden.to(compute), self.weight, self.out_features, self.keeps_input)  # type: ignore[no-any-return]
+
+
+class _Products:
+    """The products of a quantised layer, for layers that are run as whole functions."""
+
+    def __init__(self, layer: Quantised) -> None:
+        self._layer = layer
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Output, made with a copy of the weights."""
+        return functional.linear(rows, self._weight(rows), self._layer.bias)
+
+    def backward(self, gradient: Tensor, onto: Tensor | None) -> Tensor:
+        """Gradient of the input."""
+        weight = self._weight(gradient)
+        return gradient @ weight if onto is None else onto.addmm_(gradient, weight)
+
+    def _weight(self, rows: Tensor) -> Tensor:
+        return rows.new_empty(self._layer.out_features, self._layer.in_features)
+
+
+projection.KINDS[Quantised] = _Products
+
+
+class _Unpacked(torch.autograd.Function):
+    """bitsandbytes keeps the packed weights only; of int8 the input too."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, packed: Tensor, rows: int, keeps_input: bool) -> Tensor:
+        ctx.save_for_backward(packed, *([hidden] if keeps_input else []))
+        ctx.columns = hidden.shape[-1]
+        weight = hidden.new_empty(rows, hidden.shape[-1])
+        return functional.linear(hidden, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = gradients
+        return gradient @ gradient.new_empty(gradient.shape[-1], ctx.columns), None, None, None
+
+
+def _norm(module: nn.Module) -> Any:
+    def forward(hidden: Tensor) -> Tensor:
+        return _Norm.apply(hidden, module.weight)  # type: ignore[no-any-return]
+
+    return forward
+
+
+class _Norm(torch.autograd.Function):
+    """Keeps its input and a number for each row."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor) -> Tensor:
+        hidden = hidden.contiguous()
+        rows = hidden.new_empty(hidden.numel() // hidden.shape[-1], dtype=torch.float32)
+        ctx.save_for_backward(hidden, weight, rows)
+        return torch.empty_like(hidden)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        hidden, weight, _ = ctx.saved_tensors
+        return torch.empty_like(hidden), torch.empty_like(weight)
+
+
+def _mlp(module: Any) -> Any:
+    def forward(hidden: Tensor) -> Tensor:
+        gated = _Gated.apply(module.gate_proj(hidden), module.up_proj(hidden))
+        return module.down_proj(gated)  # type: ignore[no-any-return]
+
+    return forward
+
+
+class _Gated(torch.autograd.Function):
+    """Keeps gate and up, into which the backward pass writes their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return torch.empty_like(gate)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        return gate.view_as(gate), up.view_as(up)
+
+
+def _layer_norm(module: nn.LayerNorm) -> Any:
+    def forward(hidden: Tensor) -> Tensor:
+        kind = hidden.device.type
+        if not torch.is_autocast_enabled(kind):
+            return nn.LayerNorm.forward(module, hidden)
+        weights = [None if one is None else one.float() for one in (module.weight, module.bias)]
+        return functional.layer_norm(hidden.float(), module.normalized_shape, *weights, module.eps)
+
+    return forward
+
+
+def _attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **_: Any
+) -> tuple[Tensor, None]:
+    kind = query.device.type
+    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
+    lines = [one.to(compute)[0].transpose(0, 1) for one in (query, key, value)]
+    return _Attended.apply(*lines)[None], None  # type: ignore[index]
+
+
+class _Attended(torch.autograd.Function):
+    """Keeps queries, keys, values, what comes out, and a number for each head of a token."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        out = query.new_empty(query.shape)
+        sums = query.new_empty(query.shape[1], query.shape[0], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, out, sums)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value, _, sums = ctx.saved_tensors
+        of_query, of_key, of_value = (one.new_empty(one.shape) for one in (query, key, value))
+        # The kernel adds up in fp32 and, where heads share keys, has keys and values for each head first.
+        in_fp32, weighed = of_query.new_empty(query.shape, dtype=torch.float32), torch.empty_like(sums)
+        if key.shape[1] != query.shape[1]:
+            expanded = [query.new_empty(query.shape) for _ in range(2)]
+            del expanded
+        del in_fp32, weighed
+        return of_query, of_key, of_value
+
+
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _attention)

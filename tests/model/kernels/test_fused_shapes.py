@@ -1,0 +1,50 @@
+"""Without data the kernels give what they give with data, but for the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from tunesmith.model.kernels import fused
+from tunesmith.model.kernels.fused import Added, Turning
+
+TOKENS, WIDTH = 5, 8
+
+
+def rows() -> Tensor:
+    return torch.zeros(TOKENS, WIDTH, dtype=torch.bfloat16)
+
+
+def turning() -> Turning:
+    return Turning(torch.zeros(TOKENS, 4), torch.zeros(TOKENS, 4), torch.zeros(4), 1e-5)
+
+
+def added() -> Added:
+    return Added(torch.zeros(TOKENS, 2), torch.zeros(WIDTH, 2), 1.0)
+
+
+CALLS: dict[str, Any] = {
+    "normalised": lambda: fused.normalised(rows(), torch.zeros(WIDTH, dtype=torch.bfloat16), 1e-5),
+    "through_norm": lambda: fused.through_norm(
+        rows(), rows(), torch.zeros(TOKENS), torch.zeros(WIDTH), rows()
+    ),
+    "summed": lambda: fused.summed(rows(), added(), rows()),
+    "gated": lambda: fused.gated(rows(), rows(), added(), None),
+    "through_gate": lambda: fused.through_gate(rows(), rows(), rows(), added(), None, added()),
+    "turned": lambda: fused.turned(rows(), turning()),
+    "turned_back": lambda: fused.turned_back(rows(), rows(), turning()),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_sizes_and_precisions_are_those_of_the_work_done(name: str) -> None:
+    done = CALLS[name]()
+    with FakeTensorMode():
+        only_shapes = CALLS[name]()
+    pairs = zip(done, only_shapes, strict=True) if isinstance(done, tuple) else [(done, only_shapes)]
+    for one, other in pairs:
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
