@@ -42,9 +42,9 @@ def outlook(
         for stage in stages:
             found.append(_Stage(steps, stage, examples).outlook(gib, rate, share))
             progress.advance(task)
-        cards: list[Fits] = []
+        first, cards = _Stage(steps, stages[0], examples), []
         for way in ways:
-            cards.append(_Stage(steps, stages[0], examples).fits(way))
+            cards.append(first.fits(way))
             progress.advance(task)
     return Outlook(tuple(found), tuple(cards), gib, name)
 
@@ -55,6 +55,7 @@ class _Stage:
     def __init__(self, steps: Steps, stage: Stage, examples: Examples) -> None:
         self._steps, self._stage = steps, stage
         self._updates = Updates.of(stage, examples, steps.experiment.seed)
+        self._shape, _ = largest_shape(self._updates, self._updates.tokens_per_device)
         self._loss = loss_of(steps.experiment.task, stage, None)
 
     def outlook(self, gib: float | None, rate: float, share: float) -> StageOutlook:
@@ -101,7 +102,7 @@ class _Stage:
 
     def _told(self, made: Skeleton, level: Level, tokens: int) -> tuple[int, Forecast]:
         """The forecast for about so many tokens at once, and for how many exactly."""
-        shape = largest_shape(self._updates, self._updates.tokens_per_device)[0].scaled(tokens)
+        shape = self._shape.scaled(tokens)
         several = 1 if shape.tokens >= self._updates.tokens(0) else 2
         return shape.tokens, forecast(made, shape, self._loss, self._stage.optimizer, level, several)
 

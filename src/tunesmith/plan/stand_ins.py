@@ -22,6 +22,7 @@ _NF4_BLOCK, _SCALES_BLOCK = 64, 256
 
 def exchange(model: nn.Module) -> None:
     """Give every layer for which Liger has a kernel the forward pass of its stand-in."""
+    module: Any
     for module in model.modules():
         if type(module).__name__.endswith(NORM) and dict(module.named_parameters()).keys() == NORM_PARTS:
             module.forward = _norm(module)
@@ -33,7 +34,7 @@ def as_autocast_on_gpu(model: nn.Module) -> None:
     """Let layers that autocast runs in fp32 on a GPU, but not on a CPU, do so."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
-            module.forward = _layer_norm(module)
+            module.forward = _layer_norm(module)  # type: ignore[method-assign]
 
 
 def quantise(model: nn.Module, precision: str, names: set[str]) -> None:
@@ -139,8 +140,8 @@ def _layer_norm(module: nn.LayerNorm) -> Any:
         kind = hidden.device.type
         if not torch.is_autocast_enabled(kind):
             return nn.LayerNorm.forward(module, hidden)
-        weights = [None if one is None else one.float() for one in (module.weight, module.bias)]
-        return functional.layer_norm(hidden.float(), module.normalized_shape, *weights, module.eps)
+        weight, bias = (None if one is None else one.float() for one in (module.weight, module.bias))
+        return functional.layer_norm(hidden.float(), module.normalized_shape, weight, bias, module.eps)
 
     return forward
 
