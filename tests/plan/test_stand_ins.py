@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Config, Qwen2MLP, Qwen2RMSNorm
 
 from tunesmith.plan import stand_ins
+from tunesmith.plan.alive import Alive
 
 TOKENS, WIDTH = 40, 16
 
@@ -68,15 +70,35 @@ def test_quantised_weights_take_what_bitsandbytes_gives_them(rows: int, columns:
     assert stand_ins.quantised_bytes(rows, columns, "fp8") == rows * columns + 4 * rows
 
 
-def test_a_quantised_layer_keeps_nothing_but_its_weights_and_lets_gradients_through() -> None:
+@pytest.mark.parametrize("precision", ["nf4", "fp8"])
+def test_a_quantised_layer_keeps_nothing_but_its_weights_and_lets_gradients_through(precision: str) -> None:
     model = nn.Sequential(nn.Linear(WIDTH, 24, bias=False, device="meta"))
-    stand_ins.quantise(model, "nf4", {"0"})
+    stand_ins.quantise(model, precision, {"0"})
     layer = model[0]
     layer.weight = nn.Parameter(torch.zeros(layer.weight.shape, dtype=torch.uint8), requires_grad=False)
     hidden = torch.randn(TOKENS, WIDTH, requires_grad=True)
     assert kept(lambda: layer(hidden), [layer.weight]) == 0
     assert hidden.grad is not None
     assert layer(hidden).shape == (TOKENS, 24)
+
+
+def test_only_fp8_makes_no_copy_of_the_weights_in_16_bits() -> None:
+    peaks, flop = {}, {}
+    for precision in ("nf4", "int8", "fp8"):
+        model = nn.Sequential(nn.Linear(512, 512, bias=False, device="meta"))
+        stand_ins.quantise(model, precision, {"0"})
+        with FakeTensorMode():
+            layer = model[0]
+            layer.weight = nn.Parameter(
+                torch.empty(layer.weight.shape, dtype=torch.uint8), requires_grad=False
+            )
+            hidden = torch.empty(10, 512, dtype=torch.bfloat16, requires_grad=True)
+            with Alive([layer.weight, hidden]) as alive:
+                layer(hidden).sum().backward()
+        peaks[precision] = alive.peak.bytes - layer.weight.nbytes
+        flop[precision] = alive.flop
+    assert min(peaks["nf4"], peaks["int8"]) > 2 * 512 * 512 > 4 * peaks["fp8"]
+    assert set(flop.values()) == {2 * 2 * 10 * 512 * 512}
 
 
 def test_under_autocast_a_layer_norm_computes_in_fp32_as_on_a_gpu(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def settle(
 ) -> str:
     """Set the level of checkpointing and the tokens of a micro-batch, and say why so.
 
-    What a stage began with is in its folder, and one that goes on keeps it, on another GPU too. `loss` must weigh all
-    alike.
+    What a stage on a GPU began with is in its folder, and one that goes on keeps it, on another machine too. `loss`
+    must weigh all alike.
     """
     device = trainable.loaded.device
     asked, tokens = steps.model.checkpointing, stage.batch.tokens_per_device
@@ -35,12 +35,12 @@ def settle(
     chosen = folder / CHOSEN
     if asked != "auto" and tokens != "auto":
         note = f"checkpointing: {level} (asked for)"
-    elif device.type != "cuda":
-        note = f"checkpointing: {level} ({'asked for' if asked != 'auto' else 'on a CPU nothing is gained'})"
     elif chosen.exists():
         kept = read_json(chosen)
         level, updates.tokens_per_device = kept["checkpointing"], kept["tokens_per_device"]
         note = f"checkpointing: {level}, {updates.tokens_per_device:,} tokens at once (as the stage began)"
+    elif device.type != "cuda":
+        note = f"checkpointing: {level} ({'asked for' if asked != 'auto' else 'on a CPU nothing is gained'})"
     else:
         found = _chosen(steps, stage, trainable, updates, loss)
         level, updates.tokens_per_device = found.checkpointing, found.tokens_per_device

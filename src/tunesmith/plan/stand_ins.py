@@ -57,7 +57,8 @@ def quantised_bytes(rows: int, columns: int, precision: str) -> int:
 
 
 class Quantised(nn.Linear):
-    """A linear layer of which every product first makes a copy of the weights in 16 bits."""
+    """A linear layer on frozen weights in less than 16 bits. Products with nf4 and int8 first make a copy of the
+    weights in 16 bits; those with fp8 make one of what is multiplied in 8."""
 
     def __init__(self, layer: nn.Linear, precision: str) -> None:
         nn.Module.__init__(self)
@@ -65,29 +66,41 @@ class Quantised(nn.Linear):
         size = quantised_bytes(self.out_features, self.in_features, precision)
         self.weight = nn.Parameter(torch.empty(size, dtype=torch.uint8, device="meta"), requires_grad=False)
         self.bias = layer.bias
-        self.keeps_input = precision == "int8"
+        self.precision = precision
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Output in the precision of the products."""
         kind = hidden.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        return _Unpacked.apply(hidden.to(compute), self.weight, self.out_features, self.keeps_input)  # type: ignore[no-any-return]
+        given = hidden.to(compute)
+        return _Multiplied.apply(given, self.weight, self.out_features, self.precision)  # type: ignore[no-any-return]
 
 
-class _Unpacked(torch.autograd.Function):
-    """bitsandbytes keeps the packed weights only; of int8 the input too."""
+class _Multiplied(torch.autograd.Function):
+    """Keeps the packed weights only; of int8 the input too."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, packed: Tensor, rows: int, keeps_input: bool) -> Tensor:
-        ctx.save_for_backward(packed, *([hidden] if keeps_input else []))
-        ctx.columns = hidden.shape[-1]
-        weight = hidden.new_empty(rows, hidden.shape[-1])
-        return functional.linear(hidden, weight)
+    def forward(ctx: Any, hidden: Tensor, packed: Tensor, rows: int, precision: str) -> Tensor:
+        ctx.save_for_backward(packed, *([hidden] if precision == "int8" else []))
+        ctx.columns, ctx.precision = hidden.shape[-1], precision
+        return _product(hidden, (rows, ctx.columns), precision).view(*hidden.shape[:-1], rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = gradients
-        return gradient @ gradient.new_empty(gradient.shape[-1], ctx.columns), None, None, None
+        of_hidden = _product(gradient, (ctx.columns, gradient.shape[-1]), ctx.precision)
+        return of_hidden.view(*gradient.shape[:-1], ctx.columns), None, None, None
+
+
+def _product(hidden: Tensor, shape: tuple[int, int], precision: str) -> Tensor:
+    """The product with a matrix of this shape, transposed."""
+    flat = hidden.flatten(0, -2)
+    if precision != "fp8":
+        return flat @ flat.new_empty(shape).T
+    in_8_bits = flat.new_empty(flat.shape, dtype=torch.uint8)
+    out = flat @ flat.new_empty(1, 1).expand(shape).T
+    del in_8_bits
+    return out
 
 
 def _norm(module: nn.Module) -> Any:
