@@ -53,6 +53,7 @@ def settle(
 
 def _chosen(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss) -> Choice:
     """The choice for the GPU as it is now."""
+    steps.say("memory: forecast, for checkpointing and tokens at once")
     made = skeleton_of(steps, stage, trainable)
 
     def told(level: Level, tokens: int) -> Forecast:
