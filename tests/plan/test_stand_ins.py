@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Config, Qwen2MLP, Qwen2RMSNorm
 
+from tunesmith.data.batch import Segments
 from tunesmith.plan import stand_ins
 from tunesmith.plan.alive import Alive
 
@@ -56,6 +57,23 @@ def test_attention_keeps_queries_keys_values_its_output_and_a_number_a_head() ->
     layer = nn.Module()
     assert kept(lambda: stand_ins._attention(layer, query, key, value, None)[0], []) == wanted
     assert (query.grad is not None, key.grad is not None) == (True, True)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_arithmetic_of_attention_is_that_of_pairs_within_segments(causal: bool) -> None:
+    segments = Segments.end_to_end([30, 10])
+    with FakeTensorMode():
+        query = torch.empty(1, 4, TOKENS, WIDTH, requires_grad=True)
+        key, value = (torch.empty(1, 2, TOKENS, WIDTH, requires_grad=True) for _ in range(2))
+        with Alive([]) as alive:
+            out, _ = stand_ins._attention(
+                nn.Module(), query, key, value, None, segments=segments, is_causal=causal
+            )
+            forward = alive.flop
+            out.sum().backward()
+    # Two products of 2 FLOP a multiplication; the backward pass has five (Dao 2023, section 3.2).
+    assert forward == 4 * (30**2 + 10**2) * 4 * WIDTH // (2 if causal else 1)
+    assert alive.flop == forward * 7 // 2
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(64, 128), (512, 1024), (100, 36)])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from tunesmith.data.batch import Segments
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
 
 ATTENTION = "counted_varlen"
@@ -160,26 +161,37 @@ def _layer_norm(module: nn.LayerNorm) -> Any:
 
 
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **_: Any
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    segments: Segments | None = None,
+    **extras: Any,
 ) -> tuple[Tensor, None]:
     kind = query.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
     lines = [one.to(compute)[0].transpose(0, 1) for one in (query, key, value)]
-    return _Attended.apply(*lines)[None], None  # type: ignore[index]
+    lengths = [query.shape[2]] if segments is None else segments.lengths.tolist()
+    pairs = sum(length**2 for length in lengths)
+    seen = pairs if extras.get("is_causal") is False else pairs // 2
+    return _Attended.apply(*lines, seen)[None], None  # type: ignore[index]
 
 
 class _Attended(torch.autograd.Function):
     """Keeps queries, keys, values, what comes out, and a number for each head of a token."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, pairs: int) -> Tensor:
         out = query.new_empty(query.shape)
         sums = query.new_empty(query.shape[1], query.shape[0], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, sums)
+        ctx.pairs = pairs
+        _multiply(query, pairs, products=2)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         query, key, value, _, sums = ctx.saved_tensors
         of_query, of_key, of_value = (one.new_empty(one.shape) for one in (query, key, value))
         # The kernel adds up in fp32 and, where heads share keys, has keys and values for each head first.
@@ -188,7 +200,14 @@ class _Attended(torch.autograd.Function):
             expanded = [query.new_empty(query.shape) for _ in range(2)]
             del expanded
         del in_fp32, weighed
-        return of_query, of_key, of_value
+        _multiply(query, ctx.pairs, products=5)
+        return of_query, of_key, of_value, None
+
+
+def _multiply(query: Tensor, pairs: int, products: int) -> None:
+    """Do so many products over all heads between tokens that see each other, as one that gives a single number."""
+    line = query.new_empty(1).expand(products * pairs * query.shape[1] * query.shape[2])
+    torch.mm(line[None], line[:, None])
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _attention)
