@@ -7,7 +7,7 @@ import pytest
 from tests.pipeline import pictured
 from tests.pipeline.small import small_experiment
 from tunesmith import load_experiment
-from tunesmith.errors import ExperimentError
+from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.pipeline.audit import audited_examples
 from tunesmith.pipeline.outlook import outlook, parse_gib
 from tunesmith.pipeline.steps import Steps
@@ -55,3 +55,20 @@ def test_a_memory_that_is_no_size_is_told() -> None:
     assert parse_gib("80GB") == pytest.approx(74.5, abs=0.1)
     with pytest.raises(ExperimentError, match=r"^--memory: got 'lots'; must be a size such as 24GiB or 80GB"):
         parse_gib("lots")
+
+
+def test_a_model_that_cannot_be_forecast_is_told_with_the_way_around(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = steps_of(tmp_path)
+    examples = audited_examples(steps, 20)
+
+    def fail(*_: object) -> None:
+        raise NotImplementedError("an operation without shapes")
+
+    monkeypatch.setattr("tunesmith.pipeline.outlook.skeleton", fail)
+    with pytest.raises(
+        ModelError,
+        match=r"^audit: the memory of qwen2 cannot be forecast \(an operation without shapes\). Leave it",
+    ):
+        outlook(steps, examples)

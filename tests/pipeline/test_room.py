@@ -126,3 +126,16 @@ def test_the_forecast_is_for_how_the_model_runs(tmp_path: Path) -> None:
     steps, trainable, _ = begun(tmp_path)
     made = room.skeleton_of(steps, steps.experiment.stages[0], trainable)
     assert made.loaded.attention == "sdpa" != Machine().attention
+
+
+def test_a_model_that_cannot_be_forecast_is_trained_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no such operation\nand more")
+
+    monkeypatch.setattr(room, "skeleton_of", fail)
+    given = begun(tmp_path)
+    assert settled(given, tmp_path) == "checkpointing: none (memory cannot be forecast: no such operation)"
+    assert given[2].tokens_per_device == TOKENS
+    assert given[2].forecast_gib is None

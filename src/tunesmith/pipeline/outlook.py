@@ -9,7 +9,7 @@ import torch
 from rich.progress import Progress
 
 from tunesmith.config.experiment import Precision, Stage
-from tunesmith.errors import ExperimentError
+from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.model.checkpointing import RECOMPUTED, Level
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import loss_of
@@ -33,8 +33,24 @@ def outlook(
     gib = parse_gib(memory) if memory else _own_gib()
     device, name = _device()
     rate = matrix_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    try:
+        stages, cards = _forecast(steps, examples, gib, rate, records or len(examples))
+    except ModelError:
+        raise
+    except Exception as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"audit: the memory of {steps.family.config.model_type} cannot be forecast ({why}). Leave it out with "
+            "--no-forecast"
+        ) from error
+    return Outlook(stages, cards, gib, name)
+
+
+def _forecast(
+    steps: Steps, examples: Examples, gib: float | None, rate: float, records: int
+) -> tuple[tuple[StageOutlook, ...], tuple[Fits, ...]]:
     stages = steps.experiment.stages
-    share = (records or len(examples)) / len(examples)
+    share = records / len(examples)
     ways = ways_of(stages[0].parts, tuple(steps.family.prefixes), _quantised())
     with Progress(transient=True) as progress:
         task = progress.add_task("forecasting memory", total=len(stages) + len(ways))
@@ -46,7 +62,7 @@ def outlook(
         for way in ways:
             cards.append(first.fits(way))
             progress.advance(task)
-    return Outlook(tuple(found), tuple(cards), gib, name)
+    return tuple(found), tuple(cards)
 
 
 class _Stage:
