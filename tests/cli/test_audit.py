@@ -11,6 +11,8 @@ from tests.cli.conftest import Finished
 
 
 def audited(path: Path, *more: str) -> dict:
+    """The audit of lengths alone, unless a forecast is asked for."""
+    more = more if "--forecast" in more else (*more, "--no-forecast")
     ended = call("audit", path, *more, "--json")
     assert ended.code == 0, ended.err
     found: dict = json.loads(ended.out)
@@ -18,7 +20,7 @@ def audited(path: Path, *more: str) -> dict:
 
 
 def test_a_person_reads_lengths_what_is_trained_and_a_limit_to_set(finished: Finished) -> None:
-    ended = call("audit", finished.path)
+    ended = call("audit", finished.path, "--no-forecast")
     assert ended.code == 0, ended.err
     assert "200 examples, lengths in tokens\n" in ended.out
     assert re.search(r"\d+\.\d% of all tokens are trained", ended.out)
@@ -40,7 +42,7 @@ def test_characters_need_no_model(untouched: Path) -> None:
 def test_a_limit_is_tried_before_it_is_set(finished: Finished) -> None:
     found = audited(finished.path, "--limit", "32")
     assert (found["limit"], 0 < found["over_limit"] < 200) == (32, True)
-    told = call("audit", finished.path, "--limit", "32").out
+    told = call("audit", finished.path, "--limit", "32", "--no-forecast").out
     assert f"a limit of 32 hits {found['over_limit']} (" in told
 
 
@@ -59,3 +61,23 @@ def test_a_sample_is_as_large_as_asked(finished: Finished) -> None:
 
 def test_an_unknown_variant_is_2(finished: Finished) -> None:
     assert "Did you mean 'high'?" in call("audit", finished.path, "--variant", "hi").err
+
+
+def test_memory_and_time_are_told_with_what_fits(finished: Finished) -> None:
+    told = call("audit", finished.path, "model.weights=bf16", "--memory", "24GiB").out
+    assert re.search(r"^adapt +none +[\d,]+( +\d+\.\d\d){8}$", told, re.MULTILINE)
+    assert "largest tokens_per_device of stage adapt in 24 GiB: " in told
+    assert re.search(r"^lora( +>?[\d,]+( c)?){6}$", told, re.MULTILINE)
+    assert re.search(r"^stage adapt should take .* on ", told, re.MULTILINE)
+
+
+def test_a_program_reads_the_forecast_and_may_leave_it_out(finished: Finished) -> None:
+    found = audited(finished.path, "model.weights=bf16", "--forecast")["outlook"]
+    assert found["stages"][0]["memory"]["none"]["total"] > 0
+    assert "outlook" not in audited(finished.path, "--no-forecast")
+    assert "outlook" not in audited(finished.path, "--characters", "--forecast")
+
+
+def test_a_memory_that_is_no_size_is_2(finished: Finished) -> None:
+    ended = call("audit", finished.path, "--memory", "much")
+    assert (ended.code, "--memory: got 'much'" in ended.err) == (2, True)

@@ -254,7 +254,9 @@ def recorded() -> list[Any]:
 @pytest.mark.parametrize("case", recorded())
 def test_the_forecast_lies_within_a_tenth_of_the_measured_peak(case: dict[str, Any] | None) -> None:
     if case is None:
-        pytest.skip("no GPU's record is in benchmarks/memory/; make one with benchmarks/memory.py --write")
+        pytest.skip(
+            "no GPU's record is in benchmarks/memory/; make one with python -m benchmarks.memory --write"
+        )
     module = benchmark()
     known = module.Case(**{name: case[name] for name in module.Case.__dataclass_fields__})
     told: Forecast = module.forecast_of(known, Machine(), known.weights)
@@ -264,7 +266,9 @@ def test_the_forecast_lies_within_a_tenth_of_the_measured_peak(case: dict[str, A
 @pytest.mark.parametrize("case", recorded())
 def test_the_record_says_what_was_forecast_then_within_a_tenth(case: dict[str, Any] | None) -> None:
     if case is None:
-        pytest.skip("no GPU's record is in benchmarks/memory/; make one with benchmarks/memory.py --write")
+        pytest.skip(
+            "no GPU's record is in benchmarks/memory/; make one with python -m benchmarks.memory --write"
+        )
     assert case["forecast"]["total"] == pytest.approx(case["measured"]["allocated"], rel=0.1)
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Config, Qwen2MLP, Qwen2RMSNorm
 
+from tunesmith.data.batch import Segments
 from tunesmith.plan import stand_ins
+from tunesmith.plan.alive import Alive
 
 TOKENS, WIDTH = 40, 16
 
@@ -56,6 +59,23 @@ def test_attention_keeps_queries_keys_values_its_output_and_a_number_a_head() ->
     assert (query.grad is not None, key.grad is not None) == (True, True)
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_arithmetic_of_attention_is_that_of_pairs_within_segments(causal: bool) -> None:
+    segments = Segments.end_to_end([30, 10])
+    with FakeTensorMode():
+        query = torch.empty(1, 4, TOKENS, WIDTH, requires_grad=True)
+        key, value = (torch.empty(1, 2, TOKENS, WIDTH, requires_grad=True) for _ in range(2))
+        with Alive([]) as alive:
+            out, _ = stand_ins._attention(
+                nn.Module(), query, key, value, None, segments=segments, is_causal=causal
+            )
+            forward = alive.flop
+            out.sum().backward()
+    # Two products of 2 FLOP a multiplication; the backward pass has five (Dao 2023, section 3.2).
+    assert forward == 4 * (30**2 + 10**2) * 4 * WIDTH // (2 if causal else 1)
+    assert alive.flop == forward * 7 // 2
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(64, 128), (512, 1024), (100, 36)])
 def test_quantised_weights_take_what_bitsandbytes_gives_them(rows: int, columns: int) -> None:
     functional = pytest.importorskip("bitsandbytes.functional")
@@ -68,15 +88,35 @@ def test_quantised_weights_take_what_bitsandbytes_gives_them(rows: int, columns:
     assert stand_ins.quantised_bytes(rows, columns, "fp8") == rows * columns + 4 * rows
 
 
-def test_a_quantised_layer_keeps_nothing_but_its_weights_and_lets_gradients_through() -> None:
+@pytest.mark.parametrize("precision", ["nf4", "fp8"])
+def test_a_quantised_layer_keeps_nothing_but_its_weights_and_lets_gradients_through(precision: str) -> None:
     model = nn.Sequential(nn.Linear(WIDTH, 24, bias=False, device="meta"))
-    stand_ins.quantise(model, "nf4", {"0"})
+    stand_ins.quantise(model, precision, {"0"})
     layer = model[0]
     layer.weight = nn.Parameter(torch.zeros(layer.weight.shape, dtype=torch.uint8), requires_grad=False)
     hidden = torch.randn(TOKENS, WIDTH, requires_grad=True)
     assert kept(lambda: layer(hidden), [layer.weight]) == 0
     assert hidden.grad is not None
     assert layer(hidden).shape == (TOKENS, 24)
+
+
+def test_only_fp8_makes_no_copy_of_the_weights_in_16_bits() -> None:
+    peaks, flop = {}, {}
+    for precision in ("nf4", "int8", "fp8"):
+        model = nn.Sequential(nn.Linear(512, 512, bias=False, device="meta"))
+        stand_ins.quantise(model, precision, {"0"})
+        with FakeTensorMode():
+            layer = model[0]
+            layer.weight = nn.Parameter(
+                torch.empty(layer.weight.shape, dtype=torch.uint8), requires_grad=False
+            )
+            hidden = torch.empty(10, 512, dtype=torch.bfloat16, requires_grad=True)
+            with Alive([layer.weight, hidden]) as alive:
+                layer(hidden).sum().backward()
+        peaks[precision] = alive.peak.bytes - layer.weight.nbytes
+        flop[precision] = alive.flop
+    assert min(peaks["nf4"], peaks["int8"]) > 2 * 512 * 512 > 4 * peaks["fp8"]
+    assert set(flop.values()) == {2 * 2 * 10 * 512 * 512}
 
 
 def test_under_autocast_a_layer_norm_computes_in_fp32_as_on_a_gpu(tmp_path: Path) -> None:

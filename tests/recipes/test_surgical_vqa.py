@@ -101,7 +101,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
     for name, experiment in variants.items():
         assert (experiment.model.path, experiment.model.weights) == ("Qwen/Qwen2-VL-7B-Instruct", "bf16")
         assert experiment.model.pixels.longest_side == 448
-        assert not experiment.model.checkpointing
+        assert experiment.model.checkpointing == "auto"
         assert [stage.name for stage in experiment.stages] == list(STAGES[name])
         for stage in experiment.stages:
             method = stage.parts["language"]

@@ -116,6 +116,30 @@ def test_an_update_that_does_not_fit_is_cut_smaller_and_nothing_is_lost(tmp_path
         torch.testing.assert_close(trained_state(model)[name], wanted[name], rtol=1e-3, atol=1e-4)
 
 
+def test_a_forecast_that_was_too_small_is_corrected_by_what_was_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.train.updates.peak_memory_gib", lambda device: 6.0)
+    model = trainable(tmp_path, dropout=0.0)
+    updates = Updates("adapt", examples(24), 8, 10_000, steps=2, seed=1, expected_gib=lambda size: size / 40)
+    largest = max(len(batch.tokens) for batch in updates.micro_batches(0))
+    assert updates.forecast_gib == 250
+    notes = list(
+        fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, WithoutMemory(largest - 1))
+    )
+    size = notes[0].tokens_per_device
+    assert size == largest // 2
+    assert notes[0].forecast_gib == pytest.approx(size / 40 * max(1, 6 / (largest / 40)))
+    assert notes[0].forecast_gib > size / 40
+
+
+def test_without_a_forecast_there_is_none_to_correct(tmp_path: Path) -> None:
+    model = trainable(tmp_path, dropout=0.0)
+    updates = Updates("adapt", examples(24), 8, 10_000, steps=1, seed=1)
+    (note,) = fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, WithoutMemory(40))
+    assert note.forecast_gib is None
+
+
 def test_one_example_that_does_not_fit_is_told_with_what_to_do(tmp_path: Path) -> None:
     model = trainable(tmp_path, dropout=0.0)
     updates = Updates("adapt", examples(24), 8, 64, steps=1, seed=1)

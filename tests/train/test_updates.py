@@ -1,6 +1,7 @@
 import torch
 
 from tests.train.small import examples, stage
+from tunesmith.config.experiment import Batch
 from tunesmith.train.updates import Updates
 
 
@@ -51,3 +52,19 @@ def test_a_fault_while_a_batch_is_made_reaches_the_loop() -> None:
     except ZeroDivisionError:
         return
     raise AssertionError("the fault was lost")
+
+
+def test_where_nothing_is_said_a_micro_batch_has_8192_tokens() -> None:
+    assert Updates.of(stage(batch=Batch(examples=8)), examples(), seed=3).tokens_per_device == 8192
+
+
+def test_members_and_tokens_are_those_of_the_micro_batches() -> None:
+    updates = Updates.of(stage(), examples(), seed=3)
+    for step in (0, 4):
+        batches = updates.micro_batches(step)
+        members = updates.members(step, updates.tokens_per_device)
+        assert [sum(map(updates.examples.length, one)) for one in members] == [
+            len(batch.tokens) for batch in batches
+        ]
+        assert updates.tokens(step) == sum(len(batch.tokens) for batch in batches)
+        assert [len(one) for one in updates.members(step, 10_000)] == [8]

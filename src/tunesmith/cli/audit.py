@@ -20,12 +20,8 @@ def command(
         int | None, typer.Option(min=1, help="Look at this many training records only.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Show what this limit would hit.")] = None,
-    memory: Annotated[
-        str | None, typer.Option(help="Say what fits into so much, such as 24GiB; the GPU's own by default.")
-    ] = None,
-    forecast: Annotated[
-        bool, typer.Option(help="Forecast memory and time from the model's config; takes up to minutes.")
-    ] = True,
+    memory: Annotated[str | None, typer.Option(help="What must fit, as 24GiB; else the GPU's own.")] = None,
+    forecast: Annotated[bool, typer.Option(help="Forecast memory and time too.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
 ) -> None:
     """Lengths of the training examples, the share that is trained, what a limit would hit, and a limit to set; then

@@ -9,7 +9,7 @@ import torch
 from rich.progress import Progress
 
 from tunesmith.config.experiment import Precision, Stage
-from tunesmith.errors import ExperimentError
+from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.model.checkpointing import RECOMPUTED, Level
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import loss_of
@@ -33,8 +33,24 @@ def outlook(
     gib = parse_gib(memory) if memory else _own_gib()
     device, name = _device()
     rate = matrix_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    try:
+        stages, cards = _forecast(steps, examples, gib, rate, records or len(examples))
+    except ModelError:
+        raise
+    except Exception as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"audit: the memory of {steps.family.config.model_type} cannot be forecast ({why}). Leave it out with "
+            "--no-forecast"
+        ) from error
+    return Outlook(stages, cards, gib, name)
+
+
+def _forecast(
+    steps: Steps, examples: Examples, gib: float | None, rate: float, records: int
+) -> tuple[tuple[StageOutlook, ...], tuple[Fits, ...]]:
     stages = steps.experiment.stages
-    share = (records or len(examples)) / len(examples)
+    share = records / len(examples)
     ways = ways_of(stages[0].parts, tuple(steps.family.prefixes), _quantised())
     with Progress(transient=True) as progress:
         task = progress.add_task("forecasting memory", total=len(stages) + len(ways))
@@ -42,11 +58,11 @@ def outlook(
         for stage in stages:
             found.append(_Stage(steps, stage, examples).outlook(gib, rate, share))
             progress.advance(task)
-        cards: list[Fits] = []
+        first, cards = _Stage(steps, stages[0], examples), []
         for way in ways:
-            cards.append(_Stage(steps, stages[0], examples).fits(way))
+            cards.append(first.fits(way))
             progress.advance(task)
-    return Outlook(tuple(found), tuple(cards), gib, name)
+    return tuple(found), tuple(cards)
 
 
 class _Stage:
@@ -55,6 +71,7 @@ class _Stage:
     def __init__(self, steps: Steps, stage: Stage, examples: Examples) -> None:
         self._steps, self._stage = steps, stage
         self._updates = Updates.of(stage, examples, steps.experiment.seed)
+        self._shape, _ = largest_shape(self._updates, self._updates.tokens_per_device)
         self._loss = loss_of(steps.experiment.task, stage, None)
 
     def outlook(self, gib: float | None, rate: float, share: float) -> StageOutlook:
@@ -101,7 +118,7 @@ class _Stage:
 
     def _told(self, made: Skeleton, level: Level, tokens: int) -> tuple[int, Forecast]:
         """The forecast for about so many tokens at once, and for how many exactly."""
-        shape = largest_shape(self._updates, self._updates.tokens_per_device)[0].scaled(tokens)
+        shape = self._shape.scaled(tokens)
         several = 1 if shape.tokens >= self._updates.tokens(0) else 2
         return shape.tokens, forecast(made, shape, self._loss, self._stage.optimizer, level, several)
 

@@ -25,8 +25,8 @@ def settle(
 ) -> str:
     """Set the level of checkpointing and the tokens of a micro-batch, and say why so.
 
-    What a stage began with is in its folder, and one that goes on keeps it, on another GPU too. `loss` must weigh all
-    alike.
+    What a stage on a GPU began with is in its folder, and one that goes on keeps it, on another machine too. `loss`
+    must weigh all alike.
     """
     device = trainable.loaded.device
     asked, tokens = steps.model.checkpointing, stage.batch.tokens_per_device
@@ -34,14 +34,15 @@ def settle(
     chosen = folder / CHOSEN
     if asked != "auto" and tokens != "auto":
         note = f"checkpointing: {level} (asked for)"
-    elif device.type != "cuda":
-        note = f"checkpointing: {level} ({'asked for' if asked != 'auto' else 'on a CPU nothing is gained'})"
     elif chosen.exists():
         kept = read_json(chosen)
         level, updates.tokens_per_device = kept["checkpointing"], kept["tokens_per_device"]
         note = f"checkpointing: {level}, {updates.tokens_per_device:,} tokens at once (as the stage began)"
+    elif device.type != "cuda":
+        note = f"checkpointing: {level} ({'asked for' if asked != 'auto' else 'on a CPU nothing is gained'})"
+    elif isinstance(found := _chosen(steps, stage, trainable, updates, loss), str):
+        note = f"checkpointing: {level} (memory cannot be forecast: {found})"
     else:
-        found = _chosen(steps, stage, trainable, updates, loss)
         level, updates.tokens_per_device = found.checkpointing, found.tokens_per_device
         updates.expected_gib = found.expected_gib
         write_json(chosen, {"checkpointing": level, "tokens_per_device": found.tokens_per_device})
@@ -50,8 +51,16 @@ def settle(
     return note
 
 
-def _chosen(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss) -> Choice:
-    """The choice for the GPU as it is now."""
+def _chosen(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss) -> Choice | str:
+    """The choice for the GPU as it is now, or why there is none: nobody's training stops for want of a forecast."""
+    steps.say("memory: forecast, for checkpointing and tokens at once")
+    try:
+        return _by_forecast(steps, stage, trainable, updates, loss)
+    except Exception as error:
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _by_forecast(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss) -> Choice:
     made = skeleton_of(steps, stage, trainable)
 
     def told(level: Level, tokens: int) -> Forecast:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from tunesmith.data.batch import Segments
 from tunesmith.model.kernels import projection
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
 
@@ -23,6 +24,7 @@ _NF4_BLOCK, _SCALES_BLOCK = 64, 256
 
 def exchange(model: nn.Module) -> None:
     """Give every layer for which Liger has a kernel the forward pass of its stand-in."""
+    module: Any
     for module in model.modules():
         if type(module).__name__.endswith(NORM) and dict(module.named_parameters()).keys() == NORM_PARTS:
             module.forward = _norm(module)
@@ -34,7 +36,7 @@ def as_autocast_on_gpu(model: nn.Module) -> None:
     """Let layers that autocast runs in fp32 on a GPU, but not on a CPU, do so."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
-            module.forward = _layer_norm(module)
+            module.forward = _layer_norm(module)  # type: ignore[method-assign]
 
 
 def quantise(model: nn.Module, precision: str, names: set[str]) -> None:
@@ -57,7 +59,8 @@ def quantised_bytes(rows: int, columns: int, precision: str) -> int:
 
 
 class Quantised(nn.Linear):
-    """A linear layer of which every product first makes a copy of the weights in 16 bits."""
+    """A linear layer on frozen weights in less than 16 bits. Products with nf4 and int8 first make a copy of the
+    weights in 16 bits; those with fp8 make one of what is multiplied in 8."""
 
     def __init__(self, layer: nn.Linear, precision: str) -> None:
         nn.Module.__init__(self)
@@ -65,13 +68,14 @@ class Quantised(nn.Linear):
         size = quantised_bytes(self.out_features, self.in_features, precision)
         self.weight = nn.Parameter(torch.empty(size, dtype=torch.uint8, device="meta"), requires_grad=False)
         self.bias = layer.bias
-        self.keeps_input = precision == "int8"
+        self.precision = precision
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Output in the precision of the products."""
         kind = hidden.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        return _Unpacked.apply(hidden.to(compute), self.weight, self.out_features, self.keeps_input)  # type: ignore[no-any-return]
+        given = hidden.to(compute)
+        return _Multiplied.apply(given, self.weight, self.out_features, self.precision)  # type: ignore[no-any-return]
 
 
 class _Products:
@@ -81,35 +85,50 @@ class _Products:
         self._layer = layer
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Output, made with a copy of the weights."""
-        return functional.linear(rows, self._weight(rows), self._layer.bias)
+        """Output."""
+        layer = self._layer
+        return _product(rows, (layer.out_features, layer.in_features), layer.precision)
 
     def backward(self, gradient: Tensor, onto: Tensor | None) -> Tensor:
         """Gradient of the input."""
-        weight = self._weight(gradient)
-        return gradient @ weight if onto is None else onto.addmm_(gradient, weight)
-
-    def _weight(self, rows: Tensor) -> Tensor:
-        return rows.new_empty(self._layer.out_features, self._layer.in_features)
+        layer = self._layer
+        of_rows = _product(gradient, (layer.in_features, layer.out_features), layer.precision)
+        return of_rows if onto is None else onto.add_(of_rows)
 
 
-projection.KINDS[Quantised] = _Products
+def _products(layer: Quantised) -> _Products | None:
+    """As projections of the real layers are had: of int8 there are none."""
+    return None if layer.precision == "int8" else _Products(layer)
 
 
-class _Unpacked(torch.autograd.Function):
-    """bitsandbytes keeps the packed weights only; of int8 the input too."""
+projection.KINDS[Quantised] = _products
+
+
+class _Multiplied(torch.autograd.Function):
+    """Keeps the packed weights only; of int8 the input too."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, packed: Tensor, rows: int, keeps_input: bool) -> Tensor:
-        ctx.save_for_backward(packed, *([hidden] if keeps_input else []))
-        ctx.columns = hidden.shape[-1]
-        weight = hidden.new_empty(rows, hidden.shape[-1])
-        return functional.linear(hidden, weight)
+    def forward(ctx: Any, hidden: Tensor, packed: Tensor, rows: int, precision: str) -> Tensor:
+        ctx.save_for_backward(packed, *([hidden] if precision == "int8" else []))
+        ctx.columns, ctx.precision = hidden.shape[-1], precision
+        return _product(hidden, (rows, ctx.columns), precision).view(*hidden.shape[:-1], rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = gradients
-        return gradient @ gradient.new_empty(gradient.shape[-1], ctx.columns), None, None, None
+        of_hidden = _product(gradient, (ctx.columns, gradient.shape[-1]), ctx.precision)
+        return of_hidden.view(*gradient.shape[:-1], ctx.columns), None, None, None
+
+
+def _product(hidden: Tensor, shape: tuple[int, int], precision: str) -> Tensor:
+    """The product with a matrix of this shape, transposed."""
+    flat = hidden.flatten(0, -2)
+    if precision != "fp8":
+        return flat @ flat.new_empty(shape).T
+    in_8_bits = flat.new_empty(flat.shape, dtype=torch.uint8)
+    out = flat @ flat.new_empty(1, 1).expand(shape).T
+    del in_8_bits
+    return out
 
 
 def _norm(module: nn.Module) -> Any:
@@ -162,33 +181,44 @@ def _layer_norm(module: nn.LayerNorm) -> Any:
         kind = hidden.device.type
         if not torch.is_autocast_enabled(kind):
             return nn.LayerNorm.forward(module, hidden)
-        weights = [None if one is None else one.float() for one in (module.weight, module.bias)]
-        return functional.layer_norm(hidden.float(), module.normalized_shape, *weights, module.eps)
+        weight, bias = (None if one is None else one.float() for one in (module.weight, module.bias))
+        return functional.layer_norm(hidden.float(), module.normalized_shape, weight, bias, module.eps)
 
     return forward
 
 
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **_: Any
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    segments: Segments | None = None,
+    **extras: Any,
 ) -> tuple[Tensor, None]:
     kind = query.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
     lines = [one.to(compute)[0].transpose(0, 1) for one in (query, key, value)]
-    return _Attended.apply(*lines)[None], None  # type: ignore[index]
+    lengths = [query.shape[2]] if segments is None else segments.lengths.tolist()
+    pairs = sum(length**2 for length in lengths)
+    seen = pairs if extras.get("is_causal") is False else pairs // 2
+    return _Attended.apply(*lines, seen)[None], None  # type: ignore[index]
 
 
 class _Attended(torch.autograd.Function):
     """Keeps queries, keys, values, what comes out, and a number for each head of a token."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, pairs: int) -> Tensor:
         out = query.new_empty(query.shape)
         sums = query.new_empty(query.shape[1], query.shape[0], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, sums)
+        ctx.pairs = pairs
+        _multiply(query, pairs, products=2)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         query, key, value, _, sums = ctx.saved_tensors
         of_query, of_key, of_value = (one.new_empty(one.shape) for one in (query, key, value))
         # The kernel adds up in fp32 and, where heads share keys, has keys and values for each head first.
@@ -197,7 +227,14 @@ class _Attended(torch.autograd.Function):
             expanded = [query.new_empty(query.shape) for _ in range(2)]
             del expanded
         del in_fp32, weighed
-        return of_query, of_key, of_value
+        _multiply(query, ctx.pairs, products=5)
+        return of_query, of_key, of_value, None
+
+
+def _multiply(query: Tensor, pairs: int, products: int) -> None:
+    """Do so many products over all heads between tokens that see each other, as one that gives a single number."""
+    line = query.new_empty(1).expand(products * pairs * query.shape[1] * query.shape[2])
+    torch.mm(line[None], line[:, None])
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _attention)

@@ -67,9 +67,16 @@ def train_stage(
     optimizer = build_optimizer(trainable.groups, stage.optimizer)
     newest = latest_checkpoint(folder)
     progress = restore_checkpoint(newest, trainable, optimizer) if newest else Progress()
+    at_once = updates.tokens_per_device
     listen(
         StageStart(
-            stage.name, progress.step, updates.steps, updates.steps_per_epoch, trainable.summary, notes
+            stage.name,
+            progress.step,
+            updates.steps,
+            updates.steps_per_epoch,
+            trainable.summary,
+            notes,
+            at_once,
         )
     )
     save_every = checkpoints.every.steps(updates.steps_per_epoch)

@@ -34,7 +34,9 @@ LORA: Method = Lora(rank=4, alpha=6)
 
 def trainable_of(place: Path, sees: bool, lora: Method = LORA, **settings: Any) -> Trainable:
     """A model with adapters that do something."""
-    loaded = load(Model(path=str(place), **{"weights": "fp32", "attention": "sdpa", "device": "cpu"} | settings))
+    loaded = load(
+        Model(path=str(place), **{"weights": "fp32", "attention": "sdpa", "device": "cpu"} | settings)
+    )
     trainable = make_trainable(loaded, dict.fromkeys(["language"] + ["vision"] * sees, lora), seed=0)
     torch.manual_seed(1)
     for group in trainable.groups:
@@ -177,7 +179,9 @@ def test_on_a_gpu_a_model_learns_as_with_its_plain_layers(
     asked = conversations(tmp_path) if sees else TEXT
     results = []
     for kernels in ("none", "fused"):
-        trainable = trainable_of(place, sees, weights=weights, attention="varlen", kernels=kernels, device="cuda")
+        trainable = trainable_of(
+            place, sees, weights=weights, attention="varlen", kernels=kernels, device="cuda"
+        )
         assert trainable.loaded.kernels == kernels
         results.append(learnt(trainable, asked))
     (plain, wanted), (loss, found) = results

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 
 from rich.console import Console as Terminal
 
@@ -61,3 +62,16 @@ def test_on_a_terminal_a_bar_shows_step_loss_speed_and_time_left() -> None:
 
 def test_an_evaluation_of_no_whole_metric_is_no_crash() -> None:
     assert "step 1: validation" in printed(START, Evaluation("adapt", 1, {"f1/World": 0.5}, best=False), END)
+
+
+def test_memory_that_ran_out_is_told_once_with_the_forecast_as_it_is_now_also_at_the_first_update() -> None:
+    start = replace(START, tokens_per_device=8192)
+    cut = [replace(update(step), tokens_per_device=4096, forecast_gib=37.25) for step in (1, 2)]
+    text = " ".join(printed(start, *cut).split())
+    assert (
+        text.count("warning: memory ran out at update 1; it was done again in micro-batches of at most") == 1
+    )
+    assert "4,096 tokens (forecast, corrected: 37.2 GiB). Set batch.tokens_per_device to that, or" in text
+    without = printed(start, replace(cut[0], forecast_gib=None))
+    assert "4,096 tokens. Set" in " ".join(without.split())
+    assert "warning" not in printed(START, *cut)

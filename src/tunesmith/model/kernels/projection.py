@@ -27,7 +27,7 @@ MOST_RANK = 128
 """Up to which a tile of an adapter's product fits beside the tile that it is added to."""
 
 
-KINDS: dict[type, Callable[[Any], Frozen]] = {}
+KINDS: dict[type, Callable[[Any], Frozen | None]] = {}
 """Kinds of layers beside those that are known here, and the products that they are."""
 
 

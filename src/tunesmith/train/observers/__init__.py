@@ -28,6 +28,8 @@ class StageStart:
     """What is trained: dicts of part, method, trained, total, share, bytes."""
     notes: tuple[str, ...] = ()
     """What the log should say once: attention and its reason, examples dropped, and so on."""
+    tokens_per_device: int | None = None
+    """Most tokens in a micro-batch, before memory could run out."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class Console(Listener):
         self._seconds_between_lines = seconds_between_lines
         self._bar: Progress | None = None
         self._recent: deque[Update] = deque(maxlen=RECENT_UPDATES)
+        self._tokens_at_start: int | None = None
         self._validation = ""
         self._last_line = time.monotonic()
 
@@ -48,6 +49,7 @@ class Console(Listener):
     def _begin(self, start: StageStart) -> None:
         self.close()
         self._recent.clear()
+        self._tokens_at_start = start.tokens_per_device
         self._validation = ""
         self._say_trained(start)
         for note in start.notes:
@@ -75,7 +77,7 @@ class Console(Listener):
         self._console.print(table)
 
     def _advance(self, update: Update) -> None:
-        before = self._recent[-1].tokens_per_device if self._recent else None
+        before = self._recent[-1].tokens_per_device if self._recent else self._tokens_at_start
         if before and update.tokens_per_device and update.tokens_per_device < before:
             told = f" (forecast, corrected: {update.forecast_gib:.1f} GiB)" if update.forecast_gib else ""
             self._print(
