@@ -205,7 +205,7 @@ def unread(run: RunFolder) -> list[str]:
     ]
 
 
-def common_mistakes(run: RunFolder, most: int = 8) -> list[Mistake]:
+def common_mistakes(run: RunFolder, most: int) -> list[Mistake]:
     """The pairs of classes that the tuned model (the base, if there is none) mixes up most."""
     evaluated = run.tuned or run.base
     if evaluated is None or evaluated.scores.confusion is None:
