@@ -14,6 +14,7 @@ from rich.console import Console as Terminal
 from rich.progress import track
 
 from tunesmith.config.experiment import Stage
+from tunesmith.data.fields import value_at
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
@@ -256,12 +257,10 @@ def write_audit(steps: Steps, rendered: Rendered) -> None:
 
 def field_of(record: Record, field: str) -> Any:
     """The value that a stage is ordered by; DataError if the record has no such field."""
-    if field not in record.fields:
-        raise DataError(
-            f"{record.id}: order: there is no field {field!r} ({', '.join(record.fields)})."
-            + did_you_mean(field, record.fields)
-        )
-    return record.fields[field]
+    try:
+        return value_at(record.fields, field)
+    except ValueError as fault:
+        raise DataError(f"{record.id}: order: {fault}") from fault
 
 
 def judge_of(steps: Steps, loaded: LoadedModel) -> Judge | None:

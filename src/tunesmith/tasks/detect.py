@@ -17,7 +17,7 @@ from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
-from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at, value_at
+from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at
 from tunesmith.tasks._forms import plain
 from tunesmith.tasks._prompt import Template, fields_of, fill, question, text_of, turns, value_of
 
@@ -63,7 +63,7 @@ class LabelOfEach(Settings):
 
     def of(self, record: Record) -> list[str]:
         """The name of each box; DataError for a value that stands for none."""
-        value = value_at(record, self.field, "task.label.field")
+        value = value_of(record, self.field, "task.label.field")
         return [self._name(one, record) for one in (value if isinstance(value, list) else [value])]
 
     def _name(self, value: Any, record: Record) -> str:
