@@ -188,7 +188,7 @@ def test_an_earlier_manifest_gives_its_sides_to_another_experiment(made, tmp_pat
         assert all(fields(again, side) == fields(first, side) for side in SIDES)
     write(tmp_path / "d.jsonl", rows(199))
     with pytest.raises(
-        DataError, match=r"0 records of the data are not in it, 1 records \(d\.jsonl:200\) in it are not"
+        DataError, match=r"0 records of the data are not in it, 1 record \(d\.jsonl:200\) in it are not"
     ):
         prepare(data, ("text",), tmp_path, folder)
     with pytest.raises(DataError, match=r"data.split.manifest: none does not exist in "):
@@ -210,7 +210,7 @@ def test_bad_rows_stop_or_are_skipped_and_counted(made):
     assert sum(prepared.counts.values()) == 150
     with pytest.raises(
         DataError,
-        match=r"data: all 200 rows are bad; the first is d.jsonl:1: data\.split\.group: there is no field 'no'",
+        match=r"data: no row can be used, of 200 rows; the first is d.jsonl:1: data\.split\.group: there is no",
     ):
         made(rows(), on_bad_rows="skip", split={"group": "no"})
 
@@ -297,7 +297,7 @@ def change(folder, what):
     [
         (
             "text",
-            "1 records are not what the manifest says: d.jsonl:4. Remove the folder and prepare",
+            "1 record is not what the manifest says: d.jsonl:4. Remove the folder and prepare",
         ),
         ("fewer", "199 records, but 200 in the manifest"),
         ("side", "its checksum is .* it was changed"),

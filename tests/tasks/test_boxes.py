@@ -128,4 +128,4 @@ def test_all_faults_are_named_but_no_more_than_three_in_full() -> None:
     lines = fault([[1, 2, 3], [10, 10, 20, 20], "x", None, 5]).splitlines()
     assert [line[:29] for line in lines[:3]] == [f"a.jsonl:7: box: box {number} is {what}"[:29] for number, what in
                                                 [(1, "[1, 2, 3]"), (3, "'x'; it "), (4, "None; it ")]]  # fmt: skip
-    assert lines[3] == "a.jsonl:7: box: and 1 more boxes"
+    assert lines[3] == "a.jsonl:7: box: and 1 more box"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.config.experiment import Experiment, Model
 from tunesmith.config.read import read_experiment
-from tunesmith.errors import ExperimentError, ModelError
+from tunesmith.errors import ExperimentError, ModelError, counted
 from tunesmith.files import read_json
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ class Found:
         folder = self.run / self.named.get("data", "")
         if not (folder / "manifest.json").exists():
             raise ExperimentError(
-                f"task.shots: {task.shots} solved examples stand before every question, but the training records that "
-                f"they are from are not in {folder}. Bring that folder back"
+                f"task.shots: {counted(task.shots, 'solved example stands', 'solved examples stand')} before every "
+                f"question, but the training records that they are from are not in {folder}. Bring that folder back"
             )
         records = Prepared.open(folder, self.where).records("train")
         return tuple(

@@ -18,7 +18,7 @@ from tunesmith.data.fields import value_at
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
-from tunesmith.errors import DataError, ExperimentError, ModelError, did_you_mean
+from tunesmith.errors import DataError, ExperimentError, ModelError, counted, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.files import read_json, whole_file, write_json
@@ -300,11 +300,14 @@ def notes_of(loaded: LoadedModel, rendered: Rendered, classes: Classes | None) -
         if loaded.head is None
         else "all of them read by the head and none of them predicted"
     )
-    notes = [*loaded.notes, f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {trained}"]
+    notes = [
+        *loaded.notes,
+        f"{counted(len(examples), 'example')}, {counted(int(examples.lengths.sum()), 'token')}, {trained}",
+    ]
     if classes is not None:
         notes += classes.notes()
     if rendered.too_long:
-        notes.append(f"{len(rendered.too_long)} examples left out: over the length limit")
+        notes.append(f"{counted(len(rendered.too_long), 'example')} left out: over the length limit")
     return tuple(notes)
 
 

@@ -111,7 +111,7 @@ def length_plot(audit: Audit) -> Plot:
     if audit.limit is not None and audit.limit <= 2 * audit.histogram.edges[-1]:
         marks.append((float(audit.limit), "limit"))
     return histogram(
-        f"Lengths of {words.count(audit.samples)} examples",
+        f"Lengths of {counted(audit.samples, 'example')}",
         audit.histogram.edges,
         audit.histogram.counts,
         marks,

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from tunesmith.data.boxes import Corners
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.tasks._prompt import value_of
 
 BoxFormat = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
@@ -39,7 +39,11 @@ def boxes_at(
         ]
         wrong = wrong or _faults(listed, picture, form, unit)
     if wrong:
-        more = [f"and {len(wrong) - _MOST_FAULTS} more boxes"] if len(wrong) > _MOST_FAULTS else []
+        more = (
+            [f"and {counted(len(wrong) - _MOST_FAULTS, 'more box', 'more boxes')}"]
+            if len(wrong) > _MOST_FAULTS
+            else []
+        )
         raise DataError("\n".join(f"{record.id}: {path}: {one}" for one in [*wrong[:_MOST_FAULTS], *more]))
     return tuple(_shares(one, picture, form, unit) for one in listed)
 

@@ -15,7 +15,7 @@ from tunesmith.data.boxes import AskForBoxes, Box, Boxes, BoxForm
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError, counted, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at
 from tunesmith.tasks._forms import plain
@@ -220,8 +220,8 @@ class Detect(Task):
         labels = self.label.of(record)
         if len(labels) != num_boxes:
             raise DataError(
-                f"{record.id}: task.label.field: {self.label.field!r} has {len(labels)} labels, but {self.boxes!r} "
-                f"has {num_boxes} boxes; there must be one for each"
+                f"{record.id}: task.label.field: {self.label.field!r} has {counted(len(labels), 'label')}, but "
+                f"{self.boxes!r} has {counted(num_boxes, 'box', 'boxes')}; there must be one for each"
             )
         return labels
 
