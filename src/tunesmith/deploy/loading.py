@@ -48,6 +48,7 @@ class Found:
 
     def load_model(self) -> LoadedModel:
         """The model alone with what the stage left. ModelError as `load`."""
+        from tunesmith.model.heads import refuse_lost_head
         from tunesmith.model.likeness import refuse_other_base
         from tunesmith.model.load import load
 
@@ -60,6 +61,8 @@ class Found:
         stated = self.stage / "base.json"
         if stated.exists() and not self._is_whole:
             refuse_other_base(loaded, read_json(stated), model.path, f"{self.stage} (on {self._trained_on})")
+        if self.experiment.task.head is not None:
+            refuse_lost_head(loaded.head, self.stage)
         return loaded
 
     @property

@@ -25,6 +25,7 @@ from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.scores import Scores
 from tunesmith.files import read_json, whole_file, write_json
 from tunesmith.model.families import Family
+from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
@@ -203,7 +204,10 @@ class Steps:
             self.say(
                 f"evaluate: the tuned model on the same {counted(len(self.test_records), 'held-out record')}"
             )
-            self.score(load(self.model, start=result), "tuned", folder)
+            loaded = load(self.model, start=result)
+            if self.experiment.task.head is not None:
+                refuse_lost_head(loaded.head, result)
+            self.score(loaded, "tuned", folder)
         settings = self.experiment.evaluate
         compare(self.baseline(), folder, self.experiment.task, settings, self.experiment.seed)
         return folder

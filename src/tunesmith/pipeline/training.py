@@ -22,7 +22,7 @@ from tunesmith.errors import DataError, ExperimentError, ModelError, counted, di
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.files import read_json, whole_file, write_json
-from tunesmith.model.heads import hidden_width, new_head, refuse_other_head
+from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
@@ -124,6 +124,8 @@ def run_stage(
     steps.say(f"train: stage {stage.name}, {number + 1} of {len(experiment.stages)}")
     rendered, sort_by = stage_examples(steps, stage)
     loaded = load(steps.model, start=before.result) if before else steps.base_model
+    if before and experiment.task.head is not None:
+        refuse_lost_head(loaded.head, before.result)
     be_repeatable()
     seed_everything(experiment.seed + number)
     if number == 0:
