@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.errors import DataError, ExperimentError, ModelError, TunesmithError, did_you_mean, in_words
+from tunesmith.errors import (
+    DataError,
+    ExperimentError,
+    ModelError,
+    TunesmithError,
+    counted,
+    did_you_mean,
+    in_words,
+)
 
 
 @pytest.mark.parametrize("kind", [ExperimentError, DataError, ModelError])
@@ -25,3 +33,9 @@ def test_a_lone_dot_is_not_read_as_the_folder_above() -> None:
     assert in_words(Path(".")) == in_words(Path("./.")) == "the current folder"
     assert in_words(Path("..")) == ".."
     assert in_words(Path("a/b")) == "a/b"
+
+
+def test_one_is_in_the_singular_and_thousands_are_apart() -> None:
+    assert counted(1, "record") == "1 record"
+    assert counted(0, "record") == "0 records"
+    assert counted(54000, "class leaks", "classes leak") == "54,000 classes leak"

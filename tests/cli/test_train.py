@@ -41,7 +41,7 @@ def test_an_unknown_variant_is_2(finished: Finished) -> None:
 def test_what_a_stage_cannot_train_on_is_3_and_says_where(untouched: Path) -> None:
     ended = call("train", untouched, "stages.0.where=stage == 3")
     assert ended.code == 3
-    assert "error: stage 'adapt': where 'stage == 3' holds for none of the 200 training records" in ended.err
+    assert "error: stage 'adapt': where 'stage == 3' holds for none of 200 training records" in ended.err
 
 
 def test_two_trainings_of_one_run_do_not_disturb_each_other(untouched: Path) -> None:

@@ -18,6 +18,16 @@ def test_equal_texts_groups_and_strata_have_equal_keys():
     assert len(set(made.id.tolist())) == len(set(made.content.tolist())) == 3
 
 
+def test_duplicates_may_be_told_by_a_text_further_inside():
+    keys = KeyBuilder(Told(("meta.text",), False))
+    for text in ("Hello!", "hello", "other"):
+        keys.add("a:1", "0" * 64, {"meta": {"text": text}})
+    keys.add("a:1", "0" * 64, {"meta": {}})
+    made = keys.keys().text
+    assert made[0] == made[1] != made[2]
+    assert made[3] not in made[:3]
+
+
 def test_two_fields_are_not_mistaken_for_each_other():
     keys = KeyBuilder(Told(("a", "b"), True))
     keys.add("a:1", "0" * 64, {"a": "x y", "b": "z"})
@@ -35,14 +45,23 @@ def test_without_named_fields_all_of_a_record_counts():
         (
             Told(("txt",), True),
             {"text": "x"},
-            r"has no field 'txt', but data\.split\.by .* \(fields: text\)\. Did you mean 'text'",
+            r"data\.split\.by: there is no field 'txt' \(text\)\. Did you mean 'text'",
         ),
-        (Told((), False, group="who"), {"text": "x"}, "has no field 'who', but data.split.group goes by it"),
-        (Told((), False, group="who"), {"who": None}, "field 'who' is null, but data.split.group goes by it"),
+        (
+            Told((), False, group="who"),
+            {"text": "x"},
+            r"data\.split\.group: there is no field 'who' \(text\)",
+        ),
+        (Told((), False, group="who"), {"who": None}, r"data\.split\.group: field 'who' is null"),
+        (
+            Told((), False, group="meta.who"),
+            {"meta": {"whom": "x"}},
+            r"data\.split\.group: 'meta\.who': 'who' is not in \(whom\)\. Did you mean 'whom'",
+        ),
         (
             Told((), False, stratify="label"),
             {"text": "x"},
-            "has no field 'label', but data.split.stratify goes by it",
+            r"data\.split\.stratify: there is no field 'label' \(text\)",
         ),
     ],
 )

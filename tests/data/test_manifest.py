@@ -44,7 +44,7 @@ def test_records_keep_their_sides_whatever_their_order_and_ids(made, tmp_path, n
 
 def test_unknown_and_missing_records_are_counted_and_named(made, tmp_path):
     other = store_of(tmp_path / "other", ("f:1", "a"), ("g:1", "x"), ("g:2", "y"), ("f:2", "b"), ("f:4", "b"))
-    message = r"2 records \(g:1, g:2\) of the data are not in it, 1 records \(f:3\) in it are not in the data"
+    message = r"2 records \(g:1, g:2\) of the data are not in it, 1 record \(f:3\) in it are not in the data"
     with pytest.raises(DataError, match=message):
         earlier_sides(made, other)
 

@@ -81,6 +81,22 @@ def test_strata_and_groups_hold_together(made):
     assert not (people[0] & people[1] | people[0] & people[2] | people[1] & people[2])
 
 
+def test_a_group_and_strata_may_stand_further_inside(made):
+    inside = [{"text": row["text"], "meta": {key: row[key] for key in ("who", "label")}} for row in rows()]
+    split = {"holdout": 40, "validation": 20, "group": "meta.who"}
+    prepared = made(inside, split=split)
+    people = [{meta["who"] for meta in fields(prepared, side, "meta")} for side in SIDES]
+    assert not (people[0] & people[1] | people[0] & people[2] | people[1] & people[2])
+    prepared.verify()
+    strata = made(inside, split={"holdout": 40, "stratify": "meta.label"}).certificate["strata"]
+    assert strata["test"] == {"0": 10, "1": 10, "2": 10, "3": 10}
+    del inside[7]["meta"]["who"]
+    with pytest.raises(
+        DataError, match=r"d\.jsonl:8: data\.split\.group: 'meta\.who': 'who' is not in \(label\)"
+    ):
+        made(inside, split=split)
+
+
 def test_duplicates_and_near_duplicates_stay_on_one_side_and_are_counted(made):
     base = rows(100)
     same = [{**row, "text": row["text"].upper() + "!"} for row in base[:30]]
@@ -172,7 +188,7 @@ def test_an_earlier_manifest_gives_its_sides_to_another_experiment(made, tmp_pat
         assert all(fields(again, side) == fields(first, side) for side in SIDES)
     write(tmp_path / "d.jsonl", rows(199))
     with pytest.raises(
-        DataError, match=r"0 records of the data are not in it, 1 records \(d\.jsonl:200\) in it are not"
+        DataError, match=r"0 records of the data are not in it, 1 record \(d\.jsonl:200\) in it are not"
     ):
         prepare(data, ("text",), tmp_path, folder)
     with pytest.raises(DataError, match=r"data.split.manifest: none does not exist in "):
@@ -193,7 +209,8 @@ def test_bad_rows_stop_or_are_skipped_and_counted(made):
     assert prepared.certificate["bad_rows"]["first"][0] == ["d.jsonl:4", "label 3 is none of 0, 1, 2."]
     assert sum(prepared.counts.values()) == 150
     with pytest.raises(
-        DataError, match=r"data: all 200 rows are bad; the first is d.jsonl:1: has no field 'no'"
+        DataError,
+        match=r"data: no row can be used, of 200 rows; the first is d.jsonl:1: data\.split\.group: there is no",
     ):
         made(rows(), on_bad_rows="skip", split={"group": "no"})
 
@@ -202,7 +219,7 @@ def test_bad_rows_stop_or_are_skipped_and_counted(made):
 def test_a_field_of_the_split_that_is_missing_is_told_with_those_that_are_there(made, setting):
     value = ["labl"] if setting == "by" else "labl"
     with pytest.raises(
-        DataError, match=rf"data\.split\.{setting} goes by it \(fields: .*\)\. Did you mean 'label'"
+        DataError, match=rf"data\.split\.{setting}: there is no field 'labl' \(.*\)\. Did you mean 'label'"
     ):
         made(rows(), split={setting: value})
 
@@ -280,7 +297,7 @@ def change(folder, what):
     [
         (
             "text",
-            "1 records are not what the manifest says: d.jsonl:4. Remove the folder and prepare",
+            "1 record is not what the manifest says: d.jsonl:4. Remove the folder and prepare",
         ),
         ("fewer", "199 records, but 200 in the manifest"),
         ("side", "its checksum is .* it was changed"),

@@ -41,7 +41,7 @@ def test_a_record_that_the_task_cannot_use_is_a_bad_row_named_once(tmp_path):
         ('{"a": "\\ud83d"}', "holds half of a surrogate pair (\\ud83d), which is no character."),
         ('{"a": 1e999}', "holds an infinite number."),
         ('{"a": -Infinity}', "holds an infinite number."),
-        ('{"b": "x"}', "has no field 'a', but data.split.by goes by it (fields: b)."),
+        ('{"b": "x"}', "data.split.by: there is no field 'a' (b)."),
     ],
 )
 def test_what_cannot_be_trained_on_is_a_bad_row(tmp_path, line, why):

@@ -9,9 +9,11 @@ from tests.deploy.runs import STEP, classifies, trained_by
 from tests.pipeline.small import small_experiment
 from tests.tiny import tiny_model
 from tunesmith import load_result
+from tunesmith.config.read import read_experiment
 from tunesmith.deploy.loading import find_result
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.files import read_json, write_json
+from tunesmith.pipeline.steps import Steps
 
 ROWS = [{"text": "the old axe"}, {"text": "a fig"}]
 
@@ -165,3 +167,21 @@ def test_solved_examples_stand_before_the_question_as_in_training(tmp_path: Path
         ExperimentError, match=r"task.shots: 2 solved examples stand before every question, but"
     ):
         load_result(run)
+
+
+@pytest.mark.parametrize("lost", [("head.json",), ("head.safetensors",), ("head.json", "head.safetensors")])
+def test_a_head_that_is_lost_is_told_and_nothing_else_answers_for_it(
+    tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    task = {"kind": "classify", "labels": ["fruit", "tool"], "prompt": "{text}", "answer": {"kind": "head"}}
+    parts = {**STEP["parts"], "head": "full"}
+    run = classifies(tmp_path / "project", task=task, stages=[STEP | {"parts": parts}])
+    for name in lost:
+        (run / "stages" / "adapt" / name).unlink()
+    with pytest.raises(ModelError, match=r"adapt/head\.(json|safetensors): .*Bring back"):
+        load_result(run)
+    steps = Steps(
+        read_experiment(tmp_path / "project" / "small.yaml"), tmp_path / "project", say=lambda _: None
+    )
+    with pytest.raises(ModelError, match=r"adapt/head\.(json|safetensors): .*Bring back"):
+        steps.evaluation(run / "stages" / "adapt", "a key")

@@ -64,7 +64,7 @@ def test_bad_rows_are_told_with_where_and_why_and_the_good_ones_are_written(
     file = tmp_path / "rows.jsonl"
     file.write_text('{"text": "axe"}\n{"text": \n{"label": "x"}\n{"text": "fig"}\n')
     with pytest.raises(
-        DataError, match=r"^2 of 4 records have no prediction, for the reasons above; all others have"
+        DataError, match=r"^no prediction for 2 of 4 records, for the reasons above; all others have"
     ):
         predict(run, [file], tmp_path / "out.jsonl")
     told = capsys.readouterr().err.splitlines()

@@ -81,6 +81,17 @@ def test_a_folder_is_refused_and_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+def test_a_place_that_cannot_be_written_to_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(
+            ExperimentError, match=r"--output .*out\.jsonl: cannot be written \(File exists\); name"
+        ),
+        opened(tmp_path / "file" / "out.jsonl"),
+    ):
+        pass
+
+
 def test_standard_output_is_left_open(capsys: pytest.CaptureFixture[str]) -> None:
     with opened(None) as file:
         file.write("one\n")

@@ -150,7 +150,7 @@ def test_weights_of_another_model_are_not_taken(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has shape \(1, 1\), not"):
         load_trained_state(trainable, {**kept, name: torch.zeros(1, 1)})
     del kept[name]
-    with pytest.raises(KeyError, match="1 weights are on one side only"):
+    with pytest.raises(KeyError, match="1 weight is on one side only"):
         load_trained_state(trainable, kept)
 
 

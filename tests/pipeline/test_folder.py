@@ -37,6 +37,13 @@ def test_a_second_process_on_one_run_is_told_who_is_at_work(tmp_path: Path) -> N
         assert (tmp_path / ".holder").exists()
 
 
+def test_an_output_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    message = r"output: folder .*runs cannot be made \(Not a directory\)\. Set `output`"
+    with pytest.raises(ExperimentError, match=message), at_work(tmp_path / "file" / "runs"):
+        pass
+
+
 def test_a_key_changes_with_any_value_and_not_with_the_order_of_settings() -> None:
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
     assert key_of({"a": 1}) != key_of({"a": 2})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.pipeline.small import lora_stage, small_experiment
+from tests.pipeline.small import FILLER, FRUIT, TOOLS, lora_stage, small_experiment
 from tunesmith import run
 from tunesmith.config.read import read_experiment
 
@@ -59,3 +61,54 @@ def test_a_written_answer_is_weighed_by_its_class(tmp_path: Path) -> None:
     assert classes["weights"] == pytest.approx([2 * one / sum(inverse) for one in inverse])
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert any("weights of classes: fruit" in note for note in log[0]["notes"])
+
+
+KINDS = {
+    "fruit": FRUIT,
+    "tool": TOOLS,
+    "animal": ["cat", "dog", "horse", "bird", "fish"],
+    "place": ["town", "lake", "river", "forest", "desert"],
+}
+
+
+def write_kinds(path: Path, sizes: Mapping[str, int], seed: int) -> None:
+    """JSON lines of texts with three telling words, each of them every other time of any kind."""
+    chance = random.Random(seed)
+    rows = []
+    for label, size in sizes.items():
+        for _ in range(size):
+            kinds = [label if chance.random() < 0.5 else chance.choice([*KINDS]) for _ in range(3)]
+            words = [chance.choice(KINDS[kind]) for kind in kinds] + chance.choices(FILLER, k=2)
+            rows.append({"text": " ".join(chance.sample(words, len(words))), "label": label})
+    chance.shuffle(rows)
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+
+@pytest.mark.slow
+def test_a_balanced_loss_raises_the_f1_over_classes_and_the_rarest_class(tmp_path: Path) -> None:
+    parts = {"language": lora_stage()["parts"]["language"], "head": {"kind": "full", "learning_rate": 3e-3}}
+    found = {}
+    for balance in ("none", "inverse_frequency", "effective_number"):
+        folder = tmp_path / balance
+        folder.mkdir()
+        write_kinds(folder / "train.jsonl", {"fruit": 180, "tool": 90, "animal": 45, "place": 20}, 1)
+        write_kinds(folder / "test.jsonl", dict.fromkeys(KINDS, 150), 2)
+        data = {
+            "source": {"kind": "jsonl", "path": "train.jsonl"},
+            "split": {"holdout": {"kind": "jsonl", "path": "test.jsonl"}, "validation": 0},
+            "leaks": {"near": None, "action": "drop"},
+        }
+        stage = lora_stage(
+            parts=parts,
+            epochs=6,
+            loss={"balance": balance},
+            optimizer={"learning_rate": 3e-3},
+            batch={"examples": 16, "tokens_per_device": 1024},
+        )
+        task = TASK | {"labels": [*KINDS], "answer": HEAD}
+        path = small_experiment(folder, data=data, task=task, stages=[stage], evaluate={"resamples": 500})
+        ended = run(read_experiment(path), folder)
+        found[balance] = json.loads((ended / "evaluation" / "scores.json").read_text())["metrics"]
+    for balance in ("inverse_frequency", "effective_number"):
+        for metric in ("f1_macro", "recall/place"):
+            assert found["none"][metric]["high"] < found[balance][metric]["low"]

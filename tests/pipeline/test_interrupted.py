@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from tests.pipeline.small import lora_stage, small_experiment, small_picture_experiment
 
@@ -123,3 +124,59 @@ def test_so_it_does_with_pictures(tmp_path: Path) -> None:
     assert not (killed / "runs" / "small" / "main" / "stages" / "adapt" / "done.json").exists()
     finish(path)
     assert weights(killed) == weights(at_once)
+
+
+HEADED = {
+    "kind": "classify",
+    "labels": ["fruit", "tool"],
+    "prompt": "Which? {text}",
+    "answer": {"kind": "head", "hidden": 16, "pooling": "attention", "dropout": 0.3},
+}
+
+
+def headed_experiment(folder: Path) -> Path:
+    """Two stages that train a head: with an adapter, and then, from that head, alone. Dropout is in both."""
+    adapter = lora_stage()["parts"]["language"]
+    both = lora_stage(name="both", parts={"language": adapter, "head": "full"}, epochs=None, steps=10)
+    alone = lora_stage(name="alone", parts={"head": "full"}, epochs=None, steps=10)
+    evaluate = {"every": "4 steps", "examples": 10, "resamples": 100, "test_examples": 10}
+    every = {"every": "3 steps", "keep": 2}
+    return small_experiment(folder, task=HEADED, stages=[both, alone], evaluate=evaluate, checkpoints=every)
+
+
+def left_by(folder: Path) -> dict[str, str]:
+    """Checksums of all weights that stages left."""
+    stages = folder / "runs" / "small" / "main" / "stages"
+    files = sorted([*stages.glob("*/head.safetensors"), *stages.glob("*/adapter/*.safetensors")])
+    return {str(file.relative_to(stages)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture(scope="module")
+def headed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("headed")
+    finish(headed_experiment(folder))
+    return folder
+
+
+def test_a_stage_goes_on_from_the_head_that_the_one_before_left(headed: Path) -> None:
+    stages = headed / "runs" / "small" / "main" / "stages"
+    first, second = (load_file(stages / name / "head.safetensors") for name in ("both", "alone"))
+    moved = max(float((first[name] - second[name]).abs().max()) for name in first)
+    size = max(float(weight.abs().max()) for weight in first.values())
+    assert 0 < moved < 0.5 * size
+
+
+@pytest.mark.parametrize("updates", [1, 5, 15], ids=["first-stage", "after-a-checkpoint", "second-stage"])
+def test_so_it_does_with_a_head_in_either_of_two_stages(headed: Path, tmp_path: Path, updates: int) -> None:
+    path, reached = headed_experiment(tmp_path), lines_in(Path(), updates)
+    with start(path) as process:
+        while process.poll() is None and not reached(tmp_path):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    stages = tmp_path / "runs" / "small" / "main" / "stages"
+    assert (stages / "both" / "done.json").exists() == (updates > 10)
+    assert not (stages / "alone" / "done.json").exists()
+    finish(path)
+    assert left_by(tmp_path) == left_by(headed)
+    assert {"both/head.safetensors", "alone/head.safetensors"} < set(left_by(headed))

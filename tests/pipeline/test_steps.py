@@ -181,7 +181,7 @@ def test_a_stage_gets_the_records_of_its_where_and_no_shots(path: Path) -> None:
 
 def test_a_where_that_matches_nothing_is_named_with_its_stage(path: Path) -> None:
     steps = steps_of(path, "stages.0.where=stage == 7")
-    with pytest.raises(DataError, match=r"stage 'adapt': where 'stage == 7' holds for none of the 200 tra"):
+    with pytest.raises(DataError, match=r"stage 'adapt': where 'stage == 7' holds for none of 200 tra"):
         steps.stage_records(steps.experiment.stages[0])
 
 

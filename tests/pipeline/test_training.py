@@ -215,7 +215,7 @@ def test_records_are_put_in_the_order_of_the_field_that_was_asked_for(path: Path
         (
             "stages.0.where=stage == 7",
             DataError,
-            r"stage 'adapt': where 'stage == 7' holds for none of the 2",
+            r"stage 'adapt': where 'stage == 7' holds for none of 2",
         ),
         ("stages.0.where=stag == 1", DataError, r"rows\.jsonl:\d+: where .*no field 'stag'.*mean 'stage'"),
         ("stages.0.where=stage", ExperimentError, r"where: 'stage': 'stage' cannot stand here"),

@@ -63,5 +63,5 @@ def test_the_quick_mode_says_that_pictures_are_not_counted() -> None:
     audit = audit_characters([asked, Conversation("a:2", (Turn.of("user", "?"),), "y")])
     assert audit.to_json()["pictures_not_counted"] == 2
     told = [line for line in audit.lines() if "not counted" in line]
-    assert told == ["2 pictures are not counted: they are tokens, not characters; leave out --characters"]
+    assert told == ["2 pictures are not counted, being tokens and not characters; leave out --characters"]
     assert "pictures_not_counted" not in audit_characters([Conversation("a:1", (), "x")]).to_json()

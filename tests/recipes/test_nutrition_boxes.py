@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image as Pillow
 from tests.tiny import tiny_seeing_model
 from tunesmith import run
 from tunesmith.config.read import read_variants
+from tunesmith.pipeline.steps import Steps
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nutrition-boxes.yaml"
 FEATURES = Features(
@@ -142,6 +144,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
     for name, experiment in variants.items():
         assert experiment.model.path == "Qwen/Qwen2-VL-7B-Instruct"
         assert experiment.data.split.holdout.split == "val"
+        assert experiment.data.split.group == "meta.barcode"
         assert (experiment.task.format, experiment.task.unit) == ("yxyx", "fraction")
         assert experiment.data.length.max_tokens == 2048
         for stage in experiment.stages:
@@ -153,3 +156,24 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
                 assert method.kind == "full" or (method.rank, method.alpha) == (64, 128)
     precisions = [experiment.model.weights for experiment in variants.values()]
     assert precisions == [{"language": "nf4"}, "bf16", "bf16", "nf4"]
+
+
+def test_a_product_that_is_held_out_is_not_trained_on(hub: Path, tmp_path: Path) -> None:
+    data = hub / "nutrition-table-detection" / "data"
+    folder = tmp_path / "nutrition-table-detection" / "data"
+    folder.mkdir(parents=True)
+    held_out = photos(12, 2)
+    train = photos(32, 1).to_list()
+    train[5]["meta"]["barcode"] = held_out[3]["meta"]["barcode"]
+    Dataset.from_list(train, features=FEATURES).to_parquet(folder / "train-00000-of-00001.parquet")
+    shutil.copy(data / "val-00000-of-00001.parquet", folder)
+    overrides = [
+        *small(hub),
+        f"data.source.path={folder.parent}",
+        f"data.split.holdout.path={folder.parent}",
+        f"output={tmp_path / 'runs'}",
+    ]
+    experiment = read_variants(RECIPE, overrides)["llm-only"]
+    certificate = Steps(experiment, RECIPE.parent, say=lambda text: None).prepared.certificate
+    assert certificate["counts"] == {"train": 31, "validation": 0, "test": 12, "dropped": 1}
+    assert "group" in certificate["leaks"]["examples"][0][2]

@@ -32,6 +32,27 @@ def test_baselines_are_chance_and_the_class_most_frequent_in_training(tmp_path: 
     assert "Always Sports, the most frequent in training: " in write_report(run.path).read_text()
 
 
+@pytest.mark.parametrize(
+    ("counts", "tied", "name"),
+    [
+        ([50] * 4, [0, 1, 2, 3], "One class, always (in training all are equally frequent)"),
+        ([50, 20, 50, 20], [0, 2], "One class, always, of the 2 most frequent in training"),
+    ],
+)
+def test_no_class_is_called_the_most_frequent_where_several_are(
+    tmp_path: Path, counts: list[int], tied: list[int], name: str
+) -> None:
+    run = with_classes(tmp_path, counts)
+    assert run.tuned is not None
+    assert run.tuned.scores.confusion is not None
+    held_out = [sum(run.tuned.scores.confusion.counts[index]) / 4 for index in tied]
+    least, largest = min(held_out), max(held_out)
+    assert list(baselines(run))[1] == (
+        name,
+        f"{least:.1f}\u202f% to {largest:.1f}\u202f%, whichever it is",
+    )
+
+
 def test_a_class_is_drawn_where_its_number_of_training_examples_is(tmp_path: Path) -> None:
     run = with_classes(tmp_path, [5, 90, 10, 20], [2.0, 0.3, 1.0, 0.7])
     plot = size_plot(run)

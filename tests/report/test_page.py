@@ -15,13 +15,12 @@ from tests.report.run_folder_maker import make_experiment, make_pictured, write_
 from tests.tiny import CLIP
 from tunesmith.config.experiment import Pixels
 from tunesmith.errors import DataError
-from tunesmith.evaluate.scores import Confusion
 from tunesmith.model.families._sight import Sight
 from tunesmith.plan.audit import summarise
 from tunesmith.plan.pictures import count_pictures
-from tunesmith.report.page import MAX_CLASSES, matrix, write_report
+from tunesmith.report.page import write_report
 
-VOID = {"meta", "line", "circle", "path", "rect", "br", "use", "image"}
+VOID = {"meta", "line", "circle", "path", "br", "use", "image"}
 
 
 class Page(HTMLParser):
@@ -79,7 +78,7 @@ def test_the_headline_is_the_title_of_the_page(page):
 @pytest.mark.parametrize(
     "fact",
     [
-        "7,200 train", "3 exact and 1 near pairs", "similarity from 0.9 on", "4 training records dropped",
+        "7,200 train", "3 exact and 1 near pair", "similarity from 0.9 on", "4 training records dropped",
         "were skipped: 1.", "field 'text' is missing", "921,600", "134,515,008", "0.69 %", "attention: sdpa",
         "Over after 200 updates; the weights are those of update 180", "torch", "2.13.0", "device.cores",
         "path: Qwen/Qwen2.5-0.5B-Instruct", "share of trained tokens", "recommended limit",
@@ -187,19 +186,6 @@ def test_a_broken_file_leaves_the_old_page_as_it_was(run):
     with pytest.raises(DataError, match=r"rows.jsonl:1"):
         write_report(run)
     assert (run / "report.html").read_bytes() == before
-
-
-def test_a_matrix_of_many_classes_shows_those_with_the_most_mistakes():
-    size = MAX_CLASSES + 5
-    counts = [[90 if true == said else 0 for said in range(size + 1)] for true in range(size)]
-    for true in range(5, size):
-        counts[true][size] = 1
-    drawn = matrix("Base", Confusion(tuple(f"c{index}" for index in range(size)), tuple(map(tuple, counts))))
-    assert drawn.labels == tuple(f"c{index}" for index in range(5, size))
-    assert drawn.left_out == 5
-    assert drawn.is_dense
-    assert drawn.rows[0][0][0] == 90
-    assert drawn.rows[0][-1][0] == 1
 
 
 def luminance(colour: str) -> float:
@@ -320,7 +306,7 @@ def with_pictures(run: Path, bits: int | None = 4) -> Path:
 def test_the_certificate_says_what_was_found_by_pictures(run, tmp_path):
     text = Page(write_report(with_pictures(run))).text()
     assert (
-        "3 exact and 1 near pairs (similarity from 0.9 on), and 1,234 by a picture (the same file, or perceptual "
+        "3 exact and 1 near pair (similarity from 0.9 on), and 1,234 by a picture (the same file, or perceptual "
         "hashes that differ in at most 4 of 64 bits); 4 training records dropped"
     ) in text
     assert "Pictures that are versions of an earlier one: 56." in text

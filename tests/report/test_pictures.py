@@ -91,7 +91,7 @@ def test_labels_are_written_only_where_there_are_several(groups: list[Group]) ->
     ("changes", "title"),
     [
         ({"reading": None, "unread": "names no box"}, "Tuned: unread"),
-        ({"reading": [], "marks": {"iou": 0.0}}, "Tuned: no boxes said, IoU 0.00"),
+        ({"reading": [], "marks": {"iou": 0.0}}, "Tuned: 0 boxes said, IoU 0.00"),
         ({"marks": {"iou": None}}, "Tuned: 1 box said"),
     ],
 )

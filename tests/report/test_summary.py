@@ -116,7 +116,7 @@ def test_the_most_frequent_mistakes_are_those_of_the_rows(run):
         row = json.loads(line)
         counts[row["label"], 4 if row["predicted"] is None else row["predicted"]] += 1
     np.fill_diagonal(counts, 0)
-    found = summary.common_mistakes(read_run_folder(run))
+    found = summary.common_mistakes(read_run_folder(run), 8)
     assert found[0].count == counts.max()
     answers = [*TOPICS, "an unread answer"]
     assert all(counts[TOPICS.index(it.true), answers.index(it.predicted)] == it.count for it in found)

@@ -11,7 +11,7 @@ from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.tasks import _boxes
-from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at, value_at
+from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at
 
 PHOTO = Picture("a.png", "0" * 64, 640, 480, "0" * 16)
 
@@ -128,32 +128,4 @@ def test_all_faults_are_named_but_no_more_than_three_in_full() -> None:
     lines = fault([[1, 2, 3], [10, 10, 20, 20], "x", None, 5]).splitlines()
     assert [line[:29] for line in lines[:3]] == [f"a.jsonl:7: box: box {number} is {what}"[:29] for number, what in
                                                 [(1, "[1, 2, 3]"), (3, "'x'; it "), (4, "None; it ")]]  # fmt: skip
-    assert lines[3] == "a.jsonl:7: box: and 1 more boxes"
-
-
-def test_a_path_leads_into_objects_lists_and_fields_with_dots() -> None:
-    columns = {"objects": {"bbox": [[1, 2, 3, 4]]}}
-    assert value_at(Record("a:1", columns), "objects.bbox", "task.boxes") == [[1, 2, 3, 4]]
-    rows = {"objects": [{"at": {"box": [1, 2, 3, 4]}}, {"at": {"box": [5, 6, 7, 8]}}]}
-    assert value_at(Record("a:1", rows), "objects.at.box", "task.boxes") == [[1, 2, 3, 4], [5, 6, 7, 8]]
-    assert value_at(Record("a:1", {"objects.bbox": []}), "objects.bbox", "task.boxes") == []
-
-
-@pytest.mark.parametrize(
-    ("fields", "what"),
-    [
-        ({"object": {}}, "there is no field 'objects' (object). Did you mean 'object'?"),
-        ({"objects": None}, "field 'objects' is null; it must have a value"),
-        (
-            {"objects": {"boxes": [], "n": 1}},
-            "'objects.box': 'box' is not in (boxes, n). Did you mean 'boxes'?",
-        ),
-        ({"objects": [{"box": []}, {"box": None}]}, "'objects.box': 'box' is null in (box)."),
-        ({"objects": [3]}, "'objects.box': there is nothing named 'box' in '3'"),
-    ],
-)
-def test_a_path_that_leads_nowhere_is_told(fields: dict[str, Any], what: str) -> None:
-    with pytest.raises(DataError) as caught:
-        value_at(Record("a:1", fields), "objects.box", "task.boxes")
-    assert str(caught.value).startswith("a:1: task.boxes: ")
-    assert what in str(caught.value)
+    assert lines[3] == "a.jsonl:7: box: and 1 more box"

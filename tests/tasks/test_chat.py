@@ -179,7 +179,7 @@ def test_without_a_field_for_pictures_the_mark_is_text() -> None:
         (
             "<image>What?",
             "ab",
-            "the users' messages have 1 places for pictures (<image>, or parts of type image), but task.pictures "
+            "the users' messages have 1 place for pictures (<image>, or parts of type image), but task.pictures "
             "gives 2. Have one for each picture, or none at all: then all stand before the first text",
         ),
         ([IMAGE, IMAGE, written("?")], None, "the users' messages have 2 places for pictures"),

@@ -102,7 +102,7 @@ def test_each_box_may_have_its_own_label_and_all_are_asked_for(names: Any, kinds
     ("label", "fields", "what"),
     [
         (ANIMALS, {"objects": {"kind": ["cat", "dog"]}}, "task.label.field: 'objects.kind' has 2 labels, but "
-         "'objects.bbox' has 1 boxes; there must be one for each"),
+         "'objects.bbox' has 1 box; there must be one for each"),
         (ANIMALS, {"objects": {"kind": ["dgo"]}}, "objects.kind: 'dgo' is none of task.label.names (cat, dog, or an "
          "index from 0 to 1). Did you mean 'dog'?"),
         (ANIMALS, {"objects": {"kind": [2]}}, "objects.kind: 2 is none of task.label.names (cat, dog, or an index"),

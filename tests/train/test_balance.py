@@ -56,6 +56,10 @@ def test_classes_are_counted_also_where_an_example_has_several_or_none() -> None
     assert count_classes([(0,), (0, 2), (), None], 4).tolist() == [2, 0, 1, 0]
 
 
+def test_the_log_does_not_say_a_span_of_equal_sizes() -> None:
+    assert Classes(("a", "b"), (1400, 1400), None).notes() == ["2 classes of 1,400 training examples"]
+
+
 def test_the_log_says_sizes_missing_classes_and_weights() -> None:
     assert Classes(("a", "b", "c"), (4, 0, 2), (0.5, 1.0, 1.5)).notes() == [
         "3 classes of 0 to 4 training examples",

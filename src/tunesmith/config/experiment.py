@@ -142,9 +142,9 @@ class Split(Settings):
     by: FieldNames | None = None
     """Fields whose normalised text tells duplicates; none is all the fields that the task asks about."""
     stratify: str | None = None
-    """Field whose values keep their shares on every side."""
+    """Field, or dotted path as `meta.kind`, whose values keep their shares on every side."""
     group: str | None = None
-    """Field whose equal values stay on one side, such as a person or a document."""
+    """Field, or dotted path as `meta.person`, whose equal values stay on one side, such as a person or a document."""
     seed: Annotated[int, Field(ge=0)] = 17
     """Seed of the choice, apart from the experiment's own."""
     manifest: Path | None = None
@@ -329,7 +329,7 @@ class Evaluate(Settings):
     metrics: list[str] | None = None
     """Metrics to report; none is the task's own list."""
     by: FieldNames = Field(default_factory=list)
-    """Record fields by whose values results are broken down as well, such as `[stage, question_type]`."""
+    """Record fields, or dotted paths, by whose values results are broken down as well, such as `[stage, meta.kind]`."""
     resamples: Annotated[int, Field(ge=100)] = 2000
     """Bootstrap resamples for the 95 % intervals."""
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt64
 
+from tunesmith.data.fields import value_at
 from tunesmith.data.normalise import normalise, text_of
 from tunesmith.data.picture import Picture, pictures_in
-from tunesmith.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,15 @@ class Told:
     def texts(self, fields: Mapping[str, Any]) -> list[str]:
         """The normalised text of each field of `by`; ValueError names a field that is required and
         missing."""
+        return [normalise(text_of(self._of(fields, name))) for name in self.by or sorted(fields)]
+
+    def _of(self, fields: Mapping[str, Any], name: str) -> Any:
         if self.required:
-            for name in self.by:
-                _require(fields, name, "data.split.by")
-        return [normalise(text_of(fields.get(name))) for name in self.by or sorted(fields)]
+            return _value_at(fields, name, "data.split.by")
+        try:
+            return value_at(fields, name)
+        except ValueError:
+            return None
 
     def group_of(self, fields: Mapping[str, Any]) -> str:
         """The value that is the same for a whole group; ValueError if it is missing."""
@@ -144,18 +149,16 @@ def hash64(text: str) -> int:
 
 def _value(fields: Mapping[str, Any], name: str | None, setting: str) -> str:
     assert name is not None
-    _require(fields, name, setting)
-    value = fields[name]
+    value = _value_at(fields, name, setting)
     if value is None:
-        raise ValueError(f"field {name!r} is null, but {setting} goes by it.")
+        raise ValueError(f"{setting}: field {name!r} is null; it must have a value.")
     if isinstance(value, str | Picture):
         return text_of(value)
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=text_of)
 
 
-def _require(fields: Mapping[str, Any], name: str, setting: str) -> None:
-    if name not in fields:
-        raise ValueError(
-            f"has no field {name!r}, but {setting} goes by it (fields: {', '.join(fields) or 'none'})."
-            + did_you_mean(name, fields)
-        )
+def _value_at(fields: Mapping[str, Any], name: str, setting: str) -> Any:
+    try:
+        return value_at(fields, name)
+    except ValueError as fault:
+        raise ValueError(f"{setting}: {fault}") from fault

@@ -11,7 +11,7 @@ from jaxtyping import Int, Shaped
 from tunesmith.data.keys import Keys
 from tunesmith.data.sides import Side
 from tunesmith.data.store import RecordStore
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 
 NUM_NAMED = 20
 NEAR = "near-duplicate"
@@ -104,7 +104,8 @@ def refuse(leaks: Leaks, store: RecordStore, advice: str) -> None:
     raise DataError(
         "\n".join(
             [
-                f"data: {len(leaks.why)} records leak (the second of each pair is held out):",
+                f"data: {counted(len(leaks.why), 'record leaks', 'records leak')} "
+                "(the second of each pair is held out):",
                 *pairs,
                 *more,
                 advice,

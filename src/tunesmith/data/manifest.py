@@ -14,7 +14,7 @@ from jaxtyping import Int
 
 from tunesmith.data.sides import Side
 from tunesmith.data.store import RecordStore
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.files import read_json
 
 ROWS = "manifest.parquet"
@@ -109,5 +109,7 @@ def earlier_sides(path: Path, store: RecordStore) -> Int[np.ndarray, "record"]:
 
 def _some(ids: list[str]) -> str:
     return (
-        f"{len(ids)} records ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})" if ids else "0 records"
+        f"{counted(len(ids), 'record')} ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})"
+        if ids
+        else "0 records"
     )

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from tunesmith.data.example import Placed
 from tunesmith.data.upright import open_upright
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 
 _NUM_LISTED = 20
 _AGAIN = "Put back what was there, or remove the prepared data and prepare it again."
@@ -77,4 +77,6 @@ def _refuse(faults: Sequence[str]) -> None:
     if faults:
         listed = [f"  {fault}" for fault in faults[:_NUM_LISTED]]
         more = [f"  ... and {len(faults) - _NUM_LISTED} more"] if len(faults) > _NUM_LISTED else []
-        raise DataError("\n".join([f"{len(faults)} pictures cannot be used:", *listed, *more, _AGAIN]))
+        raise DataError(
+            "\n".join([f"{counted(len(faults), 'picture')} cannot be used:", *listed, *more, _AGAIN])
+        )

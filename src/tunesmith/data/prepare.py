@@ -35,7 +35,7 @@ from tunesmith.data.sources import Source
 from tunesmith.data.split import Choice, wanted
 from tunesmith.data.store import RecordStore, Selection, write_store
 from tunesmith.data.taking import Taking
-from tunesmith.errors import DataError, in_words
+from tunesmith.errors import DataError, counted, in_words
 from tunesmith.files import whole_folder, write_json
 
 _FORMAT = 1
@@ -84,7 +84,7 @@ class Prepared:
         hashes = table["sha256"].to_pylist()
         if len(hashes) != len(self._store):
             raise DataError(
-                f"{self.folder}: {len(self._store)} records, but {len(hashes)} in the manifest. {_AGAIN}"
+                f"{self.folder}: {counted(len(self._store), 'record')}, but {len(hashes)} in the manifest. {_AGAIN}"
             )
         for index, (id, _, text) in enumerate(self._store.stored()):
             sha256 = hashlib.sha256(text.encode()).hexdigest()
@@ -95,7 +95,8 @@ class Prepared:
         if changed:
             names = ", ".join(changed[: leaks_room.NUM_NAMED])
             raise DataError(
-                f"{self.folder}: {len(changed)} records are not what the manifest says: {names}. {_AGAIN}"
+                f"{self.folder}: {counted(len(changed), 'record is', 'records are')} not what the manifest says: "
+                f"{names}. {_AGAIN}"
             )
         found = keys.keys()
         pictures = lookalike.versions(found.seen, self.certificate["leaks"].get("pictures"))
@@ -181,7 +182,9 @@ class _Preparation:
         store = RecordStore(self.folder / _RECORDS)
         if not len(store):
             first = ": ".join(reader.bad.first[0])
-            raise DataError(f"data: all {reader.bad.count} rows are bad; the first is {first}")
+            raise DataError(
+                f"data: no row can be used, of {counted(reader.bad.count, 'row')}; the first is {first}"
+            )
         repeats, clusters = self._link(keys, signatures)
         pictures = lookalike.versions(keys.seen, self.data.leaks.pictures)
         if pictures is not None:

@@ -22,7 +22,7 @@ from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.store import StoreWriter, canonical
 from tunesmith.data.taking import Taking
-from tunesmith.errors import DataError, did_you_mean, in_words
+from tunesmith.errors import DataError, counted, did_you_mean, in_words
 
 NUM_LISTED = 20
 _RECORDS_BETWEEN_REPORTS = 1000
@@ -51,7 +51,9 @@ class BadRows:
         advice = (
             "Put them right, or set data.on_bad_rows to skip: then they are left out, counted and reported."
         )
-        raise DataError("\n".join([f"data: {self.count} rows cannot be used:", *listed, *more, advice]))
+        raise DataError(
+            "\n".join([f"data: {counted(self.count, 'row')} cannot be used:", *listed, *more, advice])
+        )
 
 
 def sources_of(data: Data) -> list[tuple[Side, Source]]:

@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt64
 
 from tunesmith.data.sides import Side
 from tunesmith.data.similar import mix
-from tunesmith.errors import DataError, ExperimentError
+from tunesmith.errors import DataError, ExperimentError, counted
 
 
 def wanted(where: str, amount: float, total: int) -> int:
@@ -24,8 +24,8 @@ def wanted(where: str, amount: float, total: int) -> int:
         )
     if amount >= total:
         raise DataError(
-            f"{where}: {amount:g} records are wanted, but there are {total}, "
-            "and some must be left to train on."
+            f"{where}: {counted(int(amount), 'record is', 'records are')} wanted, but there "
+            f"{'is' if total == 1 else 'are'} {total:,}, and some must be left to train on."
         )
     return int(amount)
 
@@ -138,8 +138,8 @@ def _approach(
 def _refuse_coarse(setting: str, count: int, got: int, largest: int) -> None:
     if abs(got - count) > count / 2:
         raise DataError(
-            f"{setting}: {count} records are wanted, but {got} is the nearest that can be had: "
-            f"the largest cluster of records that belong together has {largest}. "
+            f"{setting}: {counted(count, 'record is', 'records are')} wanted, but {got} is the nearest that can be "
+            f"had: the largest cluster of records that belong together has {largest}. "
             "If they are near-duplicates (rows of one template), set data.leaks.near to null or higher, "
             "or data.split.by to the fields that differ; if their pictures look alike, set data.leaks.pictures "
             "to null or lower; if they are one group, set data.split.group to a finer field."

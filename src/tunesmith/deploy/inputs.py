@@ -16,7 +16,7 @@ from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.sources.images import files_in
 from tunesmith.data.sources.jsonl import Jsonl
-from tunesmith.errors import DataError, ExperimentError, did_you_mean
+from tunesmith.errors import DataError, ExperimentError, counted, did_you_mean
 from tunesmith.tasks import Task
 
 STANDARD_INPUT = "-"
@@ -111,7 +111,9 @@ def _picture_field(names: Sequence[str], task: Task, given: Mapping[str, str]) -
     """The field that a picture alone stands for; ExperimentError if there is no such one, or more is needed."""
     fields = task.picture_fields()
     if len(fields) != 1:
-        asks = f"about {len(fields)} pictures ({', '.join(fields)})" if fields else "about no picture"
+        asks = (
+            f"about {counted(len(fields), 'picture')} ({', '.join(fields)})" if fields else "about no picture"
+        )
         raise ExperimentError(
             f"{names[0]}: is a picture, but task {task.kind!r} asks {asks}. Give a data file with the fields "
             f"{', '.join(task.fields_asked())}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.config.experiment import Experiment, Model
 from tunesmith.config.read import read_experiment
-from tunesmith.errors import ExperimentError, ModelError
+from tunesmith.errors import ExperimentError, ModelError, counted
 from tunesmith.files import read_json
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Found:
 
     def load_model(self) -> LoadedModel:
         """The model alone with what the stage left. ModelError as `load`."""
+        from tunesmith.model.heads import refuse_lost_head
         from tunesmith.model.likeness import refuse_other_base
         from tunesmith.model.load import load
 
@@ -60,6 +61,8 @@ class Found:
         stated = self.stage / "base.json"
         if stated.exists() and not self._is_whole:
             refuse_other_base(loaded, read_json(stated), model.path, f"{self.stage} (on {self._trained_on})")
+        if self.experiment.task.head is not None:
+            refuse_lost_head(loaded.head, self.stage)
         return loaded
 
     @property
@@ -108,8 +111,8 @@ class Found:
         folder = self.run / self.named.get("data", "")
         if not (folder / "manifest.json").exists():
             raise ExperimentError(
-                f"task.shots: {task.shots} solved examples stand before every question, but the training records that "
-                f"they are from are not in {folder}. Bring that folder back"
+                f"task.shots: {counted(task.shots, 'solved example stands', 'solved examples stand')} before every "
+                f"question, but the training records that they are from are not in {folder}. Bring that folder back"
             )
         records = Prepared.open(folder, self.where).records("train")
         return tuple(

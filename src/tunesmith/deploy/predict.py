@@ -15,7 +15,7 @@ from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
 from tunesmith.deploy.inputs import Input, inputs_of
 from tunesmith.deploy.loading import find_result
-from tunesmith.errors import DataError, ExperimentError
+from tunesmith.errors import DataError, ExperimentError, counted
 from tunesmith.evaluate.progress import counting
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def predict(
                 file.flush()
     if told.bad and on_bad_rows == "fail":
         raise DataError(
-            f"{told.bad} of {told.bad + told.predictions} records have no prediction, for the reasons above; all "
-            "others have one. With --on-bad-rows skip that is no error"
+            f"no prediction for {told.bad:,} of {counted(told.bad + told.predictions, 'record')}, for the reasons "
+            "above; all others have one. With --on-bad-rows skip that is no error"
         )
     return told.predictions
 

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, runtime_checkable
 
@@ -40,7 +40,13 @@ def opened(output: Path | None) -> Iterator[IO[str]]:
         with _text(output) as file:
             yield file
     else:
-        with whole_file(output) as temporary, _text(temporary) as file:
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(_text(stack.enter_context(whole_file(output))))
+            except OSError as error:
+                raise ExperimentError(
+                    f"--output {output}: cannot be written ({error.strerror}); name a file in another folder"
+                ) from error
             yield file
 
 

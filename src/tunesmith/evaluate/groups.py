@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.data.fields import value_at
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError, counted
 from tunesmith.evaluate.rows import Row
 from tunesmith.tasks._prompt import text_of
 
@@ -58,21 +59,23 @@ def groups_of(rows: Sequence[Row], by: Sequence[str]) -> Groups:
 def fields_of(record: Record, by: Sequence[str]) -> dict[str, Any]:
     """The record's values of these fields; DataError if one is missing."""
     check_fields([record], by)
-    return {name: record.fields[name] for name in by}
+    return {name: value_at(record.fields, name) for name in by}
 
 
 def check_fields(records: Sequence[Record], by: Sequence[str]) -> None:
     """DataError if a record has no such field; it names each field once, with the first record and a count."""
     faults = []
     for name in by:
-        lacking = [record for record in records if name not in record.fields]
+        lacking = []
+        for record in records:
+            try:
+                value_at(record.fields, name)
+            except ValueError as fault:
+                lacking.append(f"{record.id}: evaluate.by: {fault}")
         if lacking:
-            first = lacking[0]
-            also = f", nor in {len(lacking) - 1} others of {len(records)} records" if len(lacking) > 1 else ""
-            faults.append(
-                f"{first.id}: evaluate.by: there is no field {name!r} ({', '.join(first.fields)}){also}."
-                + did_you_mean(name, first.fields)
-            )
+            others = counted(len(lacking) - 1, "other")
+            also = f" Nor has it {others} of {len(records)} records." if len(lacking) > 1 else ""
+            faults.append(lacking[0] + also)
     if faults:
         raise DataError("\n".join(faults))
 

@@ -111,7 +111,7 @@ def save_head(head: ClassHead, config: PreTrainedConfig, base: str, folder: Path
 def load_head(folder: Path, config: PreTrainedConfig, device: torch.device) -> ClassHead | None:
     """The head that a stage left in its folder, frozen; None if it left none. ModelError if it is damaged or was
     trained on another kind of model."""
-    if not (folder / STATED).is_file():
+    if not (folder / STATED).is_file() and not (folder / WEIGHTS).is_file():
         return None
     try:
         stated = read_json(folder / STATED)
@@ -135,6 +135,15 @@ def load_head(folder: Path, config: PreTrainedConfig, device: torch.device) -> C
             f"damaged ({why:.200}). Bring back both files of the stage, or train again"
         ) from error
     return head.requires_grad_(False).to(device).eval()
+
+
+def refuse_lost_head(head: ClassHead | None, folder: Path) -> None:
+    """Raise ModelError if a stage whose task has a head left none in its folder."""
+    if head is None:
+        raise ModelError(
+            f"{folder / STATED}: is not there, but the task answers by a head. Bring back {STATED} and {WEIGHTS} of "
+            "the stage, or train again"
+        )
 
 
 def _refuse_other_base(place: Path, base: dict[str, Any], width: int, config: PreTrainedConfig) -> None:

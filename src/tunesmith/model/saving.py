@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tunesmith.errors import ModelError
+from tunesmith.errors import ModelError, counted
 from tunesmith.files import whole_folder
 from tunesmith.model.heads import save_head
 from tunesmith.model.loaded import LoadedModel
@@ -140,7 +140,7 @@ def load_trained_state(trainable: Trainable, state: Mapping[str, Tensor]) -> Non
     own = trained_state(trainable)
     if own.keys() != state.keys():
         odd = sorted(own.keys() ^ state.keys())
-        raise KeyError(f"{len(odd)} weights are on one side only, such as {odd[0]}")
+        raise KeyError(f"{counted(len(odd), 'weight is', 'weights are')} on one side only, such as {odd[0]}")
     for name, weight in own.items():
         if weight.shape != state[name].shape:
             raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {tuple(weight.shape)}")

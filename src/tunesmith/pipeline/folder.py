@@ -79,7 +79,13 @@ def files_sha256(files: Sequence[Path]) -> str:
 def at_work(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold a folder for this process. If another process holds it, wait for that one, or raise ExperimentError at
     once. The system lets go of it when the process ends, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExperimentError(
+            f"output: folder {folder} cannot be made ({error.strerror}). Set `output` to a folder "
+            "that can be written to"
+        ) from error
     lock, holder = FileLock(folder / ".lock"), folder / ".holder"
     try:
         lock.acquire(timeout=-1 if wait else 0)

@@ -16,6 +16,7 @@ from tunesmith.data.conversation import Conversation
 from tunesmith.data.example import Example, Placed
 from tunesmith.data.picture import Picture
 from tunesmith.data.sampling import fixed_sample
+from tunesmith.errors import counted
 from tunesmith.model.families import Family
 from tunesmith.pipeline.drawing import as_seen, draw, preview
 from tunesmith.pipeline.steps import Steps
@@ -128,10 +129,9 @@ def coloured(example: Example, family: Family) -> Text:
     show without colours."""
     num_trained, of_pictures = int(example.trained.sum()), ""
     if example.pictures:
-        several = "s" if len(example.pictures) > 1 else ""
-        of_pictures = f" ({example.num_picture_tokens} of {len(example.pictures)} picture{several})"
+        of_pictures = f" ({example.num_picture_tokens} of {counted(len(example.pictures), 'picture')})"
     head = (
-        f"{example.record}: {len(example)} tokens{of_pictures}, {num_trained} trained "
+        f"{example.record}: {counted(len(example), 'token')}{of_pictures}, {num_trained} trained "
         f"({num_trained / len(example):.1%})\n"
     )
     text = Text(head, style="bold")

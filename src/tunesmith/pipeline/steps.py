@@ -17,7 +17,7 @@ from tunesmith.data.prepare import Prepared, prepare, prepared_key
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.evaluate.choice import resolve_engine
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.engines import Engine
@@ -25,6 +25,7 @@ from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.scores import Scores
 from tunesmith.files import read_json, whole_file, write_json
 from tunesmith.model.families import Family
+from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
@@ -128,8 +129,8 @@ class Steps:
             chosen = [record for record in records if holds(record)]
             if records and not chosen:
                 raise DataError(
-                    f"stage {stage.name!r}: where {stage.where!r} holds for none of the {len(records)} training "
-                    "records; change it, or leave it out to train on all of them"
+                    f"stage {stage.name!r}: where {stage.where!r} holds for none of "
+                    f"{counted(len(records), 'training record')}; change it, or leave it out to train on all of them"
                 )
             records = chosen
         if stage.balance is None:
@@ -186,7 +187,9 @@ class Steps:
         folder = self.folder.base(key_of(self.asked, self.base))
         with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
             if not (folder / "scores.json").exists():
-                self.say(f"baseline: the untouched model on {len(self.test_records)} held-out records")
+                self.say(
+                    f"baseline: the untouched model on {counted(len(self.test_records), 'held-out record')}"
+                )
                 self.score(self.base_model, "base", folder)
         return folder
 
@@ -198,8 +201,13 @@ class Steps:
             shutil.rmtree(folder, ignore_errors=True)
             write_json(key_file, key)
         if not (folder / "scores.json").exists():
-            self.say(f"evaluate: the tuned model on the same {len(self.test_records)} held-out records")
-            self.score(load(self.model, start=result), "tuned", folder)
+            self.say(
+                f"evaluate: the tuned model on the same {counted(len(self.test_records), 'held-out record')}"
+            )
+            loaded = load(self.model, start=result)
+            if self.experiment.task.head is not None:
+                refuse_lost_head(loaded.head, result)
+            self.score(loaded, "tuned", folder)
         settings = self.experiment.evaluate
         compare(self.baseline(), folder, self.experiment.task, settings, self.experiment.seed)
         return folder

@@ -14,14 +14,15 @@ from rich.console import Console as Terminal
 from rich.progress import track
 
 from tunesmith.config.experiment import Stage
+from tunesmith.data.fields import value_at
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.where import matcher
-from tunesmith.errors import DataError, ExperimentError, ModelError, did_you_mean
+from tunesmith.errors import DataError, ExperimentError, ModelError, counted, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.files import read_json, whole_file, write_json
-from tunesmith.model.heads import hidden_width, new_head, refuse_other_head
+from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
@@ -123,6 +124,8 @@ def run_stage(
     steps.say(f"train: stage {stage.name}, {number + 1} of {len(experiment.stages)}")
     rendered, sort_by = stage_examples(steps, stage)
     loaded = load(steps.model, start=before.result) if before else steps.base_model
+    if before and experiment.task.head is not None:
+        refuse_lost_head(loaded.head, before.result)
     be_repeatable()
     seed_everything(experiment.seed + number)
     if number == 0:
@@ -253,12 +256,10 @@ def write_audit(steps: Steps, rendered: Rendered) -> None:
 
 def field_of(record: Record, field: str) -> Any:
     """The value that a stage is ordered by; DataError if the record has no such field."""
-    if field not in record.fields:
-        raise DataError(
-            f"{record.id}: order: there is no field {field!r} ({', '.join(record.fields)})."
-            + did_you_mean(field, record.fields)
-        )
-    return record.fields[field]
+    try:
+        return value_at(record.fields, field)
+    except ValueError as fault:
+        raise DataError(f"{record.id}: order: {fault}") from fault
 
 
 def judge_of(steps: Steps, loaded: LoadedModel) -> Judge | None:
@@ -298,11 +299,15 @@ def notes_of(loaded: LoadedModel, how: str, rendered: Rendered, classes: Classes
         if loaded.head is None
         else "all of them read by the head and none of them predicted"
     )
-    notes = [*loaded.notes, how, f"{len(examples)} examples, {int(examples.lengths.sum())} tokens, {trained}"]
+    notes = [
+        *loaded.notes,
+        how,
+        f"{counted(len(examples), 'example')}, {counted(int(examples.lengths.sum()), 'token')}, {trained}",
+    ]
     if classes is not None:
         notes += classes.notes()
     if rendered.too_long:
-        notes.append(f"{len(rendered.too_long)} examples left out: over the length limit")
+        notes.append(f"{counted(len(rendered.too_long), 'example')} left out: over the length limit")
     return tuple(notes)
 
 

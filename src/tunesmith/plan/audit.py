@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from tunesmith.data.conversation import Conversation
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.model.families._sight import Sight
 from tunesmith.plan.pictures import PictureTokens, count_pictures, sizes_of
 from tunesmith.plan.spread import spread
@@ -61,7 +61,7 @@ class Audit:
     def lines(self, width: int = 40) -> list[str]:
         """The audit as text: lengths, histogram, what is trained, what the limit hits, what to set."""
         tallest = max(self.counts)
-        told = [f"{self.samples} examples, lengths in {self.mode}"]
+        told = [f"{counted(self.samples, 'example')}, lengths in {self.mode}"]
         told += self._lengths()
         told += [
             f"{low:>7,.0f} to {high:<7,.0f} {'█' * round(width * count / tallest)} {count}"
@@ -72,8 +72,8 @@ class Audit:
             told += self.pictures.lines()
         if self.not_counted:
             told.append(
-                f"{self.not_counted:,} pictures are not counted: they are tokens, not characters; leave out "
-                "--characters"
+                f"{counted(self.not_counted, 'picture is', 'pictures are')} not counted, being tokens and not "
+                "characters; leave out --characters"
             )
         if self.limit:
             told.append(

@@ -17,6 +17,7 @@ from jaxtyping import Int
 from tunesmith.config.experiment import Pixels
 from tunesmith.data.example import Placed
 from tunesmith.data.picture import Picture
+from tunesmith.errors import counted
 from tunesmith.plan.spread import spread
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class PictureTokens:
     def lines(self) -> Iterator[str]:
         """As text: their share, and what each budget comes to."""
         yield (
-            f"pictures are {self.share:.1%} of all tokens ({self.pictures:,} pictures, {self.per_example:.3g} an "
-            "example); seen smaller they cost less, and show less:"
+            f"pictures are {self.share:.1%} of all tokens ({counted(self.pictures, 'picture')}, {self.per_example:.3g} "
+            "an example); seen smaller they cost less, and show less:"
         )
         names = [" as they are", *(f" {budget.name}" for budget in self.budgets[1:])]
         for name, budget in zip(names, self.budgets, strict=True):

@@ -90,7 +90,7 @@ def class_curves(run: RunFolder) -> Plot | None:
 
 def baselines(run: RunFolder) -> Iterator[tuple[str, str]]:
     """What is had without a model, as name and text: the share right by chance, and of always the class that is most
-    frequent in training."""
+    frequent in training, or any of those that are equally frequent."""
     evaluated = run.tuned or run.base
     if evaluated is None or evaluated.scores.confusion is None:
         return
@@ -98,12 +98,22 @@ def baselines(run: RunFolder) -> Iterator[tuple[str, str]]:
     yield f"One of {len(table.labels)} by chance", words.number(1 / len(table.labels), "share")
     classes = _last(run)
     if classes is not None and classes.labels == table.labels:
-        commonest = max(range(len(classes.labels)), key=lambda index: classes.counts[index])
-        share = sum(table.counts[commonest]) / (sum(map(sum, table.counts)) or 1)
+        total, most = sum(map(sum, table.counts)) or 1, max(classes.counts)
+        commonest = [index for index, count in enumerate(classes.counts) if count == most]
+        shares = [sum(table.counts[index]) / total for index in commonest]
+        least, largest = (words.number(share, "share") for share in (min(shares), max(shares)))
         yield (
-            f"Always {classes.labels[commonest]}, the most frequent in training",
-            words.number(share, "share"),
+            _always([classes.labels[index] for index in commonest], len(classes.labels)),
+            least if least == largest else f"{least} to {largest}, whichever it is",
         )
+
+
+def _always(commonest: list[str], num_classes: int) -> str:
+    if len(commonest) == 1:
+        return f"Always {commonest[0]}, the most frequent in training"
+    if len(commonest) == num_classes:
+        return "One class, always (in training all are equally frequent)"
+    return f"One class, always, of the {len(commonest)} most frequent in training"
 
 
 def _last(run: RunFolder) -> Classes | None:

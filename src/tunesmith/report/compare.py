@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunesmith.errors import DataError, ExperimentError, TunesmithError
+from tunesmith.errors import DataError, ExperimentError, TunesmithError, counted
 from tunesmith.evaluate.choice import metric_of
 from tunesmith.evaluate.compare import Change, compare_rows
 from tunesmith.evaluate.scores import Score
@@ -212,7 +212,7 @@ def _headline(
         (entry for entry in entries if primary in entry.measures), key=lambda it: _badness(it, primary)
     )
     best, measure = ranked[0], ranked[0].measures[primary]
-    where = f"on {words.count(records)} held-out records" if is_fair else "that cannot all be paired"
+    where = f"on {counted(records, 'held-out record')}" if is_fair else "that cannot all be paired"
     text = (
         f"Of {len(entries)} runs {where}, {best.name} has the best "
         f"{words.within(words.title(primary))}: {words.with_interval(measure)}."

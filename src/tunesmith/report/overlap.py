@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tunesmith.report import words
+from tunesmith.errors import counted
 from tunesmith.report.charts import Plot, Point, Series, line_plot
 from tunesmith.report.run_folder import Evaluated, RunFolder
 
@@ -22,7 +22,7 @@ def overlap_plots(run: RunFolder) -> list[Plot]:
     number = max(len(ious) for _, ious in found)
     plots = [
         line_plot(
-            f"IoU of {words.count(number)} records",
+            f"IoU of {counted(number, 'record')}",
             [Series(name, _steps(ious), name) for name, ious in found],
             lambda value: f"{value:,.0f}",
             x_title="IoU",

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tunesmith.evaluate.scores import Confusion
+from tunesmith.errors import counted
 from tunesmith.files import whole_file
 from tunesmith.report import summary, words
 from tunesmith.report.charts import Plot, Series, histogram, line_plot
 from tunesmith.report.classes import baselines, class_curves, size_plot, size_rows
+from tunesmith.report.confusion import maps, matrices
 from tunesmith.report.curves import other_curves, training_curves
 from tunesmith.report.examples import example_groups, reliability
 from tunesmith.report.overlap import overlap_plots
 from tunesmith.report.pictures import Album, views_of
 from tunesmith.report.run_folder import Audit, RunFolder, read_run_folder
 
-MAX_CLASSES = 40
-"""A confusion matrix shows at most this many classes: those with the most mistakes."""
-DENSE_FROM = 12
-"""With more classes than this, cells are small."""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A confusion matrix ready to draw."""
-
-    title: str
-    labels: tuple[str, ...]
-    rows: tuple[tuple[tuple[int, float], ...], ...]
-    """By true class: count and depth of colour (0 to 1) of each predicted class; the last is unread."""
-    is_dense: bool
-    left_out: int
-    """Classes that are not shown because they had the fewest mistakes."""
+_MOST_MISTAKES, _MOST_MISTAKES_BESIDE_MAP = 8, 15
 
 
 def write_report(run_folder: Path) -> Path:
@@ -63,7 +47,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"words": words, "zip": zip}
+    environment.globals |= {"counted": counted, "words": words, "zip": zip}
     return environment
 
 
@@ -71,6 +55,7 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
     """What the page's template shows, computed."""
     class_metrics, classes = summary.class_rows(run)
     examples, album = example_groups(run), Album()
+    mapped = maps(run)
     return {
         "headline": summary.headline(run),
         "metrics": summary.metric_rows(run),
@@ -83,8 +68,9 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
         "class_curves": class_curves(run),
         "baselines": list(baselines(run)),
         "group_tables": summary.group_tables(run),
-        "matrices": list(_matrices(run)),
-        "mistakes": summary.common_mistakes(run),
+        "matrices": matrices(run),
+        "maps": mapped,
+        "mistakes": summary.common_mistakes(run, _MOST_MISTAKES_BESIDE_MAP if mapped else _MOST_MISTAKES),
         "curves": training_curves(run.stages, summary.primary(run)),
         "other_curves": other_curves(run.stages, summary.primary(run)),
         "reliability": reliability_plot(run),
@@ -98,39 +84,6 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
         "environment": list(flat(run.environment)),
         "lineage": [list(flat(entry)) for entry in run.lineage or ()],
     }
-
-
-def _matrices(run: RunFolder) -> Iterator[Matrix]:
-    for title, evaluated in (("Base", run.base), ("Tuned", run.tuned)):
-        if evaluated is not None and evaluated.scores.confusion is not None:
-            yield matrix(title, evaluated.scores.confusion)
-
-
-def matrix(title: str, confusion: Confusion) -> Matrix:
-    """The confusion matrix, of the classes with the most mistakes if there are too many to draw.
-
-    A cell's depth is its share of the row, and the root of it where many classes make all shares small.
-    """
-    counts, num_classes = confusion.counts, len(confusion.labels)
-    mistakes = [
-        sum(counts[index]) + sum(row[index] for row in counts) - 2 * counts[index][index]
-        for index in range(num_classes)
-    ]
-    most = sorted(range(num_classes), key=lambda index: (-mistakes[index], index))[:MAX_CLASSES]
-    kept = sorted(most)
-    is_dense = len(kept) > DENSE_FROM
-
-    def cells(row: Sequence[int]) -> tuple[tuple[int, float], ...]:
-        total, power = sum(row) or 1, 0.5 if is_dense else 1.0
-        return tuple((row[column], (row[column] / total) ** power) for column in (*kept, num_classes))
-
-    return Matrix(
-        title,
-        tuple(confusion.labels[index] for index in kept),
-        tuple(cells(counts[true]) for true in kept),
-        is_dense,
-        num_classes - len(kept),
-    )
 
 
 def reliability_plot(run: RunFolder) -> Plot | None:
@@ -158,7 +111,7 @@ def length_plot(audit: Audit) -> Plot:
     if audit.limit is not None and audit.limit <= 2 * audit.histogram.edges[-1]:
         marks.append((float(audit.limit), "limit"))
     return histogram(
-        f"Lengths of {words.count(audit.samples)} examples",
+        f"Lengths of {counted(audit.samples, 'example')}",
         audit.histogram.edges,
         audit.histogram.counts,
         marks,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.evaluate.rows import Row
 from tunesmith.report.examples import Example, Group
 
@@ -93,7 +93,7 @@ class Album:
         if self.lack is not None:
             return self.lack
         if len(self.thumbnails) >= self.most:
-            return f"{file} is not shown: the page has its {self.most} pictures."
+            return f"{file} is not shown: the page has its {counted(self.most, 'picture')}."
         try:
             return _thumbnail(Path(file), f"picture-{len(self._known)}")
         except ValueError as error:
@@ -134,7 +134,7 @@ def _view(title: str, says: str, picture: Thumbnail | str, boxes: Iterable[Drawn
 
 def _located(name: str, row: Row, picture: Thumbnail | str) -> View:
     said, iou = boxes_said(row), row.marks.get("iou")
-    found = "unread" if row.unread is not None else f"{_counted(len(said))} said"
+    found = "unread" if row.unread is not None else f"{counted(len(said), 'box', 'boxes')} said"
     title = f"{name}: {found}" + ("" if iou is None or row.unread is not None else f", IoU {iou:.2f}")
     if isinstance(picture, str):
         return _view(title, title, picture)
@@ -142,11 +142,12 @@ def _located(name: str, row: Row, picture: Thumbnail | str) -> View:
         *(_drawn("true", box, picture) for box in row.boxes),
         *(_drawn("said", box, picture) for box in said),
     ]
-    return _view(title, f"{title}; {_counted(len(row.boxes))} true. Picture of {row.record}", picture, boxes)
-
-
-def _counted(number: int) -> str:
-    return "1 box" if number == 1 else f"{number or 'no'} boxes"
+    return _view(
+        title,
+        f"{title}; {counted(len(row.boxes), 'box', 'boxes')} true. Picture of {row.record}",
+        picture,
+        boxes,
+    )
 
 
 def boxes_said(row: Row) -> list[dict[str, Any]]:

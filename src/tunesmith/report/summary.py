@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tunesmith.errors import counted
 from tunesmith.evaluate.compare import Change, Verdict, WorseClass, WorseGroup
 from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import words
@@ -86,7 +87,7 @@ def headline(run: RunFolder) -> Headline:
     if scores is None or scores.primary not in scores.metrics:
         return Headline("There is no evaluation on held-out records yet.", None)
     row = metric_row(run, scores.primary)
-    name, records = row.title, f"{words.count(scores.records)} held-out records"
+    name, records = row.title, counted(scores.records, "held-out record")
     change, unit = row.change, row.measure.unit
     if change is None:
         which = "The tuned model's" if run.tuned else "The untouched base model's"
@@ -205,7 +206,7 @@ def unread(run: RunFolder) -> list[str]:
     ]
 
 
-def common_mistakes(run: RunFolder, most: int = 8) -> list[Mistake]:
+def common_mistakes(run: RunFolder, most: int) -> list[Mistake]:
     """The pairs of classes that the tuned model (the base, if there is none) mixes up most."""
     evaluated = run.tuned or run.base
     if evaluated is None or evaluated.scores.confusion is None:

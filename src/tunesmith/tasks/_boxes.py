@@ -1,16 +1,16 @@
-"""How boxes stand in records: found by a dotted path, and turned into shares of the picture or refused in words."""
+"""How boxes stand in records: turned into shares of the picture or refused in words."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from tunesmith.data.boxes import Corners
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError, did_you_mean
-from tunesmith.tasks._prompt import text_of, value_of
+from tunesmith.errors import DataError, counted
+from tunesmith.tasks._prompt import value_of
 
 BoxFormat = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
 """Order of a box's four numbers: x and y of two corners; of the left top corner and the size; of the centre and the
@@ -23,37 +23,12 @@ _MOST_FAULTS = 3
 _NO_AREA = "has no area in the picture"
 
 
-def value_at(record: Record, path: str, asked_by: str) -> Any:
-    """The record's value of a field, or further inside at a dotted path; of a list on the way, the list of what its
-    members have there. DataError if there is no such thing.
-
-    >>> value_at(Record("a:1", {"objects": [{"bbox": [1, 2]}, {"bbox": [3, 4]}]}), "objects.bbox", "task.boxes")
-    [[1, 2], [3, 4]]
-    """
-    head, *inner = [path] if path in record.fields else path.split(".")
-    value = value_of(record, head, asked_by)
-    for name in inner:
-        value = _inside(value, name, f"{record.id}: {asked_by}: {path!r}")
-    return value
-
-
-def _inside(value: Any, name: str, where: str) -> Any:
-    if isinstance(value, list):
-        return [_inside(one, name, where) for one in value]
-    if not isinstance(value, Mapping):
-        raise DataError(f"{where}: there is nothing named {name!r} in {text_of(value)[:60]!r}")
-    if value.get(name) is None:
-        what = "null in" if name in value else "not in"
-        raise DataError(f"{where}: {name!r} is {what} ({', '.join(value)}).{did_you_mean(name, value)}")
-    return value[name]
-
-
 def boxes_at(
     record: Record, path: str, picture: Picture, form: BoxFormat, unit: BoxUnit
 ) -> tuple[Corners, ...]:
     """Each box of a record as shares of its picture, in their order; DataError names those that cannot be, and what
     format or unit all would have a meaning in."""
-    value = value_at(record, path, "task.boxes")
+    value = value_of(record, path, "task.boxes")
     listed = [value] if _is_box(value) else value
     wrong = [f"is {_told(value)}; it must be a list of boxes, each of them four numbers"]
     if isinstance(listed, list):
@@ -64,7 +39,11 @@ def boxes_at(
         ]
         wrong = wrong or _faults(listed, picture, form, unit)
     if wrong:
-        more = [f"and {len(wrong) - _MOST_FAULTS} more boxes"] if len(wrong) > _MOST_FAULTS else []
+        more = (
+            [f"and {counted(len(wrong) - _MOST_FAULTS, 'more box', 'more boxes')}"]
+            if len(wrong) > _MOST_FAULTS
+            else []
+        )
         raise DataError("\n".join(f"{record.id}: {path}: {one}" for one in [*wrong[:_MOST_FAULTS], *more]))
     return tuple(_shares(one, picture, form, unit) for one in listed)
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from tunesmith.data.conversation import Conversation, Piece, Text, Turn
+from tunesmith.data.fields import value_at
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 
@@ -96,18 +97,17 @@ def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
 
 
 def value_of(record: Record, name: str, asked_by: str) -> Any:
-    """The record's value of a field; DataError if there is no such field, or null in it.
+    """The record's value of a field, or further inside at a dotted path; DataError if there is none, or null in it.
 
     `asked_by` names the setting that asks for it.
     """
-    if name not in record.fields:
-        raise DataError(
-            f"{record.id}: {asked_by}: there is no field {name!r} ({', '.join(record.fields) or 'none'})."
-            + did_you_mean(name, record.fields)
-        )
-    if record.fields[name] is None:
+    try:
+        value = value_at(record.fields, name)
+    except ValueError as fault:
+        raise DataError(f"{record.id}: {asked_by}: {fault}") from fault
+    if value is None:
         raise DataError(f"{record.id}: {asked_by}: field {name!r} is null; it must have a value")
-    return record.fields[name]
+    return value
 
 
 def text_of(value: Any) -> str:

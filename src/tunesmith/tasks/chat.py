@@ -12,7 +12,7 @@ from tunesmith.config.settings import FieldNames
 from tunesmith.data.conversation import Conversation, Piece, Text, Turn
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError, counted, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._prompt import earlier_turns, text_of, value_of
 
@@ -148,8 +148,8 @@ def _turns(record: Record, messages: Sequence[Any], pictures: Sequence[Picture])
         texts[first] = _PLACE * len(pictures) + texts[first]
     elif places != len(pictures):
         raise DataError(
-            f"{record.id}: the users' messages have {places} places for pictures ({_PLACE}, or parts of type "
-            f"image), but task.pictures gives {len(pictures)}. Have one for each picture, or none at all: "
+            f"{record.id}: the users' messages have {counted(places, 'place')} for pictures ({_PLACE}, or parts of "
+            f"type image), but task.pictures gives {len(pictures)}. Have one for each picture, or none at all: "
             "then all stand before the first text"
         )
     left = iter(pictures)

@@ -15,9 +15,9 @@ from tunesmith.data.boxes import AskForBoxes, Box, Boxes, BoxForm
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError, did_you_mean
+from tunesmith.errors import DataError, counted, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
-from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at, value_at
+from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at
 from tunesmith.tasks._forms import plain
 from tunesmith.tasks._prompt import Template, fields_of, fill, question, text_of, turns, value_of
 
@@ -63,7 +63,7 @@ class LabelOfEach(Settings):
 
     def of(self, record: Record) -> list[str]:
         """The name of each box; DataError for a value that stands for none."""
-        value = value_at(record, self.field, "task.label.field")
+        value = value_of(record, self.field, "task.label.field")
         return [self._name(one, record) for one in (value if isinstance(value, list) else [value])]
 
     def _name(self, value: Any, record: Record) -> str:
@@ -220,8 +220,8 @@ class Detect(Task):
         labels = self.label.of(record)
         if len(labels) != num_boxes:
             raise DataError(
-                f"{record.id}: task.label.field: {self.label.field!r} has {len(labels)} labels, but {self.boxes!r} "
-                f"has {num_boxes} boxes; there must be one for each"
+                f"{record.id}: task.label.field: {self.label.field!r} has {counted(len(labels), 'label')}, but "
+                f"{self.boxes!r} has {counted(num_boxes, 'box', 'boxes')}; there must be one for each"
             )
         return labels
 

@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from tunesmith.config.experiment import Balance
 from tunesmith.config.experiment import Loss as LossSettings
+from tunesmith.errors import counted
 
 BETA = 0.999
 
@@ -79,7 +80,8 @@ class Classes:
     def notes(self) -> list[str]:
         """What the log should say of it."""
         least, most = min(self.counts), max(self.counts)
-        told = [f"{len(self.labels)} classes of {least} to {most} training examples"]
+        sizes = counted(most, "training example")
+        told = [f"{len(self.labels)} classes of {sizes if least == most else f'{least:,} to {sizes}'}"]
         missing = [label for label, count in zip(self.labels, self.counts, strict=True) if not count]
         if missing:
             more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""

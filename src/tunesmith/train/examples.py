@@ -13,7 +13,7 @@ from jaxtyping import Int
 from tunesmith.config.experiment import Length
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.example import Example, Placed
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.model.families import Family
 from tunesmith.tasks import Task
 
@@ -142,8 +142,8 @@ def render_examples(
     if too_long and length.over == "refuse":
         named = "\n".join(f"  {record}: {size} tokens" for record, size in too_long[:20])
         raise DataError(
-            f"{len(too_long)} of {len(too_long) + len(examples)} examples are longer than {limit} tokens:\n{named}\n"
-            f"{', '.join(ways)}, or set data.length.over: drop to leave them out (counted in the report)"
+            f"longer than {limit} tokens: {len(too_long)} of {counted(len(too_long) + len(examples), 'example')}:\n"
+            f"{named}\n{', '.join(ways)}, or set data.length.over: drop to leave them out (counted in the report)"
         )
     if not len(examples):
         raise DataError(

@@ -43,6 +43,15 @@ def test_a_file_outside_of_all_classes_is_a_bad_row(folder):
     assert first == BadRow("photos/stray.jpg", "lies in no folder of a class. Move it into one.")
 
 
+def test_a_class_without_a_picture_is_told_and_not_passed_over(folder):
+    (folder / "photos" / "bird").mkdir()
+    (folder / "photos" / "bird" / ".DS_Store").touch()
+    rows = list(Images(path="photos").rows(folder))
+    bad = BadRow("photos/bird", "is an empty folder. Put the pictures of that class into it, or remove it.")
+    assert [row for row in rows if isinstance(row, BadRow)] == [bad]
+    assert len(rows) == 5
+
+
 @pytest.mark.parametrize(
     ("path", "why"),
     [

@@ -52,13 +52,18 @@ class Images(Source):
 
     def rows(self, base: Path) -> Iterator[Record | BadRow]:
         """One row a file, named by its path, classes and files in natural order (`2.jpg` before `10.jpg`). A file
-        beside the classes' folders is a bad row; DataError if there is no such folder, or no class in it."""
+        beside the classes' folders is a bad row, and so is an empty folder; DataError if there is no such folder, or no
+        class in it."""
         entries = [Path(entry) for entry in self._folder(base).iterdir() if _counts(entry.name)]
         named, empty = Path(self.path).as_posix(), True
         for file in sorted((entry for entry in entries if not entry.is_dir()), key=_natural):
             yield BadRow(f"{named}/{file.name}", "lies in no folder of a class. Move it into one.")
         for folder in sorted((entry for entry in entries if entry.is_dir()), key=_natural):
-            for name in files_in(folder):
+            names = list(files_in(folder))
+            if not names:
+                why = "is an empty folder. Put the pictures of that class into it, or remove it."
+                yield BadRow(f"{named}/{folder.name}", why)
+            for name in names:
                 empty = False
                 where = f"{named}/{folder.name}/{name}"
                 found = re.match(self.pattern or "", f"{folder.name}/{name}")

@@ -18,7 +18,7 @@ from tunesmith.data.collate import collate_pixels, default_workers
 from tunesmith.data.conversation import Conversation, Piece, Text, Turn
 from tunesmith.data.example import Example
 from tunesmith.data.picture import Picture
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 from tunesmith.files import write_json
 from tunesmith.model.families import _boxes
 from tunesmith.model.families._sight import Sight
@@ -182,8 +182,8 @@ class Seeing(Qwen2):
         marks = np.flatnonzero(tokens == self._placeholder)
         if len(marks) != len(pictures):
             raise DataError(
-                f"{conversation.record}: has {len(pictures)} pictures, but the chat template shows {len(marks)}; "
-                "only the user's turns can have pictures"
+                f"{conversation.record}: has {counted(len(pictures), 'picture')}, but the chat template shows "
+                f"{len(marks)}; only the user's turns can have pictures"
             )
         placed, start = [], 0
         for number, (mark, picture) in enumerate(zip(marks.tolist(), pictures, strict=True)):

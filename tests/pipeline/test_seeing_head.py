@@ -1,0 +1,81 @@
+"""What a head is worth: alone on a frozen model it beats chance, and with the model's parts trained it beats itself."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.pipeline.small import small_picture_experiment
+from tests.pipeline.test_pictures import strengthen
+from tunesmith import run
+from tunesmith.config.read import read_experiment
+from tunesmith.files import read_json
+
+pytestmark = pytest.mark.slow
+
+DIGITS = [3, 4, 6]
+"""None of those that the base model has learnt to name (`small_picture_experiment`)."""
+PICTURES: dict[str, Any] = {
+    "kind": "digits",
+    "questions": "classify",
+    "digits": DIGITS,
+    "canvas": [56, 56],
+    "size": [40, 48],
+    "paper": "plain",
+}
+LORA = {"kind": "lora", "rank": 16, "alpha": 32}
+HEAD = {"kind": "full", "learning_rate": 1e-2}
+WAYS = {
+    "alone": {"head": HEAD},
+    "whole": {"vision": LORA, "projector": "full", "language": LORA, "head": HEAD},
+}
+
+
+def ran(folder: Path, parts: dict[str, Any], steps: int, **changes: Any) -> Path:
+    """The run folder of a stage that trains these parts, from the model in the folder if there is one."""
+    stage = {
+        "name": "see",
+        "parts": parts,
+        "steps": steps,
+        "batch": {"examples": 16},
+        "optimizer": {"learning_rate": 3e-3, "warmup": 10},
+    }
+    new = not (folder / "model").exists()
+    path = small_picture_experiment(folder, stages=[stage], **changes)
+    if new:
+        strengthen(folder / "model")
+    return run(read_experiment(path), folder, terminal=Console(file=io.StringIO()))
+
+
+def test_chance_then_a_head_alone_then_the_whole_on_digits_that_neither_saw(tmp_path: Path) -> None:
+    everything = {"vision": "full", "projector": "full", "language": "full"}
+    base = ran(tmp_path / "base", everything, 200, evaluate={"resamples": 100, "test_examples": 20})
+    data = {
+        "source": PICTURES | {"pictures": 1200, "seed": 3, "samples": [0, 0.8]},
+        "split": {
+            "holdout": PICTURES | {"pictures": 400, "seed": 4, "samples": [0.8, 1]},
+            "validation": 0,
+        },
+        "leaks": {"pictures": None},
+    }
+    task = {
+        "kind": "classify",
+        "labels": [str(digit) for digit in DIGITS],
+        "pictures": ["image"],
+        "prompt": "?",
+        "answer": {"kind": "head", "hidden": 64},
+    }
+    found = {}
+    for way, parts in WAYS.items():
+        shutil.copytree(base / "stages" / "see" / "model", tmp_path / way / "model")
+        folder = ran(tmp_path / way, parts, 250, data=data, task=task)
+        found[way] = read_json(folder / "evaluation" / "scores.json")["metrics"]["accuracy"]
+    chance = 1 / len(DIGITS)
+    assert chance < found["alone"]["low"]
+    assert found["alone"]["high"] < found["whole"]["low"]
+    assert found["whole"]["value"] > 0.75
