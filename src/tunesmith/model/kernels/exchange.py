@@ -42,7 +42,7 @@ def exchange(model: nn.Module, compute: torch.dtype) -> int:
         if forward is not None:
             undos.append(partial(_put_back, layer, type(layer)))
             vars(layer)[_OWN] = forward
-            layer.__class__ = _with_own_forward(type(layer))
+            layer.__class__ = _with_own_forward(type(layer))  # type: ignore[arg-type]
     _undo[inner] = undos
     return len(undos)
 
