@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.model.fixtures import tiny, train
 from tunesmith.methods.lora import Lora
-from tunesmith.model.checkpointing import RECOMPUTED, Level, checkpoint
+from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
+from tunesmith.model.kernels.exchange import exchange
 from tunesmith.model.trainable import Trainable, make_trainable
 
 
@@ -18,8 +20,9 @@ def made(folder: Path, *levels: Level) -> Trainable:
 
 
 def test_every_level_gives_the_same_losses(tmp_path: Path) -> None:
-    losses = {level: train(made(tmp_path, level)) for level in RECOMPUTED}
-    assert losses["full"] == pytest.approx(losses["none"], abs=1e-6)
+    losses = {level: train(made(tmp_path, level)) for level in LEVELS}
+    for level in ("selective", "full"):
+        assert losses[level] == pytest.approx(losses["none"], abs=1e-6)
     assert losses["full"][-1] < losses["full"][0]
 
 
@@ -29,6 +32,22 @@ def test_a_level_can_be_taken_back(tmp_path: Path) -> None:
         assert any(vars(module).get("gradient_checkpointing") for module in found) is wanted
 
 
-def test_levels_go_from_the_fastest_to_the_smallest() -> None:
-    assert list(RECOMPUTED) == ["none", "full"]
-    assert list(RECOMPUTED.values()) == sorted(RECOMPUTED.values())
+def bytes_kept(folder: Path, level: Level) -> int:
+    """By a forward pass of layers that are run as whole functions."""
+    trainable = make_trainable(tiny(folder), {"language": Lora()}, seed=0)
+    exchange(trainable.loaded.model, torch.float32)
+    checkpoint(trainable.loaded.model, level)
+    kept = 0
+
+    def count(saved: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += saved.nbytes
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
+        train(trainable)
+    return kept
+
+
+def test_selective_keeps_less_than_none_where_layers_are_whole_functions(tmp_path: Path) -> None:
+    assert bytes_kept(tmp_path, "selective") < 0.9 * bytes_kept(tmp_path, "none")

@@ -93,7 +93,7 @@ def test_with_little_room_activations_are_recomputed(tmp_path: Path, monkeypatch
     between = sum(both) / 2 * (1 + FRAGMENTS) / 0.95
     monkeypatch.setattr(room, "room_of", lambda device: round(between))
     note = settled(given, tmp_path)
-    assert note.startswith("checkpointing: full (")
+    assert note.startswith("checkpointing: selective (")
     assert "; with none, " in note
     assert recomputes(trainable)
 

@@ -14,7 +14,7 @@ from tunesmith.plan.memory import GIB, Forecast
 from tunesmith.train.examples import Examples
 from tunesmith.train.updates import Updates
 
-FIXED, TOKEN = 10 * GIB, {"none": 4 * GIB // 1024, "full": GIB // 4096}
+FIXED, TOKEN = 10 * GIB, {"none": 4 * GIB // 1024, "selective": GIB // 1024, "full": GIB // 4096}
 """Bytes of the weights, and of a token by level of checkpointing: about those of 7B."""
 
 
@@ -47,8 +47,11 @@ def test_with_less_room_fewer_tokens_go_at_once_and_fill_it() -> None:
 
 def test_where_too_few_tokens_would_fit_activations_are_recomputed_and_it_is_said_why() -> None:
     found = choose(told, 16 * GIB, largest=100_000)
-    assert (found.checkpointing, found.tokens_per_device) == ("full", 16384)
+    assert (found.checkpointing, found.tokens_per_device) == ("selective", 5376)
     assert "; with none, 1,280 tokens at once take " in found.reason
+    found = choose(told, 12 * GIB, largest=100_000)
+    assert (found.checkpointing, found.tokens_per_device) == ("full", 6144)
+    assert "; with selective, 1,536 tokens at once take " in found.reason
 
 
 def test_a_micro_batch_is_never_larger_than_an_update() -> None:
@@ -60,14 +63,14 @@ def test_a_micro_batch_is_never_larger_than_an_update() -> None:
 def test_what_is_asked_for_is_not_changed() -> None:
     assert choose(told, 100 * GIB, 100_000, checkpointing="full").checkpointing == "full"
     fixed = choose(told, 16 * GIB, 100_000, tokens=4096)
-    assert (fixed.checkpointing, fixed.tokens_per_device) == ("full", 4096)
+    assert (fixed.checkpointing, fixed.tokens_per_device) == ("selective", 4096)
     assert choose(told, 40 * GIB, 100_000, tokens=4096).checkpointing == "none"
 
 
 def test_where_nothing_fits_the_smallest_is_tried_and_the_log_says_so() -> None:
     found = choose(told, 5 * GIB, largest=100_000)
     assert (found.checkpointing, found.tokens_per_device) == ("full", 256)
-    assert found.reason.startswith("256 tokens at once take 10.5 of 5.0 GiB, which do not fit; with none, ")
+    assert found.reason.startswith("256 tokens at once take 10.5 of 5.0 GiB, which do not fit; with selective, ")
 
 
 def test_memory_that_does_not_grow_in_a_straight_line_is_not_overrun() -> None:

@@ -23,8 +23,8 @@ class Engine:
 
     file: str
     """In this folder, without its ending."""
-    checkpointing: bool = False
-    """Activations are computed again in the backward pass."""
+    checkpointing: bool | str = False
+    """Activations are computed again in the backward pass: all, or as the word says."""
     packed: bool = True
     """Samples stand end to end, none is padded."""
     flash: bool = False
@@ -40,6 +40,9 @@ _BARE = {
     "tunesmith": Engine("tunesmith", settings="defaults, whole update in one micro-batch", is_peer=False),
     "tunesmith-checkpointing": Engine(
         "tunesmith", checkpointing=True, settings="model.checkpointing: true", is_peer=False
+    ),
+    "tunesmith-selective": Engine(
+        "tunesmith", checkpointing="selective", settings="model.checkpointing: selective", is_peer=False
     ),
     "loop": Engine(
         "loop",

@@ -21,6 +21,7 @@ def run(job: Job, clock: Clock) -> None:
     from tunesmith.config.head import Head
     from tunesmith.methods.full import Full
     from tunesmith.methods.lora import Lora
+    from tunesmith.model.checkpointing import checkpoint
     from tunesmith.model.heads import hidden_width, new_head
     from tunesmith.model.load import load
     from tunesmith.model.trainable import make_trainable
@@ -50,6 +51,8 @@ def run(job: Job, clock: Clock) -> None:
         loaded.head = new_head(Head(), [f"class {n}" for n in range(CLASSES)], width, 0, loaded.device)
         parts = {"head": Full()}
     trainable = make_trainable(loaded, parts, seed=0)
+    if job.settings.checkpointing == "selective":  # Of layers that have only now become whole functions.
+        checkpoint(trainable.loaded.model, "selective")
     settings = Optimizer(schedule="constant", warmup=0)
     optimizer = build_optimizer(trainable.groups, settings)
     loss = ClassLoss(Loss()) if job.way.name == "head" else answer_loss

@@ -89,9 +89,10 @@ class Model(Settings):
     kernels: Literal["auto", "fused", "liger", "none"] = "auto"
     """Fused kernels: `fused` runs frozen layers with LoRA as a few whole functions, `liger` exchanges normalisation,
     gated MLPs and rotary positions; `auto` takes what runs."""
-    checkpointing: Annotated[Literal["auto", "none", "full"], BeforeValidator(_level)] = "auto"
-    """Activations that the backward pass computes again: `none`, or with `full` those of every layer, for less memory
-    and about a third more time; `auto` takes none where the forecast of memory fits the GPU. On a CPU it is none."""
+    checkpointing: Annotated[Literal["auto", "none", "selective", "full"], BeforeValidator(_level)] = "auto"
+    """Activations that the backward pass computes again: `none`; with `full` those of every layer, for less memory and
+    about a third more time; with `selective` only the wide products of MLPs, where kernels are `fused`. `auto` takes
+    the first of them with which the forecast of memory fits the GPU. On a CPU it is none."""
     thinking: bool = False
     """Let models that can think do so before they answer (Qwen3); alike in training, prompts and reading."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -323,7 +323,9 @@ class Table(NamedTuple):
 def _laid_out(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Table]:
     """Queries, keys and values as (token, head, width), and their table."""
     table = _table(packed.segments, packed.query.device)
-    query, key, value = (tensor[0].transpose(0, 1) for tensor in (packed.query, packed.key, packed.value))
+    query, key, value = (
+        tensor.squeeze(0).transpose(0, 1) for tensor in (packed.query, packed.key, packed.value)
+    )
     if table.keys is not None:
         key, value = key[table.keys], value[table.keys]
     return query, key, value, table

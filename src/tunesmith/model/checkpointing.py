@@ -7,20 +7,26 @@ from typing import Literal
 
 from torch import nn
 
+from tunesmith.model.kernels.exchange import make_products_again, whole_layers
 from tunesmith.model.modules import transformers_model
 
-Level = Literal["none", "full"]
-RECOMPUTED: dict[Level, float] = {"none": 0.0, "full": 1.0}
-"""By level, from the fastest to the smallest: the share of the forward pass that the backward pass does again."""
+Level = Literal["none", "selective", "full"]
+LEVELS: tuple[Level, ...] = ("none", "selective", "full")
+"""From the fastest to the smallest."""
 
 
 def checkpoint(model: nn.Module, level: Level) -> None:
-    """Keep all activations (`none`), or of each block of the model only what goes into it (`full`)."""
+    """Keep all activations (`none`); of each block only what goes into it (`full`); or of blocks that are run as whole
+    functions all but the two wide products of their MLP, and of others as with `full` (`selective`)."""
     inner = transformers_model(model)
     with warnings.catch_warnings():
         # The new names came after transformers 5.17, which is the oldest that we run with.
         warnings.filterwarnings("ignore", "`gradient_checkpointing_.*able` is deprecated", FutureWarning)
         if level == "none":
             inner.gradient_checkpointing_disable()
-            return
-        inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        else:
+            inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for block in whole_layers(inner):
+        make_products_again(block, level == "selective")
+        if level == "selective":
+            block.gradient_checkpointing = False  # type: ignore[assignment]

@@ -68,8 +68,8 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     family.ready(model)
     changed = _changed(model, start)
     model.requires_grad_(False)
-    if settings.checkpointing == "full":
-        checkpoint(model, "full")
+    if settings.checkpointing != "auto":
+        checkpoint(model, settings.checkpointing)
     whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
     notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *in_eight_bits)
     head = load_head(start, config, device) if start else None

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from tunesmith.config.experiment import Precision, Stage
 from tunesmith.errors import ExperimentError, ModelError
-from tunesmith.model.checkpointing import RECOMPUTED, Level
+from tunesmith.model.checkpointing import LEVELS, Level
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import loss_of
 from tunesmith.plan.choice import largest_shape
@@ -81,7 +81,7 @@ class _Stage:
         precisions = {part: settings.precision(part) for part in self._steps.family.prefixes}
         made = self._skeleton(Way("", self._stage.parts, precisions))
         asked = settings.checkpointing
-        levels: list[Level] = list(RECOMPUTED) if asked == "auto" else [asked]
+        levels: list[Level] = list(LEVELS) if asked == "auto" else [asked]
         tokens = self._updates.tokens_per_device
         told = {level: self._told(made, level, tokens) for level in levels}
         most = {} if gib is None else self._lines(made, levels).most_tokens(gib)
@@ -96,7 +96,7 @@ class _Stage:
 
     def fits(self, way: Way) -> Fits:
         """Which cards a way of training fits."""
-        return self._lines(self._skeleton(way), list(RECOMPUTED), way.name)
+        return self._lines(self._skeleton(way), list(LEVELS), way.name)
 
     def _lines(self, made: Skeleton, levels: list[Level], name: str = "") -> Fits:
         return fits(name, levels, lambda level, tokens: self._told(made, level, tokens))

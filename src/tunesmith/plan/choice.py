@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from tunesmith.model.checkpointing import RECOMPUTED, Level
+from tunesmith.model.checkpointing import LEVELS, Level
 from tunesmith.plan.memory import FRAGMENTS, GIB, BatchShape, Forecast
 from tunesmith.train.updates import Updates
 
@@ -51,7 +51,7 @@ def choose(
     `largest` are the tokens of the largest update, beyond which nothing is to be had. Where nothing fits, the smallest
     that can be tried, which the reason says.
     """
-    levels: list[Level] = list(RECOMPUTED) if checkpointing == "auto" else [checkpointing]
+    levels: list[Level] = list(LEVELS) if checkpointing == "auto" else [checkpointing]
     wanted = min(MOST_TOKENS, largest) if tokens == "auto" else tokens
     least = min(ENOUGH_TOKENS, wanted)
     why = ""

@@ -135,12 +135,12 @@ class Outlook:
 
     def _memory(self) -> Iterator[str]:
         wide = max(len("stage"), *(len(stage.stage) for stage in self.stages))
-        yield "memory in GiB, by stage; with checkpointing none or full"
-        yield f"{'stage':<{wide}}  {'':<4} {'tokens':>7}" + "".join(f"{name:>12}" for name in COLUMNS)
+        yield "memory in GiB, by stage; with checkpointing none, selective or full"
+        yield f"{'stage':<{wide}}  {'':<9} {'tokens':>7}" + "".join(f"{name:>12}" for name in COLUMNS)
         for stage in self.stages:
             for level, told in stage.forecasts.items():
                 row = "".join(f"{size / GIB:>12.2f}" for size in _row(told))
-                yield f"{stage.stage:<{wide}}  {level:<4} {stage.tokens:>7,}{row}"
+                yield f"{stage.stage:<{wide}}  {level:<9} {stage.tokens:>7,}{row}"
 
     def _room(self) -> Iterator[str]:
         for stage in self.stages if self.gib else ():

@@ -198,7 +198,7 @@ def _attention(
 ) -> tuple[Tensor, None]:
     kind = query.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
-    lines = [one.to(compute)[0].transpose(0, 1) for one in (query, key, value)]
+    lines = [one.to(compute).squeeze(0).transpose(0, 1) for one in (query, key, value)]
     lengths = [query.shape[2]] if segments is None else segments.lengths.tolist()
     pairs = sum(length**2 for length in lengths)
     seen = pairs if extras.get("is_causal") is False else pairs // 2

@@ -15,7 +15,7 @@ from tunesmith.data.collate import collate, to_device
 from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.methods import Method
 from tunesmith.methods.lora import Lora
-from tunesmith.model.checkpointing import Level, checkpoint
+from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels import layers
 from tunesmith.model.kernels.exchange import exchange
 from tunesmith.model.kernels.fused import gated
@@ -68,8 +68,8 @@ def compare(
     """Loss and gradients with and without whole functions; how many layers were exchanged."""
     plain, wanted = learnt(trainable_of(place, sees, **settings), asked)
     ours = trainable_of(place, sees, **settings)
-    checkpoint(ours.loaded.model, level)
     number = exchange(ours.loaded.model, ours.loaded.compute)
+    checkpoint(ours.loaded.model, level)
     loss, found = learnt(ours, asked)
     assert loss == pytest.approx(plain, rel=most)
     assert found.keys() == wanted.keys()
@@ -80,7 +80,7 @@ def compare(
     return number
 
 
-@pytest.mark.parametrize("level", ["none", "full"])
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("model_type", ["qwen2", "qwen3", "llama"])
 def test_loss_and_gradients_are_pefts(tmp_path: Path, model_type: str, level: Level) -> None:
     place = tiny_model(tmp_path / "model", model_type)

@@ -6,7 +6,7 @@ packed batch, or with its adapter switched off.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,7 +26,7 @@ VISION_BLOCK = {"norm1", "attn", "norm2", "mlp"}
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 HEAD_NORMS = {"q_norm", "k_norm"}
 
-_OWN = "_forward_as_whole"
+_OWN, _AGAIN = "_forward_as_whole", "_makes_products_again"
 _undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
 
 
@@ -47,9 +47,20 @@ def exchange(model: nn.Module, compute: torch.dtype) -> int:
     return len(undos)
 
 
+def whole_layers(model: nn.Module) -> Iterator[nn.Module]:
+    """The layers that are run as whole functions."""
+    return (layer for layer in model.modules() if _OWN in vars(layer))
+
+
+def make_products_again(layer: nn.Module, again: bool) -> None:
+    """Let such a layer's backward pass compute the two wide products of its MLP again, or let them be kept."""
+    vars(layer)[_AGAIN] = again
+
+
 def _put_back(layer: nn.Module, kind: type[nn.Module]) -> None:
     layer.__class__ = kind
     del vars(layer)[_OWN]
+    vars(layer).pop(_AGAIN, None)
 
 
 @cache
@@ -103,9 +114,12 @@ def _decoder_layer(layer: Any, compute: torch.dtype) -> Callable[..., Any] | Non
             or hidden_states.dtype != compute
         ):
             return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
+        # Views, not indices: the gradient of an index is a tensor of zeros and a copy.
         assert position_embeddings is not None
         copies.refresh()
-        queries, keys, values, beside = into(hidden_states[0], *(one[0] for one in position_embeddings))
+        queries, keys, values, beside = into(
+            hidden_states.squeeze(0), *(one.squeeze(0) for one in position_embeddings)
+        )
         heads = (
             one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
             for one in (queries, keys, values)
@@ -114,7 +128,8 @@ def _decoder_layer(layer: Any, compute: torch.dtype) -> Callable[..., Any] | Non
             attention, *heads, None, segments=named["segments"], scaling=attention.scaling,
             sliding_window=vars(attention).get("sliding_window"),
         )  # fmt: skip
-        return mlp(out_of(attended[0].flatten(1), beside))[None]
+        again = vars(layer).get(_AGAIN, False)
+        return mlp(out_of(attended.squeeze(0).flatten(1), beside), again)[None]
 
     return forward
 
@@ -131,7 +146,8 @@ def _vision_block(block: Any, compute: torch.dtype) -> Callable[..., Any] | None
         if not _is_on(loras) or hidden_states.dtype != compute:
             return plain(hidden_states, *more, **named)
         copies.refresh()
-        return mlp(hidden_states + block.attn(block.norm1(hidden_states), *more, **named))
+        hidden_states = hidden_states + block.attn(block.norm1(hidden_states), *more, **named)
+        return mlp(hidden_states, vars(block).get(_AGAIN, False))
 
     return forward
 

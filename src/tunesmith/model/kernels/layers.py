@@ -141,32 +141,38 @@ class GatedMlp:
     """Gate and up."""
     down: Fan
 
-    def __call__(self, hidden: Rows) -> Rows:
-        """The residual stream after the MLP."""
+    def __call__(self, hidden: Rows, again: bool = False) -> Rows:
+        """The residual stream after the MLP; `again` makes gate and up once more in the backward pass instead of
+        keeping them."""
         parameters = (*self.fan.parameters, *self.down.parameters)
-        return _GatedMlp.apply(hidden, self, *parameters)  # type: ignore[no-any-return]
+        return _GatedMlp.apply(hidden, self, again, *parameters)  # type: ignore[no-any-return]
+
+    def products(self, normed: Rows) -> list[Tensor]:
+        """Gate and up, without what adapters add."""
+        return [one.base.forward(normed) for one in self.fan.projections]
 
 
 class _GatedMlp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, mlp: GatedMlp, *_: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, mlp: GatedMlp, again: bool, *_: Tensor) -> Tensor:
         normed, factor = normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)
         inner = mlp.fan.inner(normed)
-        gate, up = (one.base.forward(normed) for one in mlp.fan.projections)
+        gate, up = mlp.products(normed)
         opened = gated(gate, up, *mlp.fan.added(inner))
         down_inner = mlp.down.inner(opened)
-        ctx.save_for_backward(hidden, factor, inner, gate, up, down_inner)
+        ctx.save_for_backward(hidden, factor, inner, down_inner, *([] if again else [gate, up]))
         ctx.mlp = mlp
         return mlp.down.products(opened, down_inner, hidden)[0]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        hidden, factor, inner, gate, up, down_inner = ctx.saved_tensors
+        hidden, factor, inner, down_inner, *products = ctx.saved_tensors
         mlp: GatedMlp = ctx.mlp
         gradient = gradients[0].contiguous()
         down = mlp.down.projections[0]
         of_down_inner = down.to_inner(gradient)
         of_opened = down.base.backward(gradient, None)
+        gate, up = products or mlp.products(normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)[0])
         to_gate, to_up = mlp.fan.added(inner)
         more = down.added_to_input(of_down_inner)
         *outs, opened = through_gate(of_opened, gate, up, to_gate, to_up, more)
@@ -178,7 +184,7 @@ class _GatedMlp(torch.autograd.Function):
             of_hidden = through_norm(of_normed, hidden, factor, mlp.norm.weight, gradient)
         of_downs = mlp.norm.of_downs(of_inner, hidden, factor)
         return (
-            of_hidden, None,
+            of_hidden, None, None,
             *mlp.fan.of_parameters(of_downs, outs, inner),
             *mlp.down.of_parameters(of_down_down, [gradient], down_inner),
         )  # fmt: skip

@@ -83,4 +83,4 @@ def _rotated(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Te
 def _rotated_patches(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     """Queries and keys of a vision tower, (patch, head, width)."""
     turned = _rotated(q[None].transpose(1, 2), k[None].transpose(1, 2), cos, sin)
-    return turned[0].transpose(1, 2)[0], turned[1].transpose(1, 2)[0]
+    return turned[0].transpose(1, 2).squeeze(0), turned[1].transpose(1, 2).squeeze(0)
