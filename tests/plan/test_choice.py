@@ -70,7 +70,9 @@ def test_what_is_asked_for_is_not_changed() -> None:
 def test_where_nothing_fits_the_smallest_is_tried_and_the_log_says_so() -> None:
     found = choose(told, 5 * GIB, largest=100_000)
     assert (found.checkpointing, found.tokens_per_device) == ("full", 256)
-    assert found.reason.startswith("256 tokens at once take 10.5 of 5.0 GiB, which do not fit; with selective, ")
+    assert found.reason.startswith(
+        "256 tokens at once take 10.5 of 5.0 GiB, which do not fit; with selective, "
+    )
 
 
 def test_memory_that_does_not_grow_in_a_straight_line_is_not_overrun() -> None:

@@ -151,7 +151,7 @@ def run_stage(
             loss_of(experiment.task, stage, classes),
             judge_of(steps, loaded),
             listen,
-            notes_of(loaded, how, rendered, classes),
+            notes_of(trainable.loaded, how, rendered, classes),
         )
     save_result(trainable, folder)
     done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}

@@ -95,9 +95,10 @@ def test_products_are_near_those_in_fp32(
 ) -> None:
     number, width, out = size
     torch.manual_seed(0)
-    left = torch.randn(number, width, device=device)
-    right = torch.randn(out, width, device=device) * torch.rand(out, 1, device=device)
-    bias = torch.randn(out, device=device).bfloat16()
+    # Drawn on the CPU, for few numbers tell little and must be the same everywhere.
+    left = torch.randn(number, width).to(device)
+    right = (torch.randn(out, width) * torch.rand(out, 1)).to(device)
+    bias = torch.randn(out).bfloat16().to(device)
     small = cast_rows(right)
     found = product(cast_rows(left, dtype), small.rows, small.scales[:, 0], bias, fast)
     assert found.dtype == torch.bfloat16

@@ -26,11 +26,11 @@ def random(*shape: int) -> Tensor:
 
 
 def added() -> Added:
-    return Added(random(TOKENS, RANK), random(WIDTH, RANK), 0.7)
+    return Added(random(TOKENS, RANK), random(WIDTH, RANK))
 
 
 def whole(rows: Tensor, adapter: Added) -> Tensor:
-    return rows + adapter.scale * adapter.inner @ adapter.up.T
+    return rows + adapter.inner @ adapter.up.T
 
 
 def close(found: Tensor, wanted: Tensor) -> None:

@@ -24,7 +24,7 @@ def turning() -> Turning:
 
 
 def added() -> Added:
-    return Added(torch.zeros(TOKENS, 2), torch.zeros(WIDTH, 2), 1.0)
+    return Added(torch.zeros(TOKENS, 2), torch.zeros(WIDTH, 2))
 
 
 CALLS: dict[str, Any] = {

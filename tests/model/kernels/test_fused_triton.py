@@ -47,8 +47,8 @@ for tokens, width, ranks in ((100, 200, (8, 20, 12)), (64, 128, (16, 16, 16)), (
     compare("through norm", fused_triton.through_norm(*given), plain(fused.through_norm, *given))
     gate, up, inner = random(tokens, width), random(tokens, width), random(tokens, sum(ranks))
     first, second, third = inner.split(ranks, dim=1)
-    adapters = [Added(piece, random(width, piece.shape[1]), 0.5) for piece in (first, second)]
-    more = Added(third, random(third.shape[1], width).T, 1.0)
+    adapters = [Added(piece, random(width, piece.shape[1])) for piece in (first, second)]
+    more = Added(third, random(third.shape[1], width).T)
     sets = ((*adapters, more), (None, adapters[1], None), (adapters[0], None, more), (None,) * 3)
     for to_gate, to_up, to_all in sets:
         given = (gate, up, to_gate, to_up)

@@ -32,15 +32,14 @@ def _kernels(rows: Tensor) -> Any:
 
 
 class Added(NamedTuple):
-    """What an adapter adds to a product's output: scale * inner @ up.T."""
+    """What an adapter adds to a product's output: inner @ up.T."""
 
     inner: Float[Tensor, "token rank"]
     up: Float[Tensor, "width rank"]
-    scale: float
 
     def to(self, rows: Rows) -> Rows:
         """The rows in fp32 with this added."""
-        return rows.float() + self.scale * (self.inner.float() @ self.up.float().T)
+        return rows.float() + self.inner.float() @ self.up.float().T
 
 
 def normalised(hidden: Rows, weight: Float[Tensor, "width"], epsilon: float) -> tuple[Rows, PerRow]:

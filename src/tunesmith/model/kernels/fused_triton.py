@@ -85,7 +85,7 @@ def _added_down(inner, down, rows, columns, tokens, width, stride, rank, padded:
 @triton.jit
 @no_type_check
 def _sum(
-    product, beside, out, tokens, width, inner, up, stride, rank, scale,
+    product, beside, out, tokens, width, inner, up, stride, rank,
     padded: tl.constexpr, has_beside: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
     columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
@@ -95,7 +95,7 @@ def _sum(
     loaded = tl.load(product + place, mask=inside, other=0.0)
     whole = loaded.to(tl.float32)
     if padded > 0:
-        whole += scale * _added(inner, up, rows, columns, tokens, width, stride, rank, padded)
+        whole += _added(inner, up, rows, columns, tokens, width, stride, rank, padded)
     if has_beside:
         whole += tl.load(beside + place, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + place, whole.to(loaded.dtype), mask=inside)
@@ -105,8 +105,8 @@ def _sum(
 @no_type_check
 def _gate(
     gate, up, out, tokens, width,
-    gate_inner, gate_up, gate_stride, gate_rank, gate_scale,
-    up_inner, up_up, up_stride, up_rank, up_scale,
+    gate_inner, gate_up, gate_stride, gate_rank,
+    up_inner, up_up, up_stride, up_rank,
     gate_padded: tl.constexpr, up_padded: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
     columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
@@ -117,13 +117,11 @@ def _gate(
     whole_gate = loaded.to(tl.float32)
     whole_up = tl.load(up + place, mask=inside, other=0.0).to(tl.float32)
     if gate_padded > 0:
-        whole_gate += gate_scale * _added(
+        whole_gate += _added(
             gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded
         )
     if up_padded > 0:
-        whole_up += up_scale * _added(
-            up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded
-        )
+        whole_up += _added(up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded)
     opened = (whole_gate * tl.sigmoid(whole_gate)).to(loaded.dtype).to(tl.float32)
     tl.store(out + place, (opened * whole_up).to(loaded.dtype), mask=inside)
 
@@ -132,9 +130,9 @@ def _gate(
 @no_type_check
 def _gate_back(
     gradient, gate, up, of_gate, of_up, out, tokens, width,
-    gate_inner, gate_up, gate_stride, gate_rank, gate_scale,
-    up_inner, up_up, up_stride, up_rank, up_scale,
-    more_inner, more_down, more_stride, more_rank, more_scale,
+    gate_inner, gate_up, gate_stride, gate_rank,
+    up_inner, up_up, up_stride, up_rank,
+    more_inner, more_down, more_stride, more_rank,
     gate_padded: tl.constexpr, up_padded: tl.constexpr, more_padded: tl.constexpr,
     num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
@@ -147,15 +145,13 @@ def _gate_back(
     whole_up = tl.load(up + place, mask=inside, other=0.0).to(tl.float32)
     whole = tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32)
     if gate_padded > 0:
-        whole_gate += gate_scale * _added(
+        whole_gate += _added(
             gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded
         )
     if up_padded > 0:
-        whole_up += up_scale * _added(
-            up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded
-        )
+        whole_up += _added(up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded)
     if more_padded > 0:
-        whole += more_scale * _added_down(
+        whole += _added_down(
             more_inner, more_down, rows, columns, tokens, width, more_stride, more_rank, more_padded
         )
     share = tl.sigmoid(whole_gate)
@@ -335,8 +331,8 @@ def _tiles(rows: Tensor) -> tuple[int, int]:
 def _parts(added: Added | None, unused: Tensor) -> tuple[Any, ...]:
     """Pointers and sizes of what an adapter adds."""
     if added is None:
-        return unused, unused, 0, 0, 0.0
-    return added.inner, added.up, added.inner.stride(0), added.inner.shape[1], added.scale
+        return unused, unused, 0, 0
+    return added.inner, added.up, added.inner.stride(0), added.inner.shape[1]
 
 
 def _padded(added: Added | None) -> int:

@@ -115,6 +115,7 @@ class Adapter:
     scale: float
     down_copy: Float[Tensor, "rank in"]
     up_copy: Float[Tensor, "out rank"]
+    """Times the scale."""
 
     @property
     def rank(self) -> int:
@@ -131,23 +132,25 @@ class Projection:
 
     def added(self, inner: Inner | None) -> Added | None:
         """What the adapter adds to the output."""
-        return None if inner is None else Added(inner, self._adapter.up_copy, self._adapter.scale)
+        return None if inner is None else Added(inner, self._adapter.up_copy)
 
     def added_to_input(self, of_inner: Inner | None) -> Added | None:
         """What the adapter adds to the input's gradient."""
-        return None if of_inner is None else Added(of_inner, self._adapter.down_copy.T, 1.0)
+        return None if of_inner is None else Added(of_inner, self._adapter.down_copy.T)
 
     def to_inner(self, gradient: Outputs) -> Inner | None:
         """Gradient of what `down` gave, from that of the output."""
         if self.adapter is None:
             return None
-        return (gradient @ self.adapter.up_copy).mul_(self.adapter.scale)
+        return gradient @ self.adapter.up_copy
 
     def of_up(self, gradient: Outputs, inner: Inner | None) -> Float[Tensor, "_ rank"] | None:
         """Gradient of `up`, from that of the output."""
         if inner is None:
             return None
-        whole = wide_product(gradient, inner).mul_(self._adapter.scale)
+        whole = wide_product(gradient, inner)
+        if self._adapter.scale != 1.0:
+            whole.mul_(self._adapter.scale)
         return whole[: self._adapter.up.shape[0]].to(self._adapter.up.dtype)
 
     @property
@@ -239,19 +242,21 @@ class Copies:
     def __init__(self) -> None:
         self._of: list[Tensor] = []
         self._in: list[Tensor] = []
+        self._scales: list[float] = []
 
-    def of(self, weight: nn.Parameter, place: Tensor) -> Tensor:
-        """`place`, which holds zeros, from the next refresh on begins with the weight."""
+    def of(self, weight: nn.Parameter, place: Tensor, scale: float = 1.0) -> Tensor:
+        """`place`, which holds zeros, from the next refresh on begins with the weight times the scale."""
         rows, columns = weight.shape
         self._of.append(weight)
         self._in.append(place[:rows, :columns])
+        self._scales.append(scale)
         return place
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Copy the weights as they are now."""
         if self._of:
-            torch._foreach_copy_(self._in, self._of)
+            torch._foreach_copy_(self._in, torch._foreach_mul(self._of, self._scales))
 
 
 def fan(layers: Sequence[nn.Module], copies: Copies, compute: torch.dtype, pad: Pad = NOTHING) -> Fan | None:
@@ -283,7 +288,11 @@ def _with_adapters(
             down, up = lora.lora_A[NAME].weight, lora.lora_B[NAME].weight
             room = up.new_zeros(up.shape[0] + pad.outputs, up.shape[1], dtype=compute)
             adapter = Adapter(
-                down, up, lora.scaling[NAME], copies.of(down, next(places)), copies.of(up, room)
+                down,
+                up,
+                lora.scaling[NAME],
+                copies.of(down, next(places)),
+                copies.of(up, room, lora.scaling[NAME]),
             )
         projections.append(Projection(base, adapter))
     return tuple(projections), downs
