@@ -103,6 +103,7 @@ def update(work: Workload, number: int, config: Any) -> list[Sample]:
         picture = None
         if work.sees:
             picture = (number * work.samples + place) // work.questions
+            tokens[0] = words[0]  # Questions about one picture begin alike, as chats do.
             marks = [config.vision_start_token_id], [config.vision_end_token_id]
             shown = np.full(work.placeholders, config.image_token_id)
             tokens = np.concatenate([tokens[:1], marks[0], shown, marks[1], tokens[1:]]).astype(np.int32)

@@ -31,3 +31,14 @@ def test_a_field_of_mixed_kinds_cannot_be_sorted_by_and_the_error_says_so() -> N
 def test_the_last_update_of_an_epoch_may_be_smaller() -> None:
     assert steps_per_epoch(9, 4) == 3
     assert steps_per_epoch(8, 4) == 2
+
+
+def test_what_belongs_together_stays_together_and_is_shuffled_as_groups_and_within() -> None:
+    groups = [index // 5 for index in range(50)]
+    orders = [epoch_order(50, seed=1, epoch=epoch, together=groups) for epoch in (0, 1)]
+    for order in orders:
+        assert sorted(order) == list(range(50))
+        runs = [groups[index] for index in order]
+        assert [runs[start : start + 5] for start in range(0, 50, 5)] == [[run] * 5 for run in runs[::5]]
+    assert [groups[index] for index in orders[0]] != [groups[index] for index in orders[1]]
+    assert orders[0][:5].tolist() != sorted(orders[0][:5])

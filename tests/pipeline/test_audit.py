@@ -98,7 +98,7 @@ def test_a_smaller_budget_saves_what_the_audit_said(tmp_path: Path) -> None:
 
 def test_the_run_folder_gets_the_same_audit_that_the_command_prints(tmp_path: Path) -> None:
     steps = pictured.steps_of(pictured.pictured_experiment(tmp_path))
-    rendered, _ = stage_examples(steps, steps.experiment.stages[0])
+    rendered, *_ = stage_examples(steps, steps.experiment.stages[0])
     write_audit(steps, rendered)
     written = json.loads((steps.folder.path / "audit.json").read_text())
     assert written == json.loads(json.dumps(audit(steps, False, None, None).to_json()))

@@ -192,7 +192,7 @@ def test_a_run_that_has_no_log_yet_has_nothing_to_take_back(tmp_path: Path) -> N
 
 def test_solved_examples_in_the_prompt_are_not_trained_on(path: Path) -> None:
     steps = steps_of(path, "task.shots=5")
-    rendered, sort_by = stage_examples(steps, steps.experiment.stages[0])
+    rendered, sort_by, _ = stage_examples(steps, steps.experiment.stages[0])
     seen = {example.record for example in rendered.examples}
     shots = {shot.record for shot in steps.shots}
     train_side = {record.id for record in steps.prepared.records("train")}
@@ -203,7 +203,7 @@ def test_solved_examples_in_the_prompt_are_not_trained_on(path: Path) -> None:
 
 def test_records_are_put_in_the_order_of_the_field_that_was_asked_for(path: Path) -> None:
     steps = steps_of(path, "stages.0.order=text", "data.length={max_tokens: 34, over: drop}")
-    rendered, sort_by = stage_examples(steps, steps.experiment.stages[0])
+    rendered, sort_by, _ = stage_examples(steps, steps.experiment.stages[0])
     assert rendered.too_long
     texts = {record.id: record.fields["text"] for record in steps.prepared.records("train")}
     assert sort_by == [texts[example.record] for example in rendered.examples]

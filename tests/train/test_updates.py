@@ -1,7 +1,13 @@
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
 import torch
 
 from tests.train.small import examples, stage
 from tunesmith.config.experiment import Batch
+from tunesmith.data.example import Example
+from tunesmith.train.examples import Examples
 from tunesmith.train.updates import Updates
 
 
@@ -68,3 +74,42 @@ def test_members_and_tokens_are_those_of_the_micro_batches() -> None:
         ]
         assert updates.tokens(step) == sum(len(batch.tokens) for batch in batches)
         assert [len(one) for one in updates.members(step, 10_000)] == [8]
+
+
+def alike(number: int = 24) -> Examples:
+    """Examples of one instruction, and a few words of their own."""
+    given = [
+        Example(str(index), np.array([*range(40), 50 + index, 7], np.int32), np.arange(42) == 41)
+        for index in range(number)
+    ]
+    return Examples(given)
+
+
+def test_shared_beginnings_make_micro_batches_of_fewer_tokens_that_keep_to_the_limit() -> None:
+    given = alike()
+    plain = Updates.of(stage(batch=Batch(examples=8, tokens_per_device=128)), given, seed=3)
+    sharing = replace(plain, share=True)
+    for step in range(3):
+        batches = sharing.micro_batches(step)
+        assert max(len(batch.tokens) for batch in batches) <= 128
+        assert sum(len(batch.tokens) for batch in batches) == 40 + 8 * 2
+        assert sum(len(batch.tokens) for batch in plain.micro_batches(step)) == 8 * 42
+        targets = [sorted(batch.targets.tolist()) for batch in batches]
+        assert sum(map(len, targets)) == 8
+        seen_by = [sorted(chain(*one.members(step, 128))) for one in (sharing, plain)]
+        assert seen_by[0] == seen_by[1]
+
+
+def test_a_family_larger_than_a_micro_batch_is_cut() -> None:
+    sharing = replace(
+        Updates.of(stage(batch=Batch(examples=8, tokens_per_device=48)), alike(), seed=3), share=True
+    )
+    assert [len(batch.tokens) for batch in sharing.micro_batches(0)] == [48, 48]
+
+
+def test_what_belongs_together_is_in_one_update() -> None:
+    pictures = [index % 6 for index in range(24)]
+    updates = Updates.of(stage(batch=Batch(examples=4)), alike(), seed=3, together=pictures)
+    for step in range(6):
+        (members,) = updates.members(step, 10_000)
+        assert len({pictures[index] for index in members}) == 1

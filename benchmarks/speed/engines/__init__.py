@@ -29,6 +29,8 @@ class Engine:
     """Samples stand end to end, none is padded."""
     flash: bool = False
     """A flash-attention package is there (see `flash_stand_in`)."""
+    shared: bool = False
+    """What samples of an update begin with is laid out once."""
     settings: str = ""
     """In words."""
     is_peer: bool = True
@@ -43,6 +45,9 @@ _BARE = {
     ),
     "tunesmith-selective": Engine(
         "tunesmith", checkpointing="selective", settings="model.checkpointing: selective", is_peer=False
+    ),
+    "tunesmith-shared": Engine(
+        "tunesmith", shared=True, settings="batch.share_beginnings: true", is_peer=False
     ),
     "loop": Engine(
         "loop",

@@ -59,7 +59,8 @@ def run(job: Job, clock: Clock) -> None:
     updates = _updates(job, clock, loaded.family)
     clock.start(weight for group in trainable.groups for weight in group.parameters.values())
     for note in fit(trainable, updates, optimizer, settings, loss):
-        clock.tick(note.loss, note.tokens)
+        # A token that is laid out once for several samples counts for each.
+        clock.tick(note.loss, job.work.tokens if job.settings.shared else note.tokens)
         if clock.over:
             break
 
@@ -78,7 +79,7 @@ def _updates(job: Job, clock: Clock, family: Any) -> Any:
     samples = [one for number in range(clock.total) for one in job.samples(number, family.config)]
     examples = Examples(_example(job, family, number, one) for number, one in enumerate(samples))
     room = max(64, job.work.tokens)
-    return InOrder(job.workload, examples, job.work.samples, room, clock.total, 0)
+    return InOrder(job.workload, examples, job.work.samples, room, clock.total, 0, share=job.settings.shared)
 
 
 def _example(job: Job, family: Any, number: int, sample: Sample) -> Any:

@@ -240,6 +240,9 @@ class Batch(Settings):
     tokens_per_device: Annotated[int, Field(ge=16)] | Literal["auto"] = "auto"
     """Most tokens in one packed micro-batch (one longer example is a micro-batch of its own); `auto` takes as many as
     the forecast of memory says that the GPU has room for, at most 16,384. On a CPU it is 8,192."""
+    share_beginnings: bool = False
+    """Lay out once what examples of a micro-batch begin with, such as an instruction or a picture with several
+    questions: the same is learnt from less work. Not with a head or with classes."""
     workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that read pictures while a GPU works; none is one a core but one, at most 16, and on a CPU 1."""
 
@@ -299,6 +302,9 @@ class Stage(Settings):
     """Only records for which this holds, such as `stage == 2`."""
     order: str = "shuffled"
     """`shuffled`, or the field to sort by (shuffled among equals)."""
+    together: str | None = None
+    """Field of which records with the same value stay side by side in the shuffled order, such as the picture that
+    several questions are about; with `batch.share_beginnings` what they begin with is then computed once."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Stage:

@@ -13,27 +13,34 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tunesmith.data.batch import Batch, Pixels, Segments
+from tunesmith.data.beginnings import pieces_of
 from tunesmith.data.example import Example
-from tunesmith.data.positions import joined, positions_of
+from tunesmith.data.positions import joined
 
 Held = TypeVar("Held", Batch, Pixels)
 
 _MOST_WORKERS = 16
 
 
-def collate(examples: Sequence[Example], workers: int = 1) -> Batch:
-    """The examples laid end to end, on the CPU, their pictures read by so many workers. The first token of an
-    example is never a target: nothing of the same example stands before it."""
-    lengths = [len(example) for example in examples]
-    segments = Segments.end_to_end(lengths)
-    tokens = torch.from_numpy(np.concatenate([example.tokens for example in examples])).long()
-    trained = torch.from_numpy(np.concatenate([example.trained for example in examples]))
-    positions = torch.from_numpy(joined([positions_of(example) for example in examples]))
-    trained[segments.starts.long()] = False
+def collate(examples: Sequence[Example], workers: int = 1, share: bool = False) -> Batch:
+    """The examples laid end to end, on the CPU, their pictures read by so many workers; with `share`, what some of
+    them begin with is laid out once. The first token of an example is never a target: nothing of the same example
+    stands before it."""
+    pieces = pieces_of(examples, share)
+    made = [piece.example for piece in pieces]
+    segments = Segments.end_to_end([len(one) for one in made], [piece.continues for piece in pieces])
+    tokens = torch.from_numpy(np.concatenate([one.tokens for one in made])).long()
+    trained = torch.from_numpy(np.concatenate([one.trained for one in made]))
+    positions = torch.from_numpy(joined([piece.positions for piece in pieces]))
+    starts, parents = segments.starts.long(), segments.continues.long()
+    trained[starts[parents < 0]] = False
     targeted = trained.nonzero().squeeze(-1)
-    pixels = collate_pixels(examples, segments.starts.tolist(), workers)
-    labels = _labels(examples)
-    return Batch(tokens, positions, targeted - 1, tokens[targeted], segments, pixels, labels)
+    before = torch.arange(-1, len(tokens) - 1)
+    # The first token after a shared beginning is predicted from the beginning's last.
+    going_on = parents >= 0
+    before[starts[going_on]] = (starts + segments.lengths.long() - 1)[parents[going_on]]
+    pixels = collate_pixels(made, segments.starts.tolist(), workers)
+    return Batch(tokens, positions, before[targeted], tokens[targeted], segments, pixels, _labels(examples))
 
 
 def _labels(examples: Sequence[Example]) -> Int[Tensor, "label 2"] | None:

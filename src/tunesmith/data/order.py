@@ -12,11 +12,21 @@ from tunesmith.errors import DataError
 
 
 def epoch_order(
-    num_examples: int, seed: int, epoch: int, sort_by: Sequence[Any] | None = None
+    num_examples: int,
+    seed: int,
+    epoch: int,
+    sort_by: Sequence[Any] | None = None,
+    together: Sequence[Any] | None = None,
 ) -> Int[np.ndarray, "example"]:
-    """Indices of one epoch: shuffled anew in every epoch and, with `sort_by`, then sorted by it (stable, so that
-    equal values stay shuffled). DataError if the values cannot be compared."""
-    order = np.random.default_rng([seed, epoch]).permutation(num_examples)
+    """Indices of one epoch, shuffled anew in every epoch: with `together`, examples of equal values stand side by side;
+    with `sort_by`, they are then sorted by it (stable, so that equal values stay shuffled). DataError if the values
+    cannot be compared."""
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(num_examples)
+    if together is not None:
+        groups: dict[str, int] = {}
+        of_each = np.array([groups.setdefault(repr(value), len(groups)) for value in together])
+        order = order[np.argsort(random.permutation(len(groups))[of_each[order]], kind="stable")]
     if sort_by is None:
         return order
     try:

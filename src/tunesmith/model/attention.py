@@ -23,6 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.data.batch import Segments
 from tunesmith.errors import ModelError
+from tunesmith.model.kernels.spread import Spread
 from tunesmith.model.modules import transformers_model
 
 Setting = Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"]
@@ -316,8 +317,8 @@ class Table(NamedTuple):
     key_ends: Int[Tensor, "segment+1"]
     longest_query: int
     longest_keys: int
-    keys: Int[Tensor, "key"] | None
-    """Which tokens are the keys, in order; None if they are the tokens as they stand."""
+    keys: Spread | None
+    """How keys and values are laid out; None if they are as they stand."""
 
 
 def _laid_out(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Table]:
@@ -327,23 +328,20 @@ def _laid_out(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Table]:
         tensor.squeeze(0).transpose(0, 1) for tensor in (packed.query, packed.key, packed.value)
     )
     if table.keys is not None:
-        key, value = key[table.keys], value[table.keys]
+        key, value = table.keys(key), table.keys(value)
     return query, key, value, table
 
 
 @lru_cache(maxsize=16)
 def _table(segments: Segments, device: torch.device) -> Table:
-    starts, sizes, parents = (
-        column.tolist() for column in (segments.starts, segments.lengths, segments.continues)
-    )
+    sizes, parents = segments.lengths.tolist(), segments.continues.tolist()
     ends = segments.boundaries.to(device, non_blocking=True)
     if max(parents) < 0:
         return Table(ends, ends, max(sizes), max(sizes), None)
-    spans = [
-        [range(starts[index], starts[index] + sizes[index]) for index in (parent, own) if index >= 0]
-        for own, parent in enumerate(parents)
-    ]
-    lengths = torch.tensor([sum(map(len, pieces)) for pieces in spans], dtype=torch.int32)
+    lengths = torch.tensor(
+        [size + (sizes[parent] if parent >= 0 else 0) for size, parent in zip(sizes, parents, strict=True)],
+        dtype=torch.int32,
+    )
     key_ends = functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
-    keys = torch.tensor([token for pieces in spans for span in pieces for token in span])
-    return Table(ends, key_ends.to(device), max(sizes), int(lengths.max()), keys.to(device))
+    spread = Spread.of(segments, device)
+    return Table(ends, key_ends.to(device), max(sizes), int(lengths.max()), spread)

@@ -122,7 +122,7 @@ def run_stage(
     make_room(folder, fingerprint)
     experiment = steps.experiment
     steps.say(f"train: stage {stage.name}, {number + 1} of {len(experiment.stages)}")
-    rendered, sort_by = stage_examples(steps, stage)
+    rendered, sort_by, together = stage_examples(steps, stage)
     loaded = load(steps.model, start=before.result) if before else steps.base_model
     if before and experiment.task.head is not None:
         refuse_lost_head(loaded.head, before.result)
@@ -137,7 +137,7 @@ def run_stage(
         write_json(folder / "classes.json", classes.to_json())
     trainable = make_trainable(loaded, stage.parts, experiment.seed + number)
     write_json(folder / "parts.json", list(trainable.summary))
-    updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by)
+    updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by, together)
     how = settle(steps, stage, trainable, updates, loss_of(experiment.task, stage, None), folder)
     newest = latest_checkpoint(folder / "checkpoints")
     rewind_log(steps.folder.log, stage.name, step_of(newest) if newest else 0)
@@ -229,9 +229,9 @@ def refuse_unknown_parts(steps: Steps) -> None:
         raise ModelError("\n".join(unknown))
 
 
-def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | None]:
-    """The examples of the stage's records, and the value that each is ordered by unless they are shuffled; remembered
-    until the stage is over."""
+def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | None, list[Any] | None]:
+    """The examples of the stage's records, the value that each is ordered by unless they are shuffled, and the value
+    that keeps it beside others if one does; remembered until the stage is over."""
     if stage.name in steps.rendered:
         return steps.rendered[stage.name]
     records = steps.stage_records(stage)
@@ -239,12 +239,16 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
     shown = track(records, description="rendering examples", total=len(records), transient=True)
     conversations = (task.conversation(record, steps.shots) for record in shown)
     rendered = render_examples(steps.family, conversations, steps.render(stage), steps.experiment.data.length)
-    sort_by = None
-    if stage.order != "shuffled":
-        kept = {example.record for example in rendered.examples}
-        sort_by = [field_of(record, stage.order) for record in records if record.id in kept]
-    steps.rendered[stage.name] = rendered, sort_by
-    return rendered, sort_by
+    kept = {example.record for example in rendered.examples}
+
+    def values(setting: str, field: str | None) -> list[Any] | None:
+        if field is None:
+            return None
+        return [field_of(record, setting, field) for record in records if record.id in kept]
+
+    sort_by = values("order", None if stage.order == "shuffled" else stage.order)
+    steps.rendered[stage.name] = found = rendered, sort_by, values("together", stage.together)
+    return found
 
 
 def write_audit(steps: Steps, rendered: Rendered) -> None:
@@ -254,12 +258,12 @@ def write_audit(steps: Steps, rendered: Rendered) -> None:
     write_json(steps.folder.path / "audit.json", audit.to_json())
 
 
-def field_of(record: Record, field: str) -> Any:
-    """The value that a stage is ordered by; DataError if the record has no such field."""
+def field_of(record: Record, setting: str, field: str) -> Any:
+    """The value that a stage's setting names; DataError if the record has no such field."""
     try:
         return value_at(record.fields, field)
     except ValueError as fault:
-        raise DataError(f"{record.id}: order: {fault}") from fault
+        raise DataError(f"{record.id}: {setting}: {fault}") from fault
 
 
 def judge_of(steps: Steps, loaded: LoadedModel) -> Judge | None:

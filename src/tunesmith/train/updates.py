@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from tunesmith.config.experiment import Stage
 from tunesmith.data.batch import Batch
+from tunesmith.data.beginnings import families
 from tunesmith.data.collate import collate, default_workers, pinned, to_device
 from tunesmith.data.order import epoch_order, steps_per_epoch
 from tunesmith.data.packing import pack
@@ -41,6 +42,10 @@ class Updates:
     seed: int
     sort_by: Sequence[Any] | None = None
     """Value of the field to order by, for each example."""
+    together: Sequence[Any] | None = None
+    """Value of the field of which equal ones stay together, for each example."""
+    share: bool = False
+    """Lay out once what examples of a micro-batch begin with."""
     workers: int | None = None
     """Processes that read pictures; none is what suits the device."""
     expected_gib: Callable[[int], float] | None = None
@@ -50,13 +55,20 @@ class Updates:
     _latest_order: dict[int, Int[ndarray, "example"]] = field(default_factory=dict)
 
     @staticmethod
-    def of(stage: Stage, examples: Examples, seed: int, sort_by: Sequence[Any] | None = None) -> Updates:
+    def of(
+        stage: Stage,
+        examples: Examples,
+        seed: int,
+        sort_by: Sequence[Any] | None = None,
+        together: Sequence[Any] | None = None,
+    ) -> Updates:
         """The updates that a stage's settings ask for."""
         size = stage.batch.examples
         steps = stage.length.steps(steps_per_epoch(len(examples), size))
         room, workers = stage.batch.tokens_per_device, stage.batch.workers
         room = TOKENS if room == "auto" else room
-        return Updates(stage.name, examples, size, room, steps, seed, sort_by, workers)
+        share = stage.batch.share_beginnings
+        return Updates(stage.name, examples, size, room, steps, seed, sort_by, together, share, workers)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -70,13 +82,18 @@ class Updates:
             [self.examples[index] for index in members]
             for members in self.members(step, self.tokens_per_device)
         )
-        return [pinned(collate(examples, workers), device) for examples in packed]
+        return [pinned(collate(examples, workers, self.share), device) for examples in packed]
 
     def members(self, step: int, tokens: int) -> list[list[int]]:
         """Indices of the examples in each micro-batch of update `step` if those have at most so many tokens."""
         members = self._members(step)
-        bins = pack([self.examples.length(index) for index in members], tokens)
-        return [[members[place] for place in places] for places in bins]
+        lengths = [self.examples.length(index) for index in members]
+        if not self.share:
+            return [[members[place] for place in places] for places in pack(lengths, tokens)]
+        found = families([self.examples[index] for index in members])
+        units = [unit for family in found for unit in family.within(tokens, lengths)]
+        bins = pack([unit.tokens(lengths) for unit in units], tokens)
+        return [[members[place] for unit in bins_of for place in units[unit].members] for bins_of in bins]
 
     @property
     def forecast_gib(self) -> float | None:
@@ -126,5 +143,7 @@ class Updates:
     def _order(self, epoch: int) -> Int[ndarray, "example"]:
         if epoch not in self._latest_order:
             self._latest_order.clear()
-            self._latest_order[epoch] = epoch_order(len(self.examples), self.seed, epoch, self.sort_by)
+            self._latest_order[epoch] = epoch_order(
+                len(self.examples), self.seed, epoch, self.sort_by, self.together
+            )
         return self._latest_order[epoch]
