@@ -46,7 +46,7 @@ class Steps:
     variant: str = MAIN
     say: Callable[[str], None] = print
     """Told what begins, in a few words."""
-    rendered: dict[str, tuple[Rendered, list[Any] | None]] = field(default_factory=dict)
+    rendered: dict[str, tuple[Rendered, list[Any] | None, list[Any] | None]] = field(default_factory=dict)
     """By stage: its examples and what they are ordered by, while they are needed."""
 
     @property

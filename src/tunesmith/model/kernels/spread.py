@@ -31,7 +31,8 @@ class Spread:
         starts, sizes, parents = (
             column.tolist() for column in (segments.starts, segments.lengths, segments.continues)
         )
-        pieces, own, shared = [], [np.empty(0, np.int64)] * len(starts), {}
+        pieces, own = [], [np.empty(0, np.int64)] * len(starts)
+        shared: dict[int, list[np.ndarray]] = {}
         at = 0
         for number, (start, size, parent) in enumerate(zip(starts, sizes, parents, strict=True)):
             if parent >= 0:
