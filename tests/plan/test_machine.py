@@ -46,6 +46,7 @@ def test_without_a_gpu_the_kernels_that_need_one_are_said_not_to_work(
     assert found["kernels"]["auto"].says == "takes none: no fused: it needs a GPU, this is cpu; " + (
         "no liger: it needs a GPU, this is cpu"
     )
+    assert found["kernels"]["fused"] == Finding("fused", False, "needs a GPU")
     assert found["kernels"]["liger"] == Finding("liger", False, "needs a GPU")
 
 

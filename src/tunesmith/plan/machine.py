@@ -19,6 +19,7 @@ from torch import Tensor
 from tunesmith.model import kernels
 from tunesmith.model.attention import choose
 from tunesmith.model.kernels import fp8
+from tunesmith.model.kernels.fused import Added, gated
 
 NEEDED = ("torch", "transformers", "peft", "datasets", "tokenizers", "safetensors", "pyarrow", "numpy")
 TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -57,6 +58,7 @@ def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
         ],
         "kernels": [
             _try("auto", lambda: "takes {}: {}".format(*kernels.choose("auto", device, torch.bfloat16))),
+            _try("fused", lambda: _fused(device)),
             _try("liger", lambda: _liger(device), KERNELS),
         ],
         "weights": [
@@ -145,6 +147,15 @@ def _plain_attention(device: torch.device) -> str:
     heads = torch.randn(1, 1, 8, 16, device=device)
     torch.nn.functional.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
     return "torch's own"
+
+
+def _fused(device: torch.device) -> str:
+    _needs_gpu(device)
+    gate, up = (torch.randn(64, 96, device=device, dtype=torch.bfloat16) for _ in range(2))
+    added = Added(gate[:, :16].contiguous(), up.T[:, :16].contiguous())
+    wanted = gated(gate.cpu(), up.cpu(), Added(*(one.cpu() for one in added)), None)
+    _check_error(gated(gate, up, added, None).cpu(), wanted.float(), 2e-2)
+    return f"triton {metadata.version('triton')}"
 
 
 def _liger(device: torch.device) -> str:
