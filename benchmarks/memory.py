@@ -31,23 +31,24 @@ import numpy as np
 import torch
 from benchmarks.digits.make_model import tokenizer
 from benchmarks.speed import shapes, workloads
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, __version__
+from benchmarks.speed.weights import drawn
+from transformers import __version__
 
 from tunesmith.config.experiment import Loss as LossSettings
-from tunesmith.config.experiment import Optimizer, Pixels
+from tunesmith.config.experiment import Model, Optimizer, Pixels
 from tunesmith.config.head import Head
 from tunesmith.data.example import Example
 from tunesmith.data.picture import Picture
 from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
-from tunesmith.model import attention, kernels
 from tunesmith.model.checkpointing import Level, checkpoint
 from tunesmith.model.families import Family
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.families.qwen2_5_vl import Qwen25Vl
 from tunesmith.model.heads import hidden_width, new_head
+from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.plan.memory import BatchShape, Forecast, forecast
@@ -105,10 +106,12 @@ CASES = [
     Case("7b-head", "qwen2.5-7b", "head", "none", 64),
     Case("7b-lora", "qwen2.5-7b", "lora", "none", 32),
     Case("7b-lora-8k", "qwen2.5-7b", "lora", "none", 64),
+    Case("7b-lora-selective", "qwen2.5-7b", "lora", "selective", 64),
     Case("7b-lora-full", "qwen2.5-7b", "lora", "full", 64),
     Case("7b-lora-full-16k", "qwen2.5-7b", "lora", "full", 128),
     Case("7b-nf4", "qwen2.5-7b", "lora", "none", 32, weights="nf4"),
     Case("7b-nf4-full", "qwen2.5-7b", "lora", "full", 64, weights="nf4"),
+    Case("7b-fp8", "qwen2.5-7b", "lora", "none", 64, weights="fp8"),
     Case("vl-lora", "qwen2.5-vl-7b", "lora-both", "none", 8),
     Case("vl-lora-full", "qwen2.5-vl-7b", "lora-both", "full", 16),
     Case("vl-frozen", "qwen2.5-vl-7b", "lora-language", "none", 16),
@@ -150,50 +153,24 @@ def family_of(shape: str) -> Family:
     return Qwen25Vl(words, shapes.config_of(shapes.SEEING, words, small), sight=sight)
 
 
-def model_of(case: Case, family: Family, device: torch.device) -> LoadedModel:
-    """Random weights in the case's precision, ready as `model.load` makes them."""
-    compute = torch.bfloat16 if device.type == "cuda" else torch.float32
-    auto: Any = AutoModelForImageTextToText if family.sees else AutoModelForCausalLM
-    torch.manual_seed(0)
-    with device:
-        model = auto.from_config(family.config, dtype=compute)
-    name, reason = attention.choose("auto", device, compute)
-    attention.use(model, name)
-    fused, _ = kernels.choose("auto", device, compute)
-    kernels.use(model, fused, device)
-    if case.weights == "nf4":
-        in_nf4(model, device)
-    family.ready(model)
-    model.requires_grad_(False)
-    loaded = LoadedModel(model, family, device, compute, name, (reason,), kernels=fused)
+def model_of(case: Case, device: torch.device, folder: Path) -> LoadedModel:
+    """Random weights in the case's precision, loaded as for training."""
+    small = is_toy(case.shape)
+    name = shapes.SEEING if sees(case.shape) else "qwen2.5-7b" if small else case.shape
+    shapes.write_folder(folder, name, small)
+    side = work_of(case.shape, 1).side
+    weights = case.weights if device.type == "cuda" else "fp32"
+    pixels = {"pixels": {"size": [side, side]}} if sees(case.shape) else {}
+    with drawn():
+        loaded = load(Model.model_validate({"path": str(folder), "weights": weights, **pixels}))
     if case.method == "head":
-        loaded.head = new_head(Head(), labels(), hidden_width(family.config), 0, device)
+        loaded.head = new_head(Head(), labels(), hidden_width(loaded.family.config), 0, device)
     return loaded
 
 
 def labels() -> tuple[str, ...]:
     """Names of the classes of a head."""
     return tuple(f"class {number}" for number in range(CLASSES))
-
-
-def in_nf4(model: Any, device: torch.device) -> None:
-    """Quantise every linear layer but the output's, where it is."""
-    from bitsandbytes.nn import Linear4bit, Params4bit
-
-    for name, layer in list(model.named_modules()):
-        if type(layer) is not torch.nn.Linear or name == "lm_head":
-            continue
-        parent, _, last = name.rpartition(".")
-        packed = Linear4bit(
-            layer.in_features, layer.out_features, layer.bias is not None, compute_dtype=torch.bfloat16,
-            compress_statistics=True, quant_type="nf4", device="meta",
-        )  # fmt: skip
-        packed.weight = Params4bit(
-            layer.weight.data, requires_grad=False, compress_statistics=True, quant_type="nf4"
-        ).to(device)
-        packed.bias = layer.bias
-        setattr(model.get_submodule(parent), last, packed)
-    model.is_loaded_in_4bit = True
 
 
 def examples_of(case: Case, family: Family, folder: Path) -> Examples:
@@ -306,7 +283,9 @@ def run(
                 if built != case.built:
                     built = trainable = None
                     forget()
-                    trainable = make_trainable(model_of(case, family, device), METHODS[case.method], seed=0)
+                    loaded = model_of(case, device, Path(folder))
+                    trainable = make_trainable(loaded, METHODS[case.method], seed=0)
+                    del loaded
                     built = case.built
                 assert trainable is not None
                 got = measure(case, trainable, examples_of(case, family, Path(folder)))
