@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LONGEST_VALUE = 60
 _MISSING = "is missing"
+_POSSIBLE = "; possible: "
 _WHOLE = {
     "model_type": "a mapping of settings",
     "model_attributes_type": "a mapping of settings",
@@ -60,6 +61,11 @@ class Fault:
     def is_twin(self, other: Fault) -> bool:
         """True if both say of the same value that it is of the wrong type."""
         return self.path == other.path and self.wrong_type and other.wrong_type
+
+    def offers_words_beside(self, other: Fault) -> bool:
+        """True if this one names the words that may stand where the other asks for a number."""
+        is_choice, is_number = _POSSIBLE in self.what, "; must be " in other.what
+        return self.path == other.path and self.origin == other.origin and is_choice and is_number
 
     @property
     def is_missing(self) -> bool:
@@ -104,6 +110,8 @@ def _one_of_each_union(faults: list[Fault]) -> list[Fault]:
     for fault in best:
         if merged and fault.is_twin(merged[-1]):
             fault = replace(fault, what=f"{merged.pop().what} or {fault.what.rpartition('must be ')[2]}")
+        elif merged and fault.offers_words_beside(merged[-1]):
+            fault = replace(fault, what=f"{merged.pop().what}, or {fault.what.partition(_POSSIBLE)[2]}")
         merged.append(fault)
     return merged
 
@@ -178,7 +186,7 @@ def _what(details: ErrorDetails, location: Location, tree: Any, grammar: type[Se
             return _choice(context["tag"], _quoted(str(context["expected_tags"])) + number)
         case "union_tag_not_found":
             _, types = _types_at(location, tree, grammar)
-            return f"got {_shown(got)}, which has no kind; possible: {', '.join(kinds_among(types))}"
+            return f"got {_shown(got)}, which has no kind{_POSSIBLE}{', '.join(kinds_among(types))}"
         case "value_error":
             return (
                 f"got {_shown(got)}; {context['error']}"
@@ -240,7 +248,7 @@ def _meaning(location: Location, tree: Any, grammar: type[Settings]) -> str:
 
 
 def _choice(got: Any, possible: list[str]) -> str:
-    return f"got {_shown(got)}; possible: {', '.join(possible)}.{did_you_mean(str(got), possible)}"
+    return f"got {_shown(got)}{_POSSIBLE}{', '.join(possible)}.{did_you_mean(str(got), possible)}"
 
 
 def _quoted(text: str) -> list[str]:
