@@ -81,3 +81,14 @@ def test_a_program_reads_the_forecast_and_may_leave_it_out(finished: Finished) -
 def test_a_memory_that_is_no_size_is_2(finished: Finished) -> None:
     ended = call("audit", finished.path, "--memory", "much")
     assert (ended.code, "--memory: got 'much'" in ended.err) == (2, True)
+
+
+def test_a_memory_that_says_nothing_or_is_asked_for_without_a_forecast_is_2(finished: Finished) -> None:
+    for no_size in ("banana", "0", ""):
+        ended = call("audit", finished.path, "--memory", no_size)
+        assert (ended.code, ended.out) == (2, "")
+        assert f"error: --memory: got {no_size!r}; must be a size such as 24GiB or 80GB" in ended.err
+    for without in ("--no-forecast", "--characters"):
+        ended = call("audit", finished.path, "--memory", "24", without)
+        assert ended.code == 2
+        assert f"--memory: asks for a forecast, and with {without} there is none; leave one out" in ended.err

@@ -21,11 +21,11 @@ def steps_of(folder: Path, *overrides: str) -> Steps:
 def test_every_stage_and_way_is_forecast_without_weights(tmp_path: Path) -> None:
     steps = steps_of(tmp_path)
     (tmp_path / "model" / "model.safetensors").unlink()
-    found = outlook(steps, audited_examples(steps, None), "8GiB")
+    found = outlook(steps, audited_examples(steps, None), 8)
     assert [stage.stage for stage in found.stages] == ["adapt"]
     assert [one.way for one in found.fits][:2] == ["full", "lora"]
     told = found.stages[0].forecasts
-    assert set(told) == {"none", "full"}
+    assert set(told) == {"none", "selective", "full"}
     assert told["full"].total < told["none"].total
     assert found.stages[0].most_tokens["none"] > 1000
     assert found.stages[0].work.seconds > 0
@@ -53,8 +53,19 @@ def test_pictures_count_with_the_patches_that_they_have(tmp_path: Path) -> None:
 def test_a_memory_that_is_no_size_is_told() -> None:
     assert parse_gib("24GiB") == parse_gib("24 gib") == parse_gib("24") == 24
     assert parse_gib("80GB") == pytest.approx(74.5, abs=0.1)
-    with pytest.raises(ExperimentError, match=r"^--memory: got 'lots'; must be a size such as 24GiB or 80GB"):
-        parse_gib("lots")
+    for no_size in ("lots", "", "0", "0.0 GB", "-4", "24TB", "1e3", "9" * 400):
+        with pytest.raises(
+            ExperimentError, match=r"^--memory: got '.*'; must be a size such as 24GiB or 80GB"
+        ):
+            parse_gib(no_size)
+
+
+def test_a_part_that_the_model_has_not_is_told_with_its_stage(tmp_path: Path) -> None:
+    steps = steps_of(tmp_path, "stages.0.parts={langage: {kind: lora}}")
+    with pytest.raises(
+        ModelError, match=r"^stages\.0\.parts\.langage: qwen2 has no such part .*'language'\?"
+    ):
+        outlook(steps, audited_examples(steps, 5))
 
 
 def test_a_model_that_cannot_be_forecast_is_told_with_the_way_around(

@@ -12,7 +12,7 @@ from tunesmith.config.experiment import Precision, Stage
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.model.checkpointing import LEVELS, Level
 from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import loss_of
+from tunesmith.pipeline.training import loss_of, refuse_unknown_parts
 from tunesmith.plan.choice import largest_shape
 from tunesmith.plan.memory import GIB, Forecast, forecast
 from tunesmith.plan.outlook import Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
@@ -21,16 +21,20 @@ from tunesmith.plan.speed import matrix_rate
 from tunesmith.train.examples import Examples
 from tunesmith.train.updates import Updates
 
+_MOST_GIB = 100_000
+
 
 def outlook(
-    steps: Steps, examples: Examples, memory: str | None = None, records: int | None = None
+    steps: Steps, examples: Examples, gib: float | None = None, records: int | None = None
 ) -> Outlook:
-    """Memory and time of every stage on these examples, and which ways of training fit which card. Of `records` in
-    all, if the examples are of some of them.
+    """Memory and time of every stage on these examples, which ways of training fit which card, and how much fits into
+    `gib`, or else into this machine's GPU. Of `records` in all, if the examples are of some of them. ModelError names
+    parts that the model does not have.
 
     The forecast is for a GPU, this machine's or not; time is for the device that training would take here.
     """
-    gib = parse_gib(memory) if memory else _own_gib()
+    refuse_unknown_parts(steps)
+    gib = gib or _own_gib()
     device, name = _device()
     rate = matrix_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     try:
@@ -124,15 +128,18 @@ class _Stage:
 
 
 def parse_gib(text: str) -> float:
-    """GiB that a text such as `24GiB`, `24 GB` or `24` says; ExperimentError for another.
+    """GiB that a text such as `24GiB`, `24 GB` or `24` says; ExperimentError for another, or for none at all.
 
     >>> parse_gib("24GiB"), parse_gib("80 GB")
     (24.0, 74.505...)
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(GiB|GB|G|)\s*", text, re.IGNORECASE)
-    if match is None:
-        raise ExperimentError(f"--memory: got {text!r}; must be a size such as 24GiB or 80GB")
-    return float(match[1]) * (1e9 / GIB if match[2].upper() == "GB" else 1)
+    gib = 0.0 if match is None else float(match[1]) * (1e9 / GIB if match[2].upper() == "GB" else 1)
+    if match is None or not 0 < gib < _MOST_GIB:
+        raise ExperimentError(
+            f"--memory: got {text[:40]!r}; must be a size such as 24GiB or 80GB, above 0 and below {_MOST_GIB:,} GiB"
+        )
+    return gib
 
 
 def _own_gib() -> float | None:

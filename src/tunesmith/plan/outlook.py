@@ -145,12 +145,12 @@ class Outlook:
     def _room(self) -> Iterator[str]:
         for stage in self.stages if self.gib else ():
             said = ", ".join(
-                f"{tokens:,} with checkpointing {level}"
+                f"{_capped(tokens)} with checkpointing {level}"
                 if tokens
                 else f"nothing fits with checkpointing {level}"
                 for level, tokens in stage.most_tokens.items()
             )
-            yield f"largest tokens_per_device of stage {stage.stage} in {self.gib:g} GiB: {said}"
+            yield f"largest tokens_per_device of stage {stage.stage} in {self.gib:.4g} GiB: {said}"
 
     def _cards(self) -> Iterator[str]:
         yield "tokens at once that fit a card of so many GiB, without checkpointing or with (c); - is none"
@@ -182,15 +182,22 @@ def _cell(found: tuple[Level, int] | None) -> str:
     if found is None:
         return "-"
     level, tokens = found
-    return f"{'>' if tokens >= MOST_SAID else ''}{tokens:,}{'' if level == 'none' else ' c'}"
+    return f"{_capped(tokens)}{'' if level == 'none' else ' c'}"
+
+
+def _capped(tokens: int) -> str:
+    """A number of tokens, or that there are more than are counted."""
+    return f"{'>' if tokens >= MOST_SAID else ''}{tokens:,}"
 
 
 def _duration(seconds: float) -> str:
     """In words that are as exact as the forecast.
 
-    >>> _duration(59), _duration(5400)
-    ('59 s', '1.5 h')
+    >>> _duration(0.2), _duration(59), _duration(5400)
+    ('under 1 s', '59 s', '1.5 h')
     """
+    if seconds < 1:
+        return "under 1 s"
     return next(
         f"{seconds / size:.{places}f} {unit}"
         for unit, size, places in (("h", 3600, 1), ("min", 60, 0), ("s", 1, 0))
