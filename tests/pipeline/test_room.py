@@ -8,6 +8,7 @@ import torch
 
 from tests.pipeline.small import lora_stage, small_experiment
 from tunesmith import load_experiment
+from tunesmith.errors import ExperimentError
 from tunesmith.files import read_json
 from tunesmith.model.load import load
 from tunesmith.model.trainable import Trainable, make_trainable
@@ -109,6 +110,32 @@ def test_a_stage_that_goes_on_keeps_what_it_began_with_on_another_gpu(
     again = begun(tmp_path)
     assert settled(again, tmp_path).endswith(" tokens at once (as the stage began)")
     assert again[2].tokens_per_device == chosen["tokens_per_device"] == first[2].tokens_per_device
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"memory\.json: is damaged \(.*\)\. Delete it and run again"),
+        ("{", r"memory\.json: is damaged"),
+        ("[]", r"memory\.json: does not say how the stage began.*Delete it and run again"),
+        ('{"checkpointing": "some", "tokens_per_device": 512}', r"\(none, selective, full\)"),
+        ('{"checkpointing": "none", "tokens_per_device": 0}', "does not say how the stage began"),
+    ],
+)
+def test_a_damaged_choice_is_told_with_what_to_do(tmp_path: Path, text: str, message: str) -> None:
+    given = begun(tmp_path)
+    (tmp_path / "memory.json").write_text(text)
+    with pytest.raises(ExperimentError, match=message):
+        settled(given, tmp_path)
+
+
+def test_selective_is_not_said_of_layers_that_do_all_again(tmp_path: Path) -> None:
+    given = begun(tmp_path, "model.checkpointing=selective")
+    told = settled(given, tmp_path, gpu=False)
+    assert told == (
+        "checkpointing: selective (asked for); as full, since no layer is run as a whole function here"
+    )
+    assert recomputes(given[1])
 
 
 def test_the_choice_is_no_part_of_what_a_stage_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,8 @@ def epoch_order(
     order = random.permutation(num_examples)
     if together is not None:
         groups: dict[str, int] = {}
-        of_each = np.array([groups.setdefault(repr(value), len(groups)) for value in together])
+        written = (json.dumps(value, sort_keys=True, default=repr) for value in together)
+        of_each = np.array([groups.setdefault(one, len(groups)) for one in written])
         order = order[np.argsort(random.permutation(len(groups))[of_each[order]], kind="stable")]
     if sort_by is None:
         return order

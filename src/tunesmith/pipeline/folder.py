@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tunesmith.errors import ExperimentError
+from tunesmith.files import read_json
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,16 @@ def files_sha256(files: Sequence[Path]) -> str:
         with file.open("rb") as opened:
             whole.update(hashlib.file_digest(opened, "sha256").digest())
     return whole.hexdigest()
+
+
+def read_note(path: Path) -> Any:
+    """What a run wrote down for itself in a JSON file; ExperimentError if that is damaged."""
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise ExperimentError(
+            f"{path}: is damaged ({error}). Delete it and run again; what it told is then done or chosen anew"
+        ) from error
 
 
 @contextmanager

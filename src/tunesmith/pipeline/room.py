@@ -7,9 +7,12 @@ from pathlib import Path
 import torch
 
 from tunesmith.config.experiment import Stage
-from tunesmith.files import read_json, write_json
-from tunesmith.model.checkpointing import Level, checkpoint
+from tunesmith.errors import ExperimentError
+from tunesmith.files import write_json
+from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
+from tunesmith.model.kernels.exchange import whole_layers
 from tunesmith.model.trainable import Trainable
+from tunesmith.pipeline.folder import read_note
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.choice import LOOKED_AT, MARGIN, Choice, choose, largest_shape
 from tunesmith.plan.memory import Forecast, forecast
@@ -35,8 +38,7 @@ def settle(
     if asked != "auto" and tokens != "auto":
         note = f"checkpointing: {level} (asked for)"
     elif chosen.exists():
-        kept = read_json(chosen)
-        level, updates.tokens_per_device = kept["checkpointing"], kept["tokens_per_device"]
+        level, updates.tokens_per_device = _as_begun(chosen)
         note = f"checkpointing: {level}, {updates.tokens_per_device:,} tokens at once (as the stage began)"
     elif device.type != "cuda":
         note = f"checkpointing: {level} ({'asked for' if asked != 'auto' else 'on a CPU nothing is gained'})"
@@ -48,7 +50,22 @@ def settle(
         write_json(chosen, {"checkpointing": level, "tokens_per_device": found.tokens_per_device})
         note = f"checkpointing: {level} ({found.reason})"
     checkpoint(trainable.loaded.model, level)
+    if level == "selective" and not any(whole_layers(trainable.loaded.model)):
+        note += "; as full, since no layer is run as a whole function here"
     return note
+
+
+def _as_begun(chosen: Path) -> tuple[Level, int]:
+    """Level and tokens at once that the stage began with; ExperimentError if the file does not say so."""
+    match read_note(chosen):
+        case {"checkpointing": str(level), "tokens_per_device": int(tokens)} if (
+            level in LEVELS and tokens > 0
+        ):
+            return level, tokens
+    raise ExperimentError(
+        f"{chosen}: does not say how the stage began, a level of checkpointing ({', '.join(LEVELS)}) and a number of "
+        "tokens_per_device. Delete it and run again; both are then chosen anew"
+    )
 
 
 def _chosen(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss) -> Choice | str:

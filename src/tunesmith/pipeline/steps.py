@@ -23,13 +23,13 @@ from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.engines import Engine
 from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.scores import Scores
-from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.files import whole_file, write_json
 from tunesmith.model.families import Family
 from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
-from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
+from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of, read_note
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer
 
@@ -197,7 +197,7 @@ class Steps:
         """Scores of what the last stage left (read back from disk), compared with the base; gives their folder."""
         folder, key = self.folder.evaluation, key_of(self.asked, fingerprint)
         key_file = folder / "key.json"
-        if not key_file.exists() or read_json(key_file) != key:
+        if not key_file.exists() or read_note(key_file) != key:
             shutil.rmtree(folder, ignore_errors=True)
             write_json(key_file, key)
         if not (folder / "scores.json").exists():
