@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -30,9 +31,10 @@ def weights(folder: Path) -> str:
     return hashlib.sha256(adapter.read_bytes()).hexdigest()
 
 
-def experiment(folder: Path) -> Path:
+def experiment(folder: Path, **changes: Any) -> Path:
     return small_experiment(
         folder,
+        **changes,
         stages=[lora_stage()],
         evaluate={"every": "4 steps", "examples": 10, "resamples": 100, "test_examples": 10},
         checkpoints={"every": "3 steps", "keep": 2},
@@ -43,6 +45,17 @@ def finish(path: Path) -> None:
     with start(path) as process:
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output.decode()
+
+
+def kill_after(path: Path, folder: Path, updates: int) -> None:
+    """Start a run and kill it once it has done so many updates."""
+    reached = lines_in(Path(), updates)
+    with start(path) as process:
+        while process.poll() is None and not reached(folder):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (folder / "runs" / "small" / "main" / "stages" / "adapt" / "done.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +119,34 @@ def test_so_it_does_on_weights_in_8_bits(tmp_path: Path) -> None:
         process.wait()
     finish(path)
     assert weights(killed) == weights(at_once)
+
+
+def test_so_it_does_where_beginnings_are_shared_and_records_stay_together(tmp_path: Path) -> None:
+    stage = lora_stage(
+        batch={"examples": 12, "tokens_per_device": 192, "share_beginnings": True}, together="stage"
+    )
+    asking = {"kind": "answer", "prompt": "Is it a fruit or a tool that this text names? {text}"}
+    settings = {
+        "task": asking | {"field": "label"},
+        "stages": [stage],
+        "evaluate": {"resamples": 100, "test_examples": 4},
+        "checkpoints": {"every": "3 steps"},
+    }
+    at_once, killed = tmp_path / "at-once", tmp_path / "killed"
+    finish(small_experiment(at_once, **settings))
+    kill_after(small_experiment(killed, **settings), killed, updates=5)
+    finish(killed / "small.yaml")
+    assert weights(killed) == weights(at_once)
+    finish(small_experiment(at_once, **settings | {"stages": [stage | {"together": None}]}))
+    assert weights(killed) != weights(at_once)
+
+
+def test_so_it_does_with_selective_checkpointing(uninterrupted: Path, tmp_path: Path) -> None:
+    model = {"path": "model", "weights": "fp32", "device": "cpu", "checkpointing": "selective"}
+    path = experiment(tmp_path, model=model)
+    kill_after(path, tmp_path, updates=5)
+    finish(path)
+    assert weights(tmp_path) == weights(uninterrupted)
 
 
 def test_so_it_does_with_pictures(tmp_path: Path) -> None:
