@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if not asked.small and not torch.cuda.is_available():
+        parser.error("a model of 7B needs a GPU, and PyTorch finds none; --small runs a toy on anything")
     if asked.folder:
         print(json.dumps(measure(asked.folder, asked.tokens[0], asked.small)))
         return

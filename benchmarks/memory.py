@@ -332,10 +332,19 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="Where the record goes.")
     parser.add_argument("--small", action="store_true", help="Toys, on anything.")
     asked = parser.parse_args()
+    if not asked.small and not torch.cuda.is_available():
+        parser.error("the real shapes need a GPU, and PyTorch finds none; --small runs toys on anything")
     began = time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     known = {case.name: case for case in (SMALL if asked.small else CASES)}
+    if unknown := [one for one in asked.cases or () if one not in known]:
+        parser.error(f"--cases: {', '.join(unknown)}: there is no such case ({', '.join(known)})")
+    if asked.write:
+        try:
+            asked.write.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--write: {asked.write} cannot be written ({error.strerror}); name another file")
     cases = [known[one] for one in asked.cases or known]
     rate = matrix_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     print(f"{name}, torch {torch.__version__}, transformers {__version__}, {rate / 1e12:.3g} TFLOP/s; GiB")
@@ -357,7 +366,6 @@ def main() -> None:
         for record in run(cases, forecasts, device, rate, began + asked.seconds):
             found["cases"].append(record)
             if asked.write:
-                asked.write.parent.mkdir(parents=True, exist_ok=True)
                 asked.write.write_text(json.dumps(found, indent=1) + "\n")
     print(f"{len(found['cases'])} of {len(cases)} cases, {time.perf_counter() - began:.0f} s")
     if asked.write:

@@ -37,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
             f"{machine['device']}; {machine['date']}; random weights; tokens are real ones, without padding"
         )
         log = (asked.out / "logs.txt") if asked.out else Path(place) / "logs.txt"
-        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
         for workload, method, model in _groups(asked):
             work = of(workload, asked.small)
@@ -60,6 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     return rows
 
 
+def _has_gpu() -> bool:
+    # Imported where it is asked, so that printing the help does not wait for it.
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     add = parser.add_argument
@@ -73,6 +79,15 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, help="folder for speed.json, a plot and logs.txt")
     add("--small", action="store_true", help="toys, on any machine, in seconds")
     asked = parser.parse_args(arguments)
+    if asked.updates < 1 or asked.warmup < 0:
+        parser.error("--updates must be at least 1, --warmup at least 0")
+    if not asked.small and not _has_gpu():
+        parser.error("the real shapes need a GPU, and PyTorch finds none; --small runs toys on any machine")
+    if asked.out:
+        try:
+            asked.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--out: {asked.out} cannot be made ({error.strerror}); name another folder")
     unknown = [name for name in asked.engines if name not in ENGINES]
     if unknown:
         # A bare family of engines stands for all of its settings.

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.speed import table, workloads
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.engines import ENGINES
+
+from benchmarks import face_names, memory
 
 TEXT = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=152_064))
 SEEING = SimpleNamespace(
@@ -133,3 +136,29 @@ def test_an_engine_that_takes_too_long_is_stopped_and_the_next_one_runs(tmp_path
 def test_every_peer_that_packs_runs_with_flash_attention_too() -> None:
     packing = {name for name, one in ENGINES.items() if one.is_peer and one.packed and not one.flash}
     assert {f"{name}+flash" for name in packing} <= ENGINES.keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--small", "--updates", "0"], "--updates must be at least 1"),
+        (["--small", "--out", __file__], f"--out: {__file__} cannot be made (File exists)"),
+        (["--small", "--engines", "axolotl"], "--engines: axolotl: there is no such engine (tunesmith, "),
+    ],
+)
+def test_what_cannot_be_run_is_told_in_a_sentence(
+    asked: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(asked)
+    assert told in capsys.readouterr().err
+
+
+def test_shapes_that_need_a_gpu_are_not_made_without_one(capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    for benchmark in (main, memory.main, face_names.main):
+        with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", ["benchmark"])
+            benchmark()
+        assert "and PyTorch finds none; --small runs" in capsys.readouterr().err
