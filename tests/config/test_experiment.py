@@ -45,6 +45,14 @@ TWO_STAGES = "stages=[{name: a, parts: {language: lora}}, {name: a, parts: {lang
             ["model.weights={language: fp8, vision: fp32}"],
             "model.weights: fp32 goes with no other precision; use bf16 beside nf4, int8 or fp8",
         ),
+        (
+            ["stages.0.batch.share_beginnings=true"],
+            "stages.0.batch.share_beginnings: task kind 'classify' has classes, whose examples share no beginnings; ",
+        ),
+        (
+            ["task={kind: chat}", "stages.0.trained=all", "stages.0.batch.share_beginnings=true"],
+            "stages.0.batch.share_beginnings: trained is 'all', and only what stands before the first trained token is",
+        ),
     ],
 )
 def test_what_cannot_stand_together_is_refused_where_it_stands(overrides: list[str], told: str) -> None:
@@ -72,6 +80,7 @@ def test_all_that_cannot_stand_together_in_one_class_is_told_at_once() -> None:
         ["model.device=cpu", "model.attention=sdpa"],
         ["data.split.holdout={kind: jsonl, path: test.jsonl}"],
         ["stages.0.from=base", "stages.0.epochs=0.5"],
+        ["task={kind: chat}", "stages.0.batch.share_beginnings=true"],
     ],
 )
 def test_what_can_stand_together_is_let_through(overrides: list[str]) -> None:

@@ -242,7 +242,7 @@ class Batch(Settings):
     the forecast of memory says that the GPU has room for, at most 16,384. On a CPU it is 8,192."""
     share_beginnings: bool = False
     """Lay out once what examples of a micro-batch begin with, such as an instruction or a picture with several
-    questions: the same is learnt from less work. Not with a head or with classes."""
+    questions: the same is learnt from less work. Not in tasks with classes, nor where all text is trained."""
     workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that read pictures while a GPU works; none is one a core but one, at most 16, and on a CPU 1."""
 
@@ -390,6 +390,7 @@ class Experiment(Settings):
             *_doubled_names(self.stages),
             *_quantised_but_trained(self),
             *_classes_wanted(self),
+            *_nothing_to_share(self),
             *(_head_faults(self) if self.task.head else _no_head_faults(self)),
         ]
         if faults:
@@ -434,6 +435,26 @@ def _classes_wanted(experiment: Experiment) -> Iterator[tuple[str, str]]:
             yield f"stages.{index}.{name}", f"task kind {task.kind!r} has no classes; leave it out"
         if stage.balance is not None and task.head is not None and task.head.multi:
             yield f"stages.{index}.balance", "a record has several classes (multi); use loss.balance instead"
+
+
+def _nothing_to_share(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Beginnings that are asked to be shared where none can be."""
+    task = experiment.task
+    for index, stage in enumerate(experiment.stages):
+        path = f"stages.{index}.batch.share_beginnings"
+        if not stage.batch.share_beginnings:
+            continue
+        if task.labels_in_order is not None:
+            yield (
+                path,
+                f"task kind {task.kind!r} has classes, whose examples share no beginnings; leave it out",
+            )
+        elif stage.trained == "all":
+            yield (
+                path,
+                "trained is 'all', and only what stands before the first trained token is shared, which is nothing; "
+                "leave one of them out",
+            )
 
 
 def _head_faults(experiment: Experiment) -> Iterator[tuple[str, str]]:
