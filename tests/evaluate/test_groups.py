@@ -56,8 +56,8 @@ def test_records_without_a_field_are_told_once_for_each_field_with_what_was_mean
         check_fields(records, ["stage", "sort"])
     assert str(caught.value).splitlines() == [
         "qa.jsonl:2: evaluate.by: there is no field 'stage' (stge). Did you mean 'stge'? "
-        "Nor has it 1 other of 3 records.",
-        "qa.jsonl:1: evaluate.by: there is no field 'sort' (stage). Nor has it 2 others of 3 records.",
+        "Of 3 records 1 other lacks it too.",
+        "qa.jsonl:1: evaluate.by: there is no field 'sort' (stage). Of 3 records 2 others lack it too.",
     ]
     check_fields(records[:1], ["stage"])
     check_fields([Record("qa.jsonl:4", {"meta": {"stage": 1}})], ["meta.stage"])

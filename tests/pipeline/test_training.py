@@ -76,6 +76,7 @@ def key(path: Path, *overrides: str, number: int = 0, before: Trained | None = N
         "stages.0.parts.language={kind: full}",
         "stages.0.where=stage == 1",
         "stages.0.order=text",
+        "stages.0.together=text",
         "stages.0.trained=all",
         "evaluate.every=1 steps",
     ],
@@ -222,7 +223,8 @@ def test_records_are_put_in_the_order_of_the_field_that_was_asked_for(path: Path
         (
             "stages.0.order=txt",
             DataError,
-            r"rows\.jsonl:\d+: order: there is no field 'txt' \(label, stage, text\)\. Did you mean 'text'\?",
+            r"rows\.jsonl:\d+: stages\.0\.order: there is no field 'txt' \(label, stage, text\)\. Did you mean "
+            r"'text'\? Of 200 records 199 others lack it too\.",
         ),
         (
             "evaluate.by=[stge]",
@@ -343,3 +345,32 @@ def test_what_training_leaves_tells_steps_size_and_what_was_trained(two_from_bas
     (part,) = read_json(folder.stage("second") / "parts.json")
     assert (part["part"], part["method"]) == ("language", "lora")
     assert read_json(folder.path / "audit.json")["samples"] == 200
+
+
+def test_a_field_that_records_of_a_later_stage_lack_is_told_before_the_first_is_trained(path: Path) -> None:
+    stages = "stages=[{name: a, parts: {language: lora}, together: text}, {name: b, parts: {language: lora}, "
+    steps = steps_of(path, stages + "together: txt, order: stag}]", "name=later", "model.path=model")
+    with pytest.raises(DataError) as error:
+        check_early(steps)
+    first, second = str(error.value).splitlines()
+    assert "stages.1.order: there is no field 'stag' (label, stage, text). Did you mean 'stage'?" in first
+    assert "stages.1.together: there is no field 'txt' (label, stage, text). Did you mean 'text'?" in second
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1"])
+def test_a_damaged_note_of_a_run_is_told_with_what_to_do(tmp_path: Path, text: str) -> None:
+    (tmp_path / "done.json").write_text(text)
+    with pytest.raises(ExperimentError, match=r"done\.json: is damaged \(.*\)\. Delete it and run again"):
+        is_done(tmp_path, "a")
+
+
+def test_what_lies_in_a_stage_without_a_claim_is_moved_aside_and_not_gone_on_with(tmp_path: Path) -> None:
+    stage = tmp_path / "stages" / "adapt"
+    (stage / "checkpoints" / "step-3").mkdir(parents=True)
+    make_room(stage, "a")
+    assert [file.name for file in stage.iterdir()] == ["claim.json"]
+    (aside,) = (tmp_path / "replaced").iterdir()
+    assert (aside / "checkpoints" / "step-3").is_dir()
+    (stage / "checkpoints").mkdir()
+    make_room(stage, "a")
+    assert (stage / "checkpoints").is_dir()

@@ -62,8 +62,9 @@ def fields_of(record: Record, by: Sequence[str]) -> dict[str, Any]:
     return {name: value_at(record.fields, name) for name in by}
 
 
-def check_fields(records: Sequence[Record], by: Sequence[str]) -> None:
-    """DataError if a record has no such field; it names each field once, with the first record and a count."""
+def check_fields(records: Sequence[Record], by: Sequence[str], setting: str = "evaluate.by") -> None:
+    """DataError if a record has no such field, which the setting names; it names each field once, with the first record
+    and a count."""
     faults = []
     for name in by:
         lacking = []
@@ -71,10 +72,10 @@ def check_fields(records: Sequence[Record], by: Sequence[str]) -> None:
             try:
                 value_at(record.fields, name)
             except ValueError as fault:
-                lacking.append(f"{record.id}: evaluate.by: {fault}")
+                lacking.append(f"{record.id}: {setting}: {fault}")
         if lacking:
-            others = counted(len(lacking) - 1, "other")
-            also = f" Nor has it {others} of {len(records)} records." if len(lacking) > 1 else ""
+            others = counted(len(lacking) - 1, "other lacks it", "others lack it")
+            also = f" Of {len(records):,} records {others} too." if len(lacking) > 1 else ""
             faults.append(lacking[0] + also)
     if faults:
         raise DataError("\n".join(faults))

@@ -21,14 +21,14 @@ from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ExperimentError, ModelError, counted, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
-from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.files import whole_file, write_json
 from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
-from tunesmith.pipeline.folder import files_sha256, key_of
+from tunesmith.pipeline.folder import files_sha256, key_of, read_note
 from tunesmith.pipeline.room import settle
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
@@ -72,7 +72,7 @@ def train(steps: Steps, terminal: Terminal) -> Trained:
                 "started_from": before.result.name if before else "base",
                 "started_from_key": before.fingerprint if before else key_of(steps.base),
                 "key": fingerprint,
-                "left": read_json(folder / "done.json")["sha256"],
+                "left": read_note(folder / "done.json")["sha256"],
             }
         )
         write_json(steps.folder.path / "lineage.json", lineage)
@@ -111,7 +111,7 @@ def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -
 def is_done(folder: Path, fingerprint: str) -> bool:
     """True if the stage's folder holds what these settings lead to."""
     done = folder / "done.json"
-    return done.exists() and read_json(done)["fingerprint"] == fingerprint
+    return done.exists() and read_note(done)["fingerprint"] == fingerprint
 
 
 def run_stage(
@@ -202,7 +202,8 @@ def loss_of(task: Task, stage: Stage, classes: Classes | None) -> Loss:
 def check_early(steps: Steps) -> None:
     """Tell before anything long begins of a metric that cannot be had, of a `where` that is none, of missing
     validation records, of a test record without a field of `evaluate.by`, and, unless the first stage is done, of a
-    part that the model does not have and of a record that cannot be trained on."""
+    part that the model does not have, of a record without a field that a stage is ordered by, and of one that cannot be
+    trained on."""
     resolve_metrics(steps.experiment.task, steps.experiment.evaluate)
     judged_records(steps)
     check_fields(steps.test_records, steps.experiment.evaluate.by)
@@ -212,6 +213,7 @@ def check_early(steps: Steps) -> None:
     stage = steps.experiment.stages[0]
     if not is_done(steps.folder.stage(stage.name), stage_key(steps, stage, 0, None)):
         refuse_unknown_parts(steps)
+        refuse_lacking_fields(steps)
         stage_examples(steps, stage)
 
 
@@ -229,6 +231,25 @@ def refuse_unknown_parts(steps: Steps) -> None:
         raise ModelError("\n".join(unknown))
 
 
+def refuse_lacking_fields(steps: Steps) -> None:
+    """DataError names every field that a stage's `order` or `together` names and a record of it lacks."""
+    faults = []
+    for number, stage in enumerate(steps.experiment.stages):
+        for setting, field in ordered_by(stage).items():
+            try:
+                check_fields(steps.stage_records(stage), [field], f"stages.{number}.{setting}")
+            except DataError as fault:
+                faults.append(str(fault))
+    if faults:
+        raise DataError("\n".join(faults))
+
+
+def ordered_by(stage: Stage) -> dict[str, str]:
+    """The fields that a stage's examples are ordered by, by the setting that names them."""
+    named = {"order": None if stage.order == "shuffled" else stage.order, "together": stage.together}
+    return {setting: field for setting, field in named.items() if field is not None}
+
+
 def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | None, list[Any] | None]:
     """The examples of the stage's records, the value that each is ordered by unless they are shuffled, and the value
     that keeps it beside others if one does; remembered until the stage is over."""
@@ -240,14 +261,11 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
     conversations = (task.conversation(record, steps.shots) for record in shown)
     rendered = render_examples(steps.family, conversations, steps.render(stage), steps.experiment.data.length)
     kept = {example.record for example in rendered.examples}
-
-    def values(setting: str, field: str | None) -> list[Any] | None:
-        if field is None:
-            return None
-        return [field_of(record, setting, field) for record in records if record.id in kept]
-
-    sort_by = values("order", None if stage.order == "shuffled" else stage.order)
-    steps.rendered[stage.name] = found = rendered, sort_by, values("together", stage.together)
+    values = {
+        setting: [field_of(record, setting, field) for record in records if record.id in kept]
+        for setting, field in ordered_by(stage).items()
+    }
+    steps.rendered[stage.name] = found = rendered, values.get("order"), values.get("together")
     return found
 
 
@@ -336,7 +354,8 @@ def listeners(steps: Steps, terminal: Terminal) -> Iterator[Callable[[Event], No
 def make_room(folder: Path, fingerprint: str) -> None:
     """Claim the stage's folder for these settings; what other settings left there is moved aside, not deleted."""
     claim = folder / "claim.json"
-    if claim.exists() and read_json(claim) != fingerprint:
+    begun = folder.exists() and any(folder.iterdir())
+    if begun and (not claim.exists() or read_note(claim) != fingerprint):
         aside = folder.parent.parent / "replaced" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(aside)
