@@ -154,11 +154,13 @@ def test_what_cannot_be_run_is_told_in_a_sentence(
     assert told in capsys.readouterr().err
 
 
-def test_shapes_that_need_a_gpu_are_not_made_without_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shapes_that_need_a_gpu_are_not_made_without_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
+    monkeypatch.setattr("sys.argv", ["benchmark"])
     for benchmark in (main, memory.main, face_names.main):
-        with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sys.argv", ["benchmark"])
+        with pytest.raises(SystemExit):
             benchmark()
         assert "and PyTorch finds none; --small runs" in capsys.readouterr().err

@@ -27,22 +27,16 @@ def command(
     """Lengths of the training examples, the share that is trained, what a limit would hit, and a limit to set; then
     the memory and time that training will take, and which cards it fits. No weights are loaded."""
     from tunesmith.config.read import read_experiment
-    from tunesmith.errors import ExperimentError
 
-    if memory is not None and (characters or not forecast):
-        without = "--characters" if characters else "--no-forecast"
-        raise ExperimentError(
-            f"--memory: asks for a forecast, and with {without} there is none; leave one out"
-        )
     settings = read_experiment(experiment, overrides or [], variant)
 
     from rich.console import Console
 
     from tunesmith.pipeline.audit import audit, audited_examples
-    from tunesmith.pipeline.outlook import outlook, parse_gib
+    from tunesmith.pipeline.outlook import asked_gib, outlook
     from tunesmith.pipeline.steps import MAIN, Steps
 
-    gib = None if memory is None else parse_gib(memory)
+    gib = asked_gib(memory, characters, forecast)
     steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
     # The experiment's own limit counts tokens, so it says nothing about characters.
     limit = limit or (None if characters else settings.data.length.max_tokens)

@@ -127,6 +127,18 @@ class _Stage:
         return shape.tokens, forecast(made, shape, self._loss, self._stage.optimizer, level, several)
 
 
+def asked_gib(memory: str | None, characters: bool, forecast: bool) -> float | None:
+    """GiB that the options of `tunesmith audit` ask about; ExperimentError if there is no forecast that could tell."""
+    if memory is None:
+        return None
+    if characters or not forecast:
+        without = "--characters" if characters else "--no-forecast"
+        raise ExperimentError(
+            f"--memory: asks for a forecast, and with {without} there is none; leave one out"
+        )
+    return parse_gib(memory)
+
+
 def parse_gib(text: str) -> float:
     """GiB that a text such as `24GiB`, `24 GB` or `24` says; ExperimentError for another, or for none at all.
 
