@@ -19,13 +19,16 @@ PAGE = (Path(__file__).parents[2] / "docs" / "pictures.md").read_text(encoding="
 
 
 def test_its_settings_can_be_written_into_an_experiment() -> None:
-    whole, parts = (
+    whole, parts, shared = (
         parse_yaml(text, "pictures.md").value for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     )
     settings: dict[str, Any] = {"name": "page"} | whole
     assert experiment_from(settings).model.pixels.longest_side == 448
     model = whole["model"] | parts["model"]
     assert experiment_from(settings | {"model": model, "stages": parts["stages"]}).model.quantised == "nf4"
+    asking = {"kind": "answer", "prompt": "{question}", "pictures": ["image"]}
+    stage = parts["stages"][0] | shared["stages"][0]
+    assert experiment_from(settings | {"task": asking, "stages": [stage]}).stages[0].batch.share_beginnings
 
 
 @pytest.mark.parametrize(
