@@ -94,15 +94,15 @@ class Examples(Sequence[Example]):
         return float(self._trained.mean()) if len(self._trained) else 0.0
 
 
-Render = Callable[[Conversation], Example]
+Render = Callable[[Iterable[Conversation]], Iterator[Example]]
 
 
 def renderer(family: Family, task: Task, trained: Literal["answer", "assistant", "all"]) -> Render:
-    """What makes training examples of a task: the conversation with these tokens carrying loss; for a head the question
-    alone, of which none does."""
+    """What makes training examples of a task: the conversations with these tokens carrying loss; for a head the
+    questions alone, of which none does."""
     if task.head is not None:
-        return family.prompt
-    return partial(family.render, trained=trained)
+        return family.prompt_all
+    return partial(family.render_all, trained=trained)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +127,7 @@ def render_examples(
     ways = ["Raise data.length.max_tokens"]
 
     def within() -> Iterator[Example]:
-        for conversation in conversations:
-            example = render(conversation)
+        for example in render(conversations):
             if len(example) <= limit:
                 yield example
             else:
