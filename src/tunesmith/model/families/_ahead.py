@@ -44,8 +44,8 @@ def _take(items: Iterator[Item]) -> tuple[list[Item], DataError | None]:
     """The next run, which is shorter than others if it is the last, and what ended it too early."""
     run: list[Item] = []
     try:
-        for item in islice(items, RUN):
-            run.append(item)
+        # What was taken before a fault stays in the list.
+        run.extend(islice(items, RUN))
     except DataError as fault:
         return run, fault
     return run, None

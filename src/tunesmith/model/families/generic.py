@@ -94,7 +94,10 @@ class Generic(Family):
     ) -> Iterator[Example]:
         """The training examples; DataError for the first whose text holds control tokens or is refused by the chat
         template."""
-        return ahead(map(partial(self._compose, trained=trained), conversations), partial(self._examples, trained=trained))
+        return ahead(
+            map(partial(self._compose, trained=trained), conversations),
+            partial(self._examples, trained=trained),
+        )
 
     def prompt_all(self, conversations: Iterable[Conversation]) -> Iterator[Example]:
         """All up to where each answer begins."""
