@@ -350,9 +350,11 @@ class Generic(Family):
         messages = self._messages(conversation)
         places = []
         for index in [number for number, message in enumerate(messages) if message["role"] == "assistant"]:
-            before = self._apply(conversation.record, messages[:index])
             asking = self._apply(conversation.record, messages[:index], prompting=True)
-            opening = before + self._earlier_header(asking.removeprefix(before))
+            header = self._header
+            if not asking.endswith(header):
+                header = asking.removeprefix(self._apply(conversation.record, messages[:index]))
+            opening = asking.removesuffix(header) + self._earlier_header(header)
             if not text.startswith(opening):
                 raise DataError(
                     f"{conversation.record}: turn {index + 1} (assistant) cannot be told apart in what the "
@@ -360,6 +362,13 @@ class Generic(Family):
                 )
             places.append(len(opening))
         return tuple(places)
+
+    @cached_property
+    def _header(self) -> str:
+        """What the template writes to prompt for an answer, nearly always."""
+        asked = [{"role": "user", "content": "x"}]
+        written = self._apply("chat template", asked)
+        return self._apply("chat template", asked, prompting=True).removeprefix(written)
 
     def _earlier_header(self, header: str) -> str:
         """What stands before an earlier answer, given what the template writes to prompt for one."""
