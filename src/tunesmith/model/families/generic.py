@@ -248,6 +248,7 @@ class Generic(Family):
             return carries
         carries[begin : begin + self._end(tokens[begin:])] = True
         for opening in one.earlier:
+            assert prompt.ends is not None, "asked for where earlier answers are trained"
             start = int(np.searchsorted(prompt.ends, opening, side="right"))
             carries[start : start + self._end(tokens[start:])] = True
         return carries
