@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Int32
@@ -64,10 +64,12 @@ class Family(ABC):
     def prompt_all(self, conversations: Iterable[Conversation]) -> Iterator[Example]:
         """All up to where each answer begins: what `render_all` has there, exactly; nothing of it is trained."""
 
+    @final
     def render(self, conversation: Conversation, trained: Trained = "answer") -> Example:
         """The training example of one conversation."""
         return next(iter(self.render_all([conversation], trained)))
 
+    @final
     def prompt(self, conversation: Conversation) -> Example:
         """The prompt of one conversation."""
         return next(iter(self.prompt_all([conversation])))
