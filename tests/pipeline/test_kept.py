@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from tests.model.families.conversations import assert_same
 from tests.pipeline.pictured import pictured_experiment
 from tests.pipeline.small import lora_stage, small_experiment
 from tunesmith import load_experiment
+from tunesmith.data.collate import collate
 from tunesmith.pipeline import kept as kept_room
 from tunesmith.pipeline import training
 from tunesmith.pipeline.steps import Steps
@@ -56,6 +59,15 @@ def test_another_variant_that_differs_in_weights_and_length_of_training_renders_
     assert made == ["main"]
     assert_same(first.examples, second.examples)
     assert first.examples.lengths.tolist() == second.examples.lengths.tolist()
+    on_disk = (values for example in second.examples for values in (example.tokens, example.trained))
+    assert all(isinstance(values, np.memmap) for values in on_disk)
+
+
+def test_kept_examples_make_the_same_batches_as_those_just_made(path: Path) -> None:
+    first, second = rendered(path), rendered(path)
+    one, other = (collate(list(found.examples[:9])) for found in (first, second))
+    assert torch.equal(one.tokens, other.tokens)
+    assert torch.equal(one.predicting, other.predicting)
 
 
 @pytest.mark.parametrize("variant", ["all", "asked", "few", "short", "some"])
