@@ -1,0 +1,99 @@
+"""The table: where each setting ended, and how far from where a plain loop did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.same_loss.settings import Reference, Setting
+
+ALLOWED = 0.5
+"""Per cent of the reference's loss."""
+LAST = 10
+"""Updates of which the final training loss is the mean."""
+HEADER = (
+    "| setting | training | held out | off, training, % | off, held out, % | of what was learnt, % | from plain weights, % | |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+Results = Mapping[Setting | Reference, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting beside its reference."""
+
+    setting: Setting
+    training: float
+    """Mean loss of the last ten updates."""
+    held_out: float
+    off_training: float
+    """Difference to the reference, per cent of its loss."""
+    off_held_out: float
+    of_learnt: float
+    """The held-out difference in per cent of how far the reference's loss fell."""
+    from_plain: float | None
+    """The held-out difference to the reference on weights that are not quantised, for quantised ones."""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both losses lie within what is allowed; one that is not a number does not."""
+        return abs(self.off_training) <= ALLOWED and abs(self.off_held_out) <= ALLOWED
+
+    def __str__(self) -> str:
+        from_plain = "" if self.from_plain is None else f"{self.from_plain:+.3f}"
+        verdict = "ok" if self.is_same else f"**over {ALLOWED} %**"
+        return (
+            f"| {self.setting.name} | {self.training:.5f} | {self.held_out:.5f} | {self.off_training:+.4f} | "
+            f"{self.off_held_out:+.4f} | {self.of_learnt:+.2f} | {from_plain} | {verdict} |"
+        )
+
+
+def row(setting: Setting, results: Results) -> Row | str:
+    """The setting's row, or a line that says why there is none."""
+    own, beside = results.get(setting), results.get(setting.reference)
+    if own is None or "error" in own:
+        return f"| {setting.name}: {'did not run' if own is None else own['error']} |"
+    if beside is None or "error" in beside:
+        return f"| {setting.name}: there is no reference ({'did not run' if beside is None else beside['error']}) |"
+    plain = results.get(Reference(setting.method, sees=setting.sees), {})
+    is_quantised = setting.reference.weights != "fp32"
+    return Row(
+        setting,
+        final(own),
+        own["after"],
+        off(final(own), final(beside)),
+        off(own["after"], beside["after"]),
+        100 * (own["after"] - beside["after"]) / (beside["before"] - beside["after"]),
+        off(own["after"], plain["after"]) if is_quantised and "after" in plain else None,
+    )
+
+
+def final(result: Mapping[str, Any]) -> float:
+    """Mean training loss of the last updates."""
+    last: list[float] = result["losses"][-LAST:]
+    return sum(last) / len(last)
+
+
+def off(value: float, right: float) -> float:
+    """The difference in per cent."""
+    return 100 * (value / right - 1)
+
+
+def of_reference(reference: Reference, results: Results) -> str:
+    """A reference's line."""
+    found = results.get(reference, {"error": "did not run"})
+    if "error" in found:
+        return f"| {reference.name}: {found['error']} |"
+    return (
+        f"| {reference.name} | {final(found):.5f} | {found['after']:.5f} (from {found['before']:.5f}) | | | | | |"
+    )
+
+
+def table(results: Results, settings: list[Setting]) -> str:
+    """All of it, each reference before the settings that are held to it."""
+    lines, references = [HEADER], list(dict.fromkeys(setting.reference for setting in settings))
+    for reference in references:
+        lines.append(of_reference(reference, results))
+        lines += [str(row(setting, results)) for setting in settings if setting.reference == reference]
+    return "\n".join(lines)
