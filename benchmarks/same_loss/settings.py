@@ -63,7 +63,7 @@ class Reference:
         return Setting("", self.method, sees=self.sees).material
 
 
-MICRO = {"tokens_per_device": 256}
+MICRO = {"tokens_per_device": 400}
 FULL = {"checkpointing": "full"}
 SETTINGS = [
     Setting("lora-fp32", weights="fp32"),
