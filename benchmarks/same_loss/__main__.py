@@ -34,6 +34,7 @@ from benchmarks.same_loss.settings import (
     RATES_OF_TOYS,
     SEED,
     SETTINGS,
+    YARDSTICK,
     Job,
     Reference,
     Setting,
@@ -69,7 +70,12 @@ def prepare(folder: Path, asked: argparse.Namespace, settings: Sequence[Setting]
     whats: dict[Reference | Setting, None] = dict.fromkeys(setting.reference for setting in settings)
     plain = {replace(one, weights="fp32"): None for one in whats if isinstance(one, Reference)}
     jobs = []
-    for what in {**plain, **whats, **dict.fromkeys(settings)}:
+    yardstick = (
+        {YARDSTICK: None}
+        if any(one.method == "lora" and one.weights == "bf16" and not one.sees for one in settings)
+        else {}
+    )
+    for what in {**plain, **yardstick, **whats, **dict.fromkeys(settings)}:
         rate = (RATES_OF_TOYS if asked.small or what.sees else RATES)[what.method]
         jobs.append(Job(what, folder / "seeing" if what.sees else text, folder, asked.steps, rate))
     for setting in settings:

@@ -46,10 +46,19 @@ def run(job: Job) -> dict[str, Any]:
         lr=job.rate,
     )
     before = _held_out(model, head, material.held_out)
+    losses = _trained(job, model, head, material.trained, optimizer)
+    return {"losses": losses, "before": before, "after": _held_out(model, head, material.held_out)}
+
+
+def _trained(
+    job: Job, model: Any, head: nn.Module | None, order: Sequence[Any], optimizer: torch.optim.Optimizer
+) -> list[float]:
+    """Losses of every update."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     model.train()
     losses = []
     for step in range(job.steps):
-        examples = material.trained[step * EXAMPLES :][:EXAMPLES]
+        examples = order[step * EXAMPLES :][:EXAMPLES]
         counted = sum(map(_counted, examples))
         nats = 0.0
         for alike in _of_one_length(examples):
@@ -62,7 +71,7 @@ def run(job: Job) -> dict[str, Any]:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(nats)
-    return {"losses": losses, "before": before, "after": _held_out(model, head, material.held_out)}
+    return losses
 
 
 def _share_of_peak(step: int, steps: int) -> float:
@@ -93,9 +102,14 @@ def _nats(model: Any, head: nn.Module | None, examples: Sequence[Any]) -> torch.
         return functional.cross_entropy(head(hidden.mean(1)), classes, reduction="sum")
     trained = torch.from_numpy(np.stack([one.trained for one in examples])).to(DEVICE)
     targets = tokens.masked_fill(~trained, UNTRAINED)
-    logits = model(input_ids=tokens, use_cache=False, **_pixels(model, tokens, examples)).logits
+    # Left after every pass: within, weights are cast to 16 bits but once.
+    with torch.autocast(DEVICE.type, torch.bfloat16, enabled=model.dtype == torch.bfloat16):
+        logits = model(input_ids=tokens, use_cache=False, **_pixels(model, tokens, examples)).logits
     return functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten(), ignore_index=UNTRAINED, reduction="sum"
+        logits[:, :-1].flatten(0, 1).float(),
+        targets[:, 1:].flatten(),
+        ignore_index=UNTRAINED,
+        reduction="sum",
     )
 
 
@@ -129,7 +143,8 @@ def _model(job: Job) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
     auto: Any = AutoModelForImageTextToText if job.what.sees else AutoModelForCausalLM
-    model = auto.from_pretrained(job.model, dtype=torch.float32, attn_implementation="sdpa").to(DEVICE)
+    floats = torch.bfloat16 if job.what.compute == "bf16" else torch.float32  # type: ignore[union-attr]
+    model = auto.from_pretrained(job.model, dtype=floats, attn_implementation="sdpa").to(DEVICE)
     if job.what.weights != "fp32":
         _take_dequantised(model, job)
     model.requires_grad_(job.what.method == "full")

@@ -44,16 +44,20 @@ class Setting:
 
 @dataclass(frozen=True)
 class Reference:
-    """A plain run in fp32."""
+    """A plain run."""
 
     method: str
     weights: str = "fp32"
     """nf4 and fp8 are those weights, dequantised."""
     sees: bool = False
+    compute: str = "fp32"
+    """bf16 is no reference but a yardstick: how far the same plain loop ends from itself in 16 bits."""
 
     @property
     def name(self) -> str:
         """For the table."""
+        if self.compute == "bf16":
+            return f"the same plain loop of {self.method} in bf16"
         of = "" if self.weights == "fp32" else f" on {self.weights}'s weights"
         return f"reference {self.method}{' pictures' if self.sees else ''}{of}"
 
@@ -90,6 +94,8 @@ SETTINGS = [
     Setting("pictures-lora-fp32", weights="fp32", sees=True),
     Setting("pictures-lora-bf16", kernels="auto", sees=True),
 ]
+
+YARDSTICK = Reference("lora", compute="bf16")
 
 
 @dataclass(frozen=True)

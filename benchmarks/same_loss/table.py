@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.same_loss.settings import Reference, Setting
+from benchmarks.same_loss.settings import YARDSTICK, Reference, Setting
 
 ALLOWED = 0.5
 """Per cent of the reference's loss."""
@@ -102,10 +102,27 @@ def of_reference(reference: Reference, results: Results) -> str:
     return f"| {reference.name} | {final(found):.5f} | {found['after']:.5f} (from {found['before']:.5f}) | | | | | |"
 
 
+def of_yardstick(reference: Reference, results: Results) -> str:
+    """How far the reference's own loop ends from it in bf16."""
+    own, right = (
+        results.get(YARDSTICK, {"error": "did not run"}),
+        results.get(reference, {"error": "did not run"}),
+    )
+    if "error" in own or "error" in right:
+        return f"| {YARDSTICK.name}: {own.get('error', 'there is no reference')} |"
+    of_learnt = 100 * (own["after"] - right["after"]) / (right["before"] - right["after"])
+    return (
+        f"| {YARDSTICK.name} | {final(own):.5f} | {own['after']:.5f} | {off(final(own), final(right)):+.4f} | "
+        f"{off(own['after'], right['after']):+.4f} | {of_learnt:+.2f} | | |"
+    )
+
+
 def table(results: Results, settings: list[Setting]) -> str:
     """All of it, each reference before the settings that are held to it."""
     lines, references = [HEADER], list(dict.fromkeys(setting.reference for setting in settings))
     for reference in references:
         lines.append(of_reference(reference, results))
+        if replace(YARDSTICK, compute="fp32") == reference:
+            lines.append(of_yardstick(reference, results))
         lines += [str(row(setting, results)) for setting in settings if setting.reference == reference]
     return "\n".join(lines)

@@ -11,8 +11,8 @@ import torch
 from benchmarks.same_loss import ours
 from benchmarks.same_loss.__main__ import compare, main, parsed
 from benchmarks.same_loss.one import measured
-from benchmarks.same_loss.settings import RATES_OF_TOYS, SETTINGS, Job, Reference, Setting
-from benchmarks.same_loss.table import Results, Row, of_reference, row
+from benchmarks.same_loss.settings import RATES_OF_TOYS, SETTINGS, YARDSTICK, Job, Reference, Setting
+from benchmarks.same_loss.table import Results, Row, of_reference, row, table
 
 from tunesmith.data.batch import Batch
 from tunesmith.model.loaded import LoadedModel
@@ -120,6 +120,13 @@ def test_a_setting_without_its_reference_says_so() -> None:
         of_reference(Reference("full"), {Reference("full"): stopped})
         == f"| reference full: {stopped['error']} |"
     )
+
+
+def test_the_plain_loop_in_16_bits_stands_beside_as_a_yardstick(results: Results) -> None:
+    losses = results[YARDSTICK]["losses"]
+    assert losses != results[Reference("lora")]["losses"]
+    assert losses == pytest.approx(results[Reference("lora")]["losses"], rel=5e-3)
+    assert "| the same plain loop of lora in bf16 | " in table(results, [named("lora-bf16")])
 
 
 def test_what_is_no_number_is_not_the_same() -> None:
