@@ -65,16 +65,16 @@ def measure(folder: Path, tokens: int, small: bool) -> dict[str, float]:
     trainable = make_trainable(loaded, stage.parts, seed=1)
     render = renderer(loaded.family, task, stage.trained)
     labels = task.labels_in_order or ()
-    examples = []
+    asked = []
     side = shown(small).side
     for index in range(PICTURES):
         path = workloads.picture_file(folder, index)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         picture = Picture(path.name, sha256, side, side, "0" * 16, root=folder)
         fields = {"image": picture, "label": labels[index % len(labels)]}
-        examples.append(render(task.conversation(Record(f"p:{index}", fields))))
+        asked.append(task.conversation(Record(f"p:{index}", fields)))
     size = stage.batch.examples
-    updates = Updates(stage.name, Examples(examples), size, tokens, STEPS, 0, workers=8)
+    updates = Updates(stage.name, Examples(render(asked)), size, tokens, STEPS, 0, workers=8)
     optimizer = build_optimizer(trainable.groups, stage.optimizer)
     times, before = [], time.perf_counter()
     for step, _ in enumerate(fit(trainable, updates, optimizer, stage.optimizer, ClassLoss(stage.loss))):

@@ -119,6 +119,15 @@ def test_a_head_begins_the_same_for_the_same_seed_and_leaves_chance_as_it_was() 
     assert not torch.equal(first.layers[0].weight, other.layers[0].weight)  # type: ignore[arg-type]
 
 
+def test_a_head_on_a_model_in_16_bits_is_not_rounded_to_16_bits() -> None:
+    head = new_head(Head(hidden=8), LABELS, 6, 3, CPU)
+    hidden = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
+    segments = Segments.end_to_end([3, 1, 5])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = head(hidden, segments)
+    assert torch.equal(logits, head(hidden, segments))
+
+
 def test_dropout_is_in_training_alone() -> None:
     head = new_head(Head(hidden=64, dropout=0.5), LABELS, 6, 3, CPU)
     hidden, segments = torch.ones(4, 6), Segments.end_to_end([4])

@@ -60,8 +60,8 @@ def test_an_example_that_is_too_long_because_of_its_picture_is_never_cut(tmp_pat
     if over == "refuse":
         advice = r"Raise data\.length\.max_tokens, see pictures smaller \(model\.pixels\.max; .*or set"
         with pytest.raises(DataError, match=rf"a:280: {len(long)} tokens\n{advice}"):
-            render_examples(family, asked, family.render, limit)
+            render_examples(family, asked, family.render_all, limit)
         return
-    rendered = render_examples(family, asked, family.render, limit)
+    rendered = render_examples(family, asked, family.render_all, limit)
     assert rendered.too_long == (("a:280", len(long)),)
     assert [example.tokens.tolist() for example in rendered.examples] == [short.tokens.tolist()]

@@ -48,10 +48,12 @@ class ClassHead(nn.Module):
         """A number for each class of every segment, in fp32. Of a head with `multi` they are log odds of each class,
         else log probabilities but for a constant."""
         values = self.pooled(hidden, segments)
-        for number, layer in enumerate(self.layers):
-            values = functional.gelu(values) if number else values
-            values = layer(functional.dropout(values, self.settings.dropout, self.training))
-        return values.float()
+        # A few rows: in 16 bits they would save nothing, and what is rounded here is all that the loss sees.
+        with torch.autocast(values.device.type, enabled=False):
+            for number, layer in enumerate(self.layers):
+                values = functional.gelu(values) if number else values
+                values = layer(functional.dropout(values, self.settings.dropout, self.training))
+        return values
 
     def pooled(
         self, hidden: Float[Tensor, "token width"], segments: Segments

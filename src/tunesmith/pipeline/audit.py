@@ -31,7 +31,7 @@ def audit(
 def audited_examples(steps: Steps, max_samples: int | None) -> Examples:
     """What the first stage makes of the training records, or of a fixed sample of them; none is refused."""
     render = steps.render(steps.experiment.stages[0])
-    return Examples(render(conversation) for conversation in _conversations(steps, max_samples))
+    return Examples(render(_conversations(steps, max_samples)))
 
 
 def _conversations(steps: Steps, max_samples: int | None) -> Iterator[Conversation]:

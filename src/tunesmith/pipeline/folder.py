@@ -48,6 +48,10 @@ class RunFolder:
         """Prepared records, shared by variants."""
         return self.experiment / f"data-{key}"
 
+    def examples(self, key: str) -> Path:
+        """Rendered training examples, shared by variants and stages."""
+        return self.experiment / f"examples-{key}"
+
     def base(self, key: str) -> Path:
         """Evaluation of the untouched base model, shared by variants."""
         return self.experiment / f"base-{key}"

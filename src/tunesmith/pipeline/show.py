@@ -93,7 +93,7 @@ def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -
     names: set[str] = set()
     for record in fixed_sample(steps.stage_records(stage), number, steps.experiment.seed):
         conversation = task.conversation(record, steps.shots)
-        example = steps.render(stage)(conversation)
+        example = next(steps.render(stage)([conversation]))
         name = re.sub(r"[^\w.-]+", "-", record.id).strip("-.")[-MOST_OF_A_NAME:]
         while name in names:
             name += "_"

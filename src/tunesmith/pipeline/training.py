@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
 from tunesmith.pipeline.folder import files_sha256, key_of, read_note
+from tunesmith.pipeline.kept import kept
 from tunesmith.pipeline.room import settle
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
@@ -255,18 +257,25 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
     that keeps it beside others if one does; remembered until the stage is over."""
     if stage.name in steps.rendered:
         return steps.rendered[stage.name]
-    records = steps.stage_records(stage)
-    task = steps.experiment.task
-    shown = track(records, description="rendering examples", total=len(records), transient=True)
-    conversations = (task.conversation(record, steps.shots) for record in shown)
-    rendered = render_examples(steps.family, conversations, steps.render(stage), steps.experiment.data.length)
-    kept = {example.record for example in rendered.examples}
-    values = {
-        setting: [field_of(record, setting, field) for record in records if record.id in kept]
-        for setting, field in ordered_by(stage).items()
-    }
+    rendered = kept(steps, stage, partial(_render, steps, stage))
+    values: dict[str, list[Any]] = {}
+    if named := ordered_by(stage):
+        within = {example.record for example in rendered.examples}
+        records = [record for record in steps.stage_records(stage) if record.id in within]
+        values = {
+            setting: [field_of(record, setting, field) for record in records]
+            for setting, field in named.items()
+        }
     steps.rendered[stage.name] = found = rendered, values.get("order"), values.get("together")
     return found
+
+
+def _render(steps: Steps, stage: Stage) -> Rendered:
+    """The examples of the stage's records, made now."""
+    records, task = steps.stage_records(stage), steps.experiment.task
+    shown = track(records, description="rendering examples", total=len(records), transient=True)
+    conversations = (task.conversation(record, steps.shots) for record in shown)
+    return render_examples(steps.family, conversations, steps.render(stage), steps.experiment.data.length)
 
 
 def write_audit(steps: Steps, rendered: Rendered) -> None:

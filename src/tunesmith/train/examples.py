@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, overload
+from pathlib import Path
+from typing import Any, Literal, overload
 
 import numpy as np
 from jaxtyping import Int
@@ -13,6 +15,7 @@ from jaxtyping import Int
 from tunesmith.config.experiment import Length
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.example import Example, Placed
+from tunesmith.data.picture import Picture
 from tunesmith.errors import DataError, counted
 from tunesmith.model.families import Family
 from tunesmith.tasks import Task
@@ -37,6 +40,30 @@ class Examples(Sequence[Example]):
         self._tokens = np.concatenate(tokens)
         self._trained = np.concatenate(trained)
         self._ends = np.cumsum([0, *lengths])
+
+    def write(self, folder: Path) -> None:
+        """Write all to files in a folder, from which `read` has them back."""
+        for name, values in (("tokens", self._tokens), ("trained", self._trained), ("ends", self._ends)):
+            np.save(folder / f"{name}.npy", values, allow_pickle=False)
+        pictures = [[index, list(map(_placed_as_json, placed))] for index, placed in self._pictures.items()]
+        others = {"records": self._records, "classes": self._classes, "pictures": pictures}
+        (folder / "others.json").write_text(json.dumps(others))
+
+    @staticmethod
+    def read(folder: Path) -> Examples:
+        """What `write` wrote; tokens stay on disk until they are asked for."""
+        examples, others = Examples(()), json.loads((folder / "others.json").read_text())
+        examples._records = others["records"]
+        examples._classes = [None if classes is None else tuple(classes) for classes in others["classes"]]
+        examples._pictures = {
+            index: tuple(map(_placed_of_json, placed)) for index, placed in others["pictures"]
+        }
+        # Copy on write and not read-only, of which torch warns.
+        examples._tokens, examples._trained = (
+            np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("tokens", "trained")
+        )
+        examples._ends = np.load(folder / "ends.npy")
+        return examples
 
     def __len__(self) -> int:
         return len(self._records)
@@ -94,15 +121,26 @@ class Examples(Sequence[Example]):
         return float(self._trained.mean()) if len(self._trained) else 0.0
 
 
-Render = Callable[[Conversation], Example]
+def _placed_as_json(placed: Placed) -> dict[str, Any]:
+    root = str(placed.picture.root.resolve())
+    return {**vars(placed), "picture": {**placed.picture.to_json(), "root": root}}
+
+
+def _placed_of_json(value: dict[str, Any]) -> Placed:
+    picture = value["picture"]
+    root = Path(picture.pop("root"))
+    return Placed(**{**value, "picture": Picture.of_json(picture, root, root)})
+
+
+Render = Callable[[Iterable[Conversation]], Iterator[Example]]
 
 
 def renderer(family: Family, task: Task, trained: Literal["answer", "assistant", "all"]) -> Render:
-    """What makes training examples of a task: the conversation with these tokens carrying loss; for a head the question
-    alone, of which none does."""
+    """What makes training examples of a task: the conversations with these tokens carrying loss; for a head the
+    questions alone, of which none does."""
     if task.head is not None:
-        return family.prompt
-    return partial(family.render, trained=trained)
+        return family.prompt_all
+    return partial(family.render_all, trained=trained)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +165,7 @@ def render_examples(
     ways = ["Raise data.length.max_tokens"]
 
     def within() -> Iterator[Example]:
-        for conversation in conversations:
-            example = render(conversation)
+        for example in render(conversations):
             if len(example) <= limit:
                 yield example
             else:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from transformers import AutoConfig
 
 from tests.tiny import CHATML, tiny_tokenizer
 from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.data.example import Example
 from tunesmith.model.families import Family, family_of
 
 ASKED = Turn.of("user", "What is 2 + 2?")
@@ -38,6 +41,14 @@ def as_messages(conversation: Conversation) -> list[dict[str, str]]:
     """The whole conversation in the form of transformers."""
     turns = [*conversation.turns, Turn.of("assistant", conversation.answer)]
     return [{"role": turn.role, "content": turn.text} for turn in turns]
+
+
+def assert_same(some: Sequence[Example], others: Sequence[Example]) -> None:
+    """Fail unless all are equal, one by one."""
+    for one, other in zip(some, others, strict=True):
+        assert (one.record, one.classes, one.pictures) == (other.record, other.classes, other.pictures)
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        np.testing.assert_array_equal(one.trained, other.trained)
 
 
 def trained_text(family: Family, conversation: Conversation, trained: str) -> str:

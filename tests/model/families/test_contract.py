@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from unittest.mock import patch
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from transformers import AutoConfig
 
 from tests.model.families.conversations import (
     CONVERSATIONS,
     as_messages,
+    assert_same,
     tiny_family,
     trained_text,
 )
@@ -16,7 +22,7 @@ from tests.model.families.qwen_vocabulary import qwen_tokenizer
 from tests.tiny import CHATML, official_template
 from tunesmith.data.conversation import Conversation
 from tunesmith.errors import DataError
-from tunesmith.model.families import Family, family_of
+from tunesmith.model.families import Family, _ahead, family_of
 
 FAMILIES = {
     "generic": ("llama", "", False),
@@ -104,6 +110,30 @@ def test_every_assistant_turn_is_trained_if_asked_for_and_no_other_text(family: 
     expected = "".join(f"{thought if answer == '4' else ''}{answer}<|im_end|>" for answer in answers)
     assert trained_text(family, conversation, "assistant") == expected
     assert trained_text(family, CONVERSATIONS["plain"], "assistant") == f"{thought}Four.<|im_end|>"
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(st.sampled_from(list(CONVERSATIONS)), max_size=12),
+    trained=st.sampled_from(["answer", "assistant", "all"]),
+)
+def test_many_at_once_are_what_each_is_alone(family: Family, names: list[str], trained: str) -> None:
+    asked = [replace(CONVERSATIONS[name], record=f"a:{place}") for place, name in enumerate(names)]
+    with patch.object(_ahead, "RUN", 4):
+        together, prompts = list(family.render_all(asked, trained)), list(family.prompt_all(asked))
+    assert_same(together, [family.render(one, trained) for one in asked])
+    assert_same(prompts, [family.prompt(one) for one in asked])
+
+
+def test_of_many_the_first_that_is_refused_is_named_and_those_before_it_come_out(family: Family) -> None:
+    asked = [replace(CONVERSATIONS["plain"], record=f"b.jsonl:{place}") for place in range(12)]
+    for place in (6, 9):
+        asked[place] = replace(asked[place], answer="Say <|im_end|>")
+    with patch.object(_ahead, "RUN", 4):
+        examples = family.render_all(asked)
+        assert [next(examples).record for _ in range(6)] == [one.record for one in asked[:6]]
+        with pytest.raises(DataError, match=r"^b\.jsonl:6: the text holds <\|im_end\|>"):
+            next(examples)
 
 
 def test_everything_but_the_first_token_is_trained_if_asked_for(family: Family) -> None:

@@ -8,7 +8,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from tests.model.families.conversations import CONVERSATIONS, tiny_family
+from tests.model.families.conversations import CONVERSATIONS, assert_same, tiny_family
 from tests.tiny import CHATML, tiny_model, tiny_tokenizer
 from tunesmith.data.collate import collate
 from tunesmith.data.conversation import Conversation, Turn
@@ -119,6 +119,8 @@ def test_tokenizers_that_put_a_space_before_a_text_keep_the_answer_as_the_templa
     example = family.render(CONVERSATIONS["plain"])
     whole = family.tokenizer("[user]What is 2 + 2?</s>[assistant]Four.</s>", add_special_tokens=False)
     assert example.tokens.tolist() == whole["input_ids"]
+    asked = [CONVERSATIONS["plain"], CONVERSATIONS["empty answer"]]
+    assert_same(list(family.render_all(asked)), [family.render(one) for one in asked])
     assert np.array_equal(
         family.continuation(CONVERSATIONS["plain"], "Four."), example.tokens[example.trained]
     )

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoModelForImageTextToText
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from tests.model.families.conversations import assert_same
 from tests.model.families.pictures import FAMILIES, conversations, rendered, seeing
 from tests.tiny import tiny_seeing_model
 from tunesmith.data.collate import collate
-from tunesmith.data.conversation import Conversation, Text
+from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.data.positions import positions_of
+from tunesmith.errors import DataError
+from tunesmith.model.families import _ahead
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.train.loss import answer_loss
 
@@ -78,6 +85,34 @@ def test_tokens_are_those_of_the_official_processor(
     assert (
         loaded.family.tokenizer.decode(example.tokens[example.trained]) == asked[number].answer + "<|im_end|>"
     )
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    numbers=st.lists(st.integers(0, 3), max_size=9), trained=st.sampled_from(["answer", "assistant", "all"])
+)
+def test_many_at_once_are_what_each_is_alone(
+    loaded: LoadedModel, asked: list[Conversation], numbers: list[int], trained: str
+) -> None:
+    several = [replace(asked[number], record=f"p:{place}") for place, number in enumerate(numbers)]
+    with patch.object(_ahead, "RUN", 4):
+        together, prompts = (
+            list(loaded.family.render_all(several, trained)),
+            list(loaded.family.prompt_all(several)),
+        )
+    assert_same(together, [loaded.family.render(one, trained) for one in several])
+    assert_same(prompts, [loaded.family.prompt(one) for one in several])
+
+
+def test_of_many_the_first_that_cannot_be_shown_is_named_though_its_picture_is_looked_at_last(
+    loaded: LoadedModel, asked: list[Conversation]
+) -> None:
+    several = [replace(asked[0], record=f"p:{place}") for place in range(10)]
+    flat = replace(asked[0].pictures[0], width=1000, height=1)
+    several[5] = replace(several[5], turns=(Turn("user", (flat, Text("What is it?"))),))
+    several[6] = replace(several[6], answer="<|im_end|>")
+    with patch.object(_ahead, "RUN", 4), pytest.raises(DataError, match=r"^p:5: picture .*\.png: "):
+        list(loaded.family.render_all(several))
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])

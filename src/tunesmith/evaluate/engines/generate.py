@@ -48,7 +48,7 @@ class Generate(Engine):
 
         family = model.family
         most = self.max_new_tokens or _longest_answer(model, task, conversations)
-        prompts = [family.prompt(conversation) for conversation in conversations]
+        prompts = list(family.prompt_all(conversations))
         sizes = [len(prompt) + most for prompt in prompts]
         lengths = (
             (conversation.record, size) for conversation, size in zip(conversations, sizes, strict=True)

@@ -46,7 +46,7 @@ class Head(Engine):
         labels = task.labels_in_order or ()
         refuse_other_head(model.head, task.head, labels)
         family = model.family
-        prompts = [family.prompt(conversation) for conversation in conversations]
+        prompts = list(family.prompt_all(conversations))
         sizes = [len(prompt) for prompt in prompts]
         lengths = ((prompt.record, size) for prompt, size in zip(prompts, sizes, strict=True))
         refuse_too_long(lengths, family.max_tokens, "Shorten the records, or leave them out of the data.")

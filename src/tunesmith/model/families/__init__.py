@@ -9,9 +9,9 @@ modules form which part, and how a packed batch goes through.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Int32
@@ -54,13 +54,25 @@ class Family(ABC):
         self.sight = sight
 
     @abstractmethod
-    def render(self, conversation: Conversation, trained: Trained = "answer") -> Example:
-        """The training example, token by token what the official chat template gives; DataError names the
-        record if its text holds control tokens."""
+    def render_all(
+        self, conversations: Iterable[Conversation], trained: Trained = "answer"
+    ) -> Iterator[Example]:
+        """The training examples in order, token by token what the official chat template gives; DataError names the
+        first record whose text holds control tokens. Conversations are taken some ahead of what comes out."""
 
     @abstractmethod
+    def prompt_all(self, conversations: Iterable[Conversation]) -> Iterator[Example]:
+        """All up to where each answer begins: what `render_all` has there, exactly; nothing of it is trained."""
+
+    @final
+    def render(self, conversation: Conversation, trained: Trained = "answer") -> Example:
+        """The training example of one conversation."""
+        return next(iter(self.render_all([conversation], trained)))
+
+    @final
     def prompt(self, conversation: Conversation) -> Example:
-        """All up to where the answer begins: what `render` has there, exactly; nothing of it is trained."""
+        """The prompt of one conversation."""
+        return next(iter(self.prompt_all([conversation])))
 
     @abstractmethod
     def continuation(self, conversation: Conversation, text: str | None = None) -> Int32[np.ndarray, "token"]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor, nn
 
 from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.data.example import Example
 from tunesmith.errors import DataError, ModelError
 from tunesmith.model.families import Family, Trained
+from tunesmith.model.families._ahead import ahead
 from tunesmith.model.modules import own_modules, transformers_model
 
 if TYPE_CHECKING:
@@ -42,6 +44,28 @@ PROBES = ("x", " x", "1", "{", "é", "X.")
 """Beginnings of answers that tell whether a tokenizer's pieces stay apart at the end of a prompt."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What the chat template makes of a conversation."""
+
+    conversation: Conversation
+    before: str
+    """The prompt."""
+    after: str = ""
+    """From the answer on; empty for a prompt alone."""
+    earlier: tuple[int, ...] = ()
+    """Where in the prompt earlier answers begin that are trained too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A text as tokens."""
+
+    tokens: Tokens
+    ends: Int[np.ndarray, "token"] | None = None
+    """Where in the text each token ends, if that was asked for."""
+
+
 class Generic(Family):
     """What holds for every decoder: the chat template writes, one forward pass reads."""
 
@@ -65,36 +89,25 @@ class Generic(Family):
                 "`enable_thinking`. Remove the setting, or use a model that can think (Qwen3)"
             )
 
-    def render(self, conversation: Conversation, trained: Trained = "answer") -> Example:
-        """The training example; DataError if its text holds control tokens or the chat template refuses
-        it."""
-        self._check(conversation)
-        before, after = self._texts(conversation)
-        prompt = self._encode(before)
-        rest = self._encode_after(before, after)
-        tokens = np.concatenate([prompt, rest])
-        carries = np.zeros(len(tokens), dtype=bool)
-        if trained == "all":
-            carries[1:] = True
-            carries[np.isin(tokens, self._untrainable)] = False
-        else:
-            carries[len(prompt) : len(prompt) + self._end(rest)] = True
-        if trained == "assistant":
-            for start, end in self._earlier_answers(conversation, prompt):
-                carries[start:end] = True
-        return self._example(conversation, tokens, carries)
+    def render_all(
+        self, conversations: Iterable[Conversation], trained: Trained = "answer"
+    ) -> Iterator[Example]:
+        """The training examples; DataError for the first whose text holds control tokens or is refused by the chat
+        template."""
+        return ahead(
+            map(partial(self._compose, trained=trained), conversations),
+            partial(self._examples, trained=trained),
+        )
 
-    def prompt(self, conversation: Conversation) -> Example:
-        """All up to where the answer begins."""
-        self._check(conversation)
-        tokens = self._encode(self._apply(conversation.record, self._messages(conversation), prompting=True))
-        return self._example(conversation, tokens, np.zeros(len(tokens), dtype=bool))
+    def prompt_all(self, conversations: Iterable[Conversation]) -> Iterator[Example]:
+        """All up to where each answer begins."""
+        return ahead(map(self._compose_prompt, conversations), self._examples)
 
     def continuation(self, conversation: Conversation, text: str | None = None) -> Tokens:
         """Tokens after the prompt if the answer were `text`, up to and with the end of the turn."""
         answering = conversation if text is None else replace(conversation, answer=text, boxes=None)
         self._check(answering)
-        rest = self._encode_after(*self._texts(answering))
+        rest = self._encode_after(*self._texts(answering), self._encode)
         return rest[: self._end(rest)]
 
     def parse(self, tokens: Sequence[int]) -> tuple[str, bool]:
@@ -152,9 +165,9 @@ class Generic(Family):
 
     def _check(self, conversation: Conversation) -> None:
         """Raise DataError if a text would be taken for the template's own marks."""
-        found = {token for turn in conversation.turns for token in self._control_tokens if token in turn.text}
+        found = {token for turn in conversation.turns for token in self._find_control.findall(turn.text)}
         # Reading an answer drops all special tokens, so none may be part of one.
-        found |= {token for token in self._special_tokens if token in conversation.answer}
+        found.update(self._find_special.findall(conversation.answer))
         if found:
             raise DataError(
                 f"{conversation.record}: the text holds {', '.join(sorted(found))}, which the model reads as "
@@ -169,6 +182,14 @@ class Generic(Family):
         stops = self.tokenizer.convert_ids_to_tokens(list(self.stop_tokens))
         return tuple(token for token in self._special_tokens if token in written or token in stops)
 
+    @cached_property
+    def _find_control(self) -> re.Pattern[str]:
+        return _any_of(self._control_tokens)
+
+    @cached_property
+    def _find_special(self) -> re.Pattern[str]:
+        return _any_of(self._special_tokens)
+
     @property
     def _untrainable(self) -> tuple[int, ...]:
         """Ids that never carry loss."""
@@ -179,6 +200,58 @@ class Generic(Family):
     ) -> Example:
         """The example of these tokens, as the chat template has them."""
         return Example(conversation.record, tokens, trained, conversation.classes)
+
+    def _compose(self, conversation: Conversation, trained: Trained) -> Written:
+        """What the chat template makes of a conversation and its answer; DataError if it cannot be shown to the
+        model."""
+        self._check(conversation)
+        before, after = self._texts(conversation)
+        earlier = self._earlier_answers(conversation, before) if trained == "assistant" else ()
+        return Written(conversation, before, after, earlier)
+
+    def _compose_prompt(self, conversation: Conversation) -> Written:
+        """What the chat template makes of a conversation up to the answer; DataError likewise."""
+        self._check(conversation)
+        messages = self._messages(conversation)
+        return Written(conversation, self._apply(conversation.record, messages, prompting=True))
+
+    def _examples(self, several: Sequence[Written], trained: Trained = "answer") -> list[Example]:
+        """The examples of what was written."""
+        apart = self._tokens_stay_apart
+        texts = [one.before for one in several]
+        texts += [one.after if apart else one.before + one.after for one in several if one.after]
+        encoded = self._encode_all(texts, any(one.earlier for one in several))
+
+        def encode(text: str) -> Tokens:
+            return encoded[text].tokens if text in encoded else self._encode(text)
+
+        examples = []
+        for one in several:
+            prompt = encoded[one.before]
+            rest = self._encode_after(one.before, one.after, encode) if one.after else prompt.tokens[:0]
+            tokens = np.concatenate([prompt.tokens, rest])
+            carries = self._carries(one, prompt, tokens, trained)
+            examples.append(self._example(one.conversation, tokens, carries))
+        return examples
+
+    def _carries(
+        self, one: Written, prompt: Encoded, tokens: Int32[np.ndarray, "all"], trained: Trained
+    ) -> Bool[np.ndarray, "all"]:
+        """Which of the tokens carry loss; none of a prompt alone."""
+        carries = np.zeros(len(tokens), dtype=bool)
+        begin = len(prompt.tokens)
+        if begin == len(tokens):
+            return carries
+        if trained == "all":
+            carries[1:] = True
+            carries[np.isin(tokens, self._untrainable)] = False
+            return carries
+        carries[begin : begin + self._end(tokens[begin:])] = True
+        for opening in one.earlier:
+            assert prompt.ends is not None, "asked for where earlier answers are trained"
+            start = int(np.searchsorted(prompt.ends, opening, side="right"))
+            carries[start : start + self._end(tokens[start:])] = True
+        return carries
 
     def _messages(self, conversation: Conversation) -> Messages:
         """The turns before the answer, as chat templates want them; DataError for what the model cannot be
@@ -230,14 +303,31 @@ class Generic(Family):
     def _encode(self, text: str) -> Tokens:
         return np.array(self.tokenizer.encode(text, add_special_tokens=False, verbose=False), dtype=np.int32)
 
-    def _encode_after(self, before: str, after: str) -> Tokens:
+    def _encode_all(self, texts: Iterable[str], with_ends: bool) -> dict[str, Encoded]:
+        """The tokens of each text. Each is encoded once, and all of them together, which takes every core."""
+        each = list(dict.fromkeys(texts))
+        found = self.tokenizer(
+            each,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            return_offsets_mapping=with_ends,
+            verbose=False,
+        )
+        several = [np.array(ids, dtype=np.int32) for ids in found["input_ids"]]
+        if not with_ends:
+            return {text: Encoded(tokens) for text, tokens in zip(each, several, strict=True)}
+        ends = [np.array([end for _, end in places], int) for places in found["offset_mapping"]]
+        return {text: Encoded(*both) for text, *both in zip(each, several, ends, strict=True)}
+
+    def _encode_after(self, before: str, after: str, encode: Callable[[str], Tokens]) -> Tokens:
         """Tokens of `after` where it follows `before`, cut so that those of `before` stay what they are
         alone."""
         if self._tokens_stay_apart:
-            return self._encode(after)
-        prompt, whole = self._encode(before), self._encode(before + after)
+            return encode(after)
+        prompt, whole = encode(before), encode(before + after)
         is_prefix = np.array_equal(whole[: len(prompt)], prompt)
-        return whole[len(prompt) :] if is_prefix else self._encode(after)
+        return whole[len(prompt) :] if is_prefix else encode(after)
 
     @cached_property
     def _tokens_stay_apart(self) -> bool:
@@ -256,28 +346,30 @@ class Generic(Family):
         assert len(places), "the chat template did not end an answer as it ended the first"
         return int(places[0]) + 1
 
-    def _earlier_answers(self, conversation: Conversation, prompt: Tokens) -> list[tuple[int, int]]:
-        """Where the assistant's turns before the answer lie in the prompt, the ends of the turns included."""
+    def _earlier_answers(self, conversation: Conversation, text: str) -> tuple[int, ...]:
+        """Where in the prompt's text the answers of the assistant's earlier turns begin."""
         messages = self._messages(conversation)
-        earlier = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-        if not earlier:
-            return []
-        text = self._apply(conversation.record, messages, prompting=True)
-        mapped = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        ends_at = np.array(mapped["offset_mapping"])[:, 1]
-        spans = []
-        for index in earlier:
-            before = self._apply(conversation.record, messages[:index])
+        places = []
+        for index in [number for number, message in enumerate(messages) if message["role"] == "assistant"]:
             asking = self._apply(conversation.record, messages[:index], prompting=True)
-            opening = before + self._earlier_header(asking.removeprefix(before))
+            header = self._header
+            if not asking.endswith(header):
+                header = asking.removeprefix(self._apply(conversation.record, messages[:index]))
+            opening = asking.removesuffix(header) + self._earlier_header(header)
             if not text.startswith(opening):
                 raise DataError(
                     f"{conversation.record}: turn {index + 1} (assistant) cannot be told apart in what the "
                     "chat template writes. Alternate user and assistant turns, or use trained: answer"
                 )
-            start = int(np.searchsorted(ends_at, len(opening), side="right"))
-            spans.append((start, start + self._end(prompt[start:])))
-        return spans
+            places.append(len(opening))
+        return tuple(places)
+
+    @cached_property
+    def _header(self) -> str:
+        """What the template writes to prompt for an answer, nearly always."""
+        asked = [{"role": "user", "content": "x"}]
+        written = self._apply("chat template", asked)
+        return self._apply("chat template", asked, prompting=True).removeprefix(written)
 
     def _earlier_header(self, header: str) -> str:
         """What stands before an earlier answer, given what the template writes to prompt for one."""
@@ -317,6 +409,12 @@ class Generic(Family):
                 "version, or put a chat_template.jinja into its folder"
             )
         self.tokenizer.chat_template = CHATML
+
+
+def _any_of(marks: Sequence[str]) -> re.Pattern[str]:
+    """Finds each of these texts; nothing if there are none."""
+    longest_first = sorted(marks, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 def _line(batch: Batch) -> dict[str, Any]:
