@@ -46,8 +46,12 @@ TWO_STAGES = "stages=[{name: a, parts: {language: lora}}, {name: a, parts: {lang
             "model.weights: fp32 goes with no other precision; use bf16 beside nf4, int8 or fp8",
         ),
         (
-            ["stages.0.batch.share_beginnings=true"],
-            "stages.0.batch.share_beginnings: task kind 'classify' has classes, whose examples share no beginnings; ",
+            ["task.answer={kind: head}", "stages.0.batch.share_beginnings=true"],
+            "stages.0.batch.share_beginnings: a head looks at all tokens of an example by itself; leave it out",
+        ),
+        (
+            ["stages.0.loss.balance=inverse_frequency", "stages.0.batch.share_beginnings=true"],
+            "stages.0.batch.share_beginnings: loss.balance asks each token for the class of its example; leave one",
         ),
         (
             ["task={kind: chat}", "stages.0.trained=all", "stages.0.batch.share_beginnings=true"],

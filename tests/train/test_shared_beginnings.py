@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,16 @@ def test_of_questions_about_one_picture_the_same_is_learnt(tmp_path: Path, model
     ]
     asked.append(Conversation("p:9", (Turn.of("user", "No picture at all."),), "None."))
     assert compare(loaded, asked) < 0.7
+
+
+def test_labels_stand_at_the_end_of_their_example(tmp_path: Path) -> None:
+    loaded = load(Model(path=str(tiny_model(tmp_path / "model", "qwen2")), weights="fp32"))
+    asked = [
+        Conversation(f"t:{number}", (Turn.of("user", INSTRUCTION + sentence),), "Weather")
+        for number, sentence in enumerate(["It rained all day.", "They won again!"])
+    ]
+    examples = [replace(loaded.family.render(one), classes=(number + 3,)) for number, one in enumerate(asked)]
+    batch = collate(examples, share=True)
+    assert batch.segments.continues.tolist() == [-1, 0, 0]
+    assert batch.labels is not None
+    assert batch.labels.tolist() == [[1, 3], [2, 4]]

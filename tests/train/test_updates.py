@@ -100,7 +100,7 @@ def test_shared_beginnings_make_micro_batches_of_fewer_tokens_that_keep_to_the_l
         assert seen_by[0] == seen_by[1]
 
 
-def test_a_family_larger_than_a_micro_batch_is_cut() -> None:
+def test_siblings_larger_than_a_micro_batch_are_cut() -> None:
     sharing = replace(
         Updates.of(stage(batch=Batch(examples=8, tokens_per_device=48)), alike(), seed=3), share=True
     )

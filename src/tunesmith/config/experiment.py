@@ -242,7 +242,8 @@ class Batch(Settings):
     the forecast of memory says that the GPU has room for, at most 16,384. On a CPU it is 8,192."""
     share_beginnings: bool = False
     """Lay out once what examples of a micro-batch begin with, such as an instruction or a picture with several
-    questions: the same is learnt from less work. Not in tasks with classes, nor where all text is trained."""
+    questions: the same is learnt from less work. Not with a head, with `loss.balance`, or where all text is
+    trained."""
     workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that read pictures while a GPU works; none is one a core but one, at most 16, and on a CPU 1."""
 
@@ -444,11 +445,10 @@ def _nothing_to_share(experiment: Experiment) -> Iterator[tuple[str, str]]:
         path = f"stages.{index}.batch.share_beginnings"
         if not stage.batch.share_beginnings:
             continue
-        if task.labels_in_order is not None:
-            yield (
-                path,
-                f"task kind {task.kind!r} has classes, whose examples share no beginnings; leave it out",
-            )
+        if task.head is not None:
+            yield path, "a head looks at all tokens of an example by itself; leave it out"
+        elif stage.loss.balance != "none":
+            yield path, "loss.balance asks each token for the class of its example; leave one of them out"
         elif stage.trained == "all":
             yield (
                 path,

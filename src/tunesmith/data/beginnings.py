@@ -21,7 +21,7 @@ _OF_PICTURES = 2**40
 
 
 @dataclass(frozen=True)
-class Family:
+class Siblings:
     """Examples with one beginning; an example that shares none is alone, with a beginning of no tokens."""
 
     members: tuple[int, ...]
@@ -32,35 +32,32 @@ class Family:
         """Tokens of them all, the beginning counted once; `lengths` are those of all examples."""
         return sum(lengths[member] for member in self.members) - (len(self.members) - 1) * self.beginning
 
-    def within(self, capacity: int, lengths: Sequence[int]) -> Iterator[Family]:
+    def within(self, capacity: int, lengths: Sequence[int]) -> Iterator[Siblings]:
         """The same members in families of at most so many tokens, but for one that is longer alone."""
         some: list[int] = []
         for member in self.members:
-            if some and Family((*some, member), self.beginning).tokens(lengths) > capacity:
-                yield Family(tuple(some), self.beginning)
+            if some and Siblings((*some, member), self.beginning).tokens(lengths) > capacity:
+                yield Siblings(tuple(some), self.beginning)
                 some = []
             some.append(member)
-        yield Family(tuple(some), self.beginning)
+        yield Siblings(tuple(some), self.beginning)
 
 
-def families(examples: Sequence[Example]) -> list[Family]:
-    """The examples in families such that least tokens are laid out, in the order of their first members.
+def siblings(examples: Sequence[Example]) -> list[Siblings]:
+    """The examples in groups of siblings such that least tokens are laid out, in the order of their first members.
 
-    Members of a family are neighbours when examples are sorted by their tokens, so the best way to cut that order is
-    found from its beginning on. Examples with classes are left alone: a head looks at all their tokens, and a loss
-    asks each token for its example.
+    Siblings are neighbours when examples are sorted by their tokens, so the best way to cut that order is
+    found from its beginning on.
     """
-    if any(example.classes is not None for example in examples):
-        return [Family((index,), 0) for index in range(len(examples))]
     seen: dict[tuple[object, ...], int] = {}
     heads = [_shareable(example, seen) for example in examples]
     order = sorted(range(len(examples)), key=lambda index: heads[index].tobytes())
     alike = [_common(heads[one], heads[other]) for one, other in pairwise(order)]
     found = [
-        Family(tuple(sorted(order[start:end])), beginning)
+        Siblings(tuple(sorted(order[start:end])), beginning)
         for start, end, beginning in _best_cuts(alike, len(order))
     ]
-    return sorted(found, key=lambda family: family.members[0])
+    return sorted(found, key=lambda group: group.members[0])
 
 
 class Piece(NamedTuple):
@@ -71,22 +68,25 @@ class Piece(NamedTuple):
     positions: Int64[np.ndarray, "axis token"]
     continues: int
     """Number of the piece that this one goes on from, or -1."""
+    end_of: int
+    """Number of the example that ends with it; -1 for a beginning."""
 
 
 def pieces_of(examples: Sequence[Example], share: bool) -> list[Piece]:
-    """The examples as pieces: with `share` a family's beginning, followed by what each member has after it."""
+    """The examples as pieces: with `share` the beginning of siblings, followed by what each of them has after it."""
     if not share:
-        return [Piece(example, positions_of(example), -1) for example in examples]
+        return [Piece(example, positions_of(example), -1, number) for number, example in enumerate(examples)]
     pieces: list[Piece] = []
-    for family in families(examples):
-        beginning, start = len(pieces), family.beginning
-        members = [(examples[member], positions_of(examples[member])) for member in family.members]
+    for group in siblings(examples):
+        beginning, start = len(pieces), group.beginning
         if start:
-            first, positions = members[0]
-            pieces.append(Piece(_cut(first, 0, start), positions[:, :start], -1))
-        for example, positions in members:
+            first = examples[group.members[0]]
+            pieces.append(Piece(_cut(first, 0, start), positions_of(first)[:, :start], -1, -1))
+        for member in group.members:
+            example = examples[member]
             rest = _cut(example, start, len(example)) if start else example
-            pieces.append(Piece(rest, positions[:, start:], beginning if start else -1))
+            after = positions_of(example)[:, start:]
+            pieces.append(Piece(rest, after, beginning if start else -1, member))
     return pieces
 
 

@@ -40,16 +40,19 @@ def collate(examples: Sequence[Example], workers: int = 1, share: bool = False) 
     going_on = parents >= 0
     before[starts[going_on]] = (starts + segments.lengths.long() - 1)[parents[going_on]]
     pixels = collate_pixels(made, segments.starts.tolist(), workers)
-    return Batch(tokens, positions, before[targeted], tokens[targeted], segments, pixels, _labels(examples))
+    labels = _labels(examples, [piece.end_of for piece in pieces])
+    return Batch(tokens, positions, before[targeted], tokens[targeted], segments, pixels, labels)
 
 
-def _labels(examples: Sequence[Example]) -> Int[Tensor, "label 2"] | None:
-    """Number of the example and class of every label; None if an example has no classes."""
+def _labels(examples: Sequence[Example], ends: Sequence[int]) -> Int[Tensor, "label 2"] | None:
+    """Segment and class of every label, given the example that each segment is the end of (-1 for none); None if an
+    example has no classes."""
     pairs = []
-    for number, example in enumerate(examples):
-        if example.classes is None:
+    for segment, number in enumerate(ends):
+        classes = examples[number].classes if number >= 0 else ()
+        if classes is None:
             return None
-        pairs += [(number, one) for one in example.classes]
+        pairs += [(segment, one) for one in classes]
     return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
 
 

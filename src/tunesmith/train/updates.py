@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from tunesmith.config.experiment import Stage
 from tunesmith.data.batch import Batch
-from tunesmith.data.beginnings import families
+from tunesmith.data.beginnings import siblings
 from tunesmith.data.collate import collate, default_workers, pinned, to_device
 from tunesmith.data.order import epoch_order, steps_per_epoch
 from tunesmith.data.packing import pack
@@ -90,8 +90,8 @@ class Updates:
         lengths = [self.examples.length(index) for index in members]
         if not self.share:
             return [[members[place] for place in places] for places in pack(lengths, tokens)]
-        found = families([self.examples[index] for index in members])
-        units = [unit for family in found for unit in family.within(tokens, lengths)]
+        found = siblings([self.examples[index] for index in members])
+        units = [unit for group in found for unit in group.within(tokens, lengths)]
         bins = pack([unit.tokens(lengths) for unit in units], tokens)
         return [[members[place] for unit in bins_of for place in units[unit].members] for bins_of in bins]
 
