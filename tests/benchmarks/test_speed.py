@@ -113,9 +113,8 @@ def test_a_peer_and_tunesmith_start_from_one_loss_on_one_number_of_tokens(
 @pytest.mark.parametrize(
     ("workload", "method", "engines"),
     [
-        ("one-picture", "lora", ["tunesmith", "loop", "trl"]),
-        ("many-questions", "lora", ["tunesmith-checkpointing", "loop-checkpointing"]),
-        ("long-text", "full", ["tunesmith", "loop", "trl-checkpointing"]),
+        ("many-questions", "lora", ["tunesmith", "tunesmith-shared", "loop", "trl"]),
+        ("long-text", "full", ["tunesmith-checkpointing", "loop-checkpointing"]),
     ],
 )
 def test_engines_agree_on_the_first_loss_whatever_is_trained(
