@@ -48,37 +48,29 @@ def _norm_back(gradient, hidden, factor, weight, beside, out, width, block: tl.c
 
 @triton.jit
 @no_type_check
-def _added(inner, up, rows, columns, tokens, width, stride, rank, padded: tl.constexpr):
-    """inner @ up.T of a tile."""
-    dimension = tl.arange(0, padded)
-    left = tl.load(
-        inner + rows[:, None] * stride + dimension[None, :],
-        mask=(rows[:, None] < tokens) & (dimension[None, :] < rank),
-        other=0.0,
-    )
-    right = tl.load(
-        up + columns[None, :] * rank + dimension[:, None],
-        mask=(columns[None, :] < width) & (dimension[:, None] < rank),
-        other=0.0,
-    )
-    return tl.dot(left, right)
+def _tile(tokens, width, num_rows: tl.constexpr, num_columns: tl.constexpr):
+    """Rows, columns, places and which of them are there, of a program's tile."""
+    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
+    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
+    inside = (rows[:, None] < tokens) & (columns[None, :] < width)
+    return rows, columns, rows[:, None] * width + columns[None, :], inside
 
 
 @triton.jit
 @no_type_check
-def _added_down(inner, down, rows, columns, tokens, width, stride, rank, padded: tl.constexpr):
-    """inner @ down of a tile."""
+def _added(
+    inner, other, rows, columns, tokens, width, stride, rank, padded: tl.constexpr, is_up: tl.constexpr
+):  # fmt: skip
+    """A tile of inner @ other.T if the other is an adapter's `up`, of inner @ other if it is its `down`."""
     dimension = tl.arange(0, padded)
     left = tl.load(
         inner + rows[:, None] * stride + dimension[None, :],
         mask=(rows[:, None] < tokens) & (dimension[None, :] < rank),
         other=0.0,
     )
-    right = tl.load(
-        down + dimension[:, None] * width + columns[None, :],
-        mask=(columns[None, :] < width) & (dimension[:, None] < rank),
-        other=0.0,
-    )
+    along_rank, along_width = (1, rank) if is_up else (width, 1)
+    place = dimension[:, None] * along_rank + columns[None, :] * along_width
+    right = tl.load(other + place, mask=(columns[None, :] < width) & (dimension[:, None] < rank), other=0.0)
     return tl.dot(left, right)
 
 
@@ -88,14 +80,11 @@ def _sum(
     product, beside, out, tokens, width, inner, up, stride, rank,
     padded: tl.constexpr, has_beside: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
-    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
-    inside = (rows[:, None] < tokens) & (columns[None, :] < width)
-    place = rows[:, None] * width + columns[None, :]
+    rows, columns, place, inside = _tile(tokens, width, num_rows, num_columns)
     loaded = tl.load(product + place, mask=inside, other=0.0)
     whole = loaded.to(tl.float32)
     if padded > 0:
-        whole += _added(inner, up, rows, columns, tokens, width, stride, rank, padded)
+        whole += _added(inner, up, rows, columns, tokens, width, stride, rank, padded, True)
     if has_beside:
         whole += tl.load(beside + place, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + place, whole.to(loaded.dtype), mask=inside)
@@ -109,19 +98,16 @@ def _gate(
     up_inner, up_up, up_stride, up_rank,
     gate_padded: tl.constexpr, up_padded: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
-    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
-    inside = (rows[:, None] < tokens) & (columns[None, :] < width)
-    place = rows[:, None] * width + columns[None, :]
+    rows, columns, place, inside = _tile(tokens, width, num_rows, num_columns)
     loaded = tl.load(gate + place, mask=inside, other=0.0)
     whole_gate = loaded.to(tl.float32)
     whole_up = tl.load(up + place, mask=inside, other=0.0).to(tl.float32)
     if gate_padded > 0:
         whole_gate += _added(
-            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded
+            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded, True
         )
     if up_padded > 0:
-        whole_up += _added(up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded)
+        whole_up += _added(up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded, True)
     opened = (whole_gate * tl.sigmoid(whole_gate)).to(loaded.dtype).to(tl.float32)
     tl.store(out + place, (opened * whole_up).to(loaded.dtype), mask=inside)
 
@@ -136,23 +122,20 @@ def _gate_back(
     gate_padded: tl.constexpr, up_padded: tl.constexpr, more_padded: tl.constexpr,
     num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
-    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
-    inside = (rows[:, None] < tokens) & (columns[None, :] < width)
-    place = rows[:, None] * width + columns[None, :]
+    rows, columns, place, inside = _tile(tokens, width, num_rows, num_columns)
     loaded = tl.load(gate + place, mask=inside, other=0.0)
     whole_gate = loaded.to(tl.float32)
     whole_up = tl.load(up + place, mask=inside, other=0.0).to(tl.float32)
     whole = tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32)
     if gate_padded > 0:
         whole_gate += _added(
-            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded
+            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded, True
         )
     if up_padded > 0:
-        whole_up += _added(up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded)
+        whole_up += _added(up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded, True)
     if more_padded > 0:
-        whole += _added_down(
-            more_inner, more_down, rows, columns, tokens, width, more_stride, more_rank, more_padded
+        whole += _added(
+            more_inner, more_down, rows, columns, tokens, width, more_stride, more_rank, more_padded, False
         )
     share = tl.sigmoid(whole_gate)
     opened = whole_gate * share
