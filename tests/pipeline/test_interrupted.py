@@ -117,12 +117,7 @@ def test_so_it_does_on_weights_in_8_bits(tmp_path: Path) -> None:
     at_once, killed = tmp_path / "at-once", tmp_path / "killed"
     finish(small_experiment(at_once, **settings))
     path = small_experiment(killed, **settings)
-    reached = lines_in(Path(), 5)
-    with start(path) as process:
-        while process.poll() is None and not reached(killed):
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    kill_after(path, killed, updates=5)
     finish(path)
     assert weights(killed) == weights(at_once)
 
@@ -162,13 +157,7 @@ def test_so_it_does_with_pictures(tmp_path: Path) -> None:
     at_once, killed = tmp_path / "at-once", tmp_path / "killed"
     finish(small_picture_experiment(at_once, **settings))
     path = small_picture_experiment(killed, **settings)
-    reached = lines_in(Path(), 5)
-    with start(path) as process:
-        while process.poll() is None and not reached(killed):
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not (killed / "runs" / "small" / "main" / "stages" / "adapt" / "done.json").exists()
+    kill_after(path, killed, updates=5)
     finish(path)
     assert weights(killed) == weights(at_once)
 

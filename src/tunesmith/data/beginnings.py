@@ -33,7 +33,7 @@ class Siblings:
         return sum(lengths[member] for member in self.members) - (len(self.members) - 1) * self.beginning
 
     def within(self, capacity: int, lengths: Sequence[int]) -> Iterator[Siblings]:
-        """The same members in families of at most so many tokens, but for one that is longer alone."""
+        """The same members in groups of at most so many tokens, but for one that is longer alone."""
         some: list[int] = []
         for member in self.members:
             if some and Siblings((*some, member), self.beginning).tokens(lengths) > capacity:
