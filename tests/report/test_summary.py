@@ -10,6 +10,7 @@ import pytest
 
 from tests.report.run_folder_maker import TOPICS, make_experiment, make_pictured
 from tunesmith.report import summary
+from tunesmith.report.page import write_report
 from tunesmith.report.run_folder import read_run_folder
 
 
@@ -176,3 +177,17 @@ def test_files_from_before_there_were_groups_still_have_a_page(run):
             del values[key]
         file.write_text(json.dumps(values))
     assert summary.group_tables(read_run_folder(run)) == []
+
+
+def test_a_recall_that_fell_is_not_passed_over_where_no_f1_fell(run):
+    file = run / "evaluation" / "comparison.json"
+    comparison = json.loads(file.read_text())
+    for name, change in comparison["metrics"].items():
+        change["verdict"] = "worse" if name == f"recall/{TOPICS[0]}" else "better"
+    file.write_text(json.dumps(comparison | {"worse_classes": []}))
+    found = read_run_folder(run)
+    assert summary.worse(found) == []
+    assert summary.worse_alone(found) == [f"{TOPICS[0]} recall"]
+    page = write_report(run).read_text()
+    assert f"By itself did: {TOPICS[0]} recall." in page
+    assert "Nothing that was measured got clearly worse." not in page

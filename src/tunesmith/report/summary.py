@@ -195,6 +195,16 @@ def _worse(run: RunFolder) -> Iterator[str]:
         yield _arrow(f"{words.title(group.metric)} where {group.field} is {group.value}:", group, unit)
 
 
+def worse_alone(run: RunFolder) -> list[str]:
+    """Titles of what clearly got worse of a class though its F1, which weighs it, did not: its precision or recall."""
+    changes = run.comparison.metrics if run.comparison else {}
+    return [
+        words.title(name)
+        for name, change in changes.items()
+        if name.startswith(("precision/", "recall/")) and change.verdict == "worse"
+    ]
+
+
 def unread(run: RunFolder) -> list[str]:
     """How many answers could not be read, a phrase for each evaluation that is there."""
     evaluations = (("base", run.base), ("tuned", run.tuned))
