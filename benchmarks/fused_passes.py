@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
-SHAPES = {"qwen2.5-7b": (3584, 18944, 28, 128), "qwen3-0.6b": (1024, 3072, 16, 128)}
-"""Width, width of the MLP, heads, width of a head."""
-TILES = tuple(product((32, 64, 128), (64, 128)))
+SHAPES = {"qwen2.5-7b": (3584, 18944, 28, 4, 128), "qwen3-0.6b": (1024, 3072, 16, 8, 128)}
+"""Width, width of the MLP, heads of queries and of keys, width of a head."""
+TILES = tuple(product((32, 64), (32, 64), (8, 16)))
+"""Rows and columns, and how many side by side in one program."""
 
 
 def main() -> None:
@@ -53,35 +54,44 @@ def main() -> None:
 
 
 def passes(
-    tokens: int, rank: int, width: int, wide: int, heads: int, head: int
+    tokens: int, rank: int, width: int, wide: int, heads: int, keys: int, head: int
 ) -> list[tuple[str, Callable[[], Any], int]]:
     """Name, work, and bytes that must be moved, of every pass."""
     from liger_kernel.ops.rms_norm import LigerRMSNormFunction
     from liger_kernel.ops.swiglu import LigerSiLUMulFunction
 
     from tunesmith.model.kernels import fused, fused_triton
-    from tunesmith.model.kernels.fused import Added, Turning
+    from tunesmith.model.kernels.fused import Added, Heads, Turning
 
     hidden, other, beside = (rows(tokens, width) for _ in range(3))
     weight = rows(width)
     _, factor = fused.normalised(hidden, weight, 1e-6)
-    gate, up, gradient = (rows(tokens, wide) for _ in range(3))
-    to_gate, to_up = (Added(rows(tokens, rank), rows(wide, rank)) for _ in range(2))
-    more = Added(rows(tokens, rank), rows(rank, wide).T)
+    gate, up, gradient, both = (
+        rows(tokens, wide),
+        rows(tokens, wide),
+        rows(tokens, wide),
+        rows(tokens, 2 * wide),
+    )
+    inner, ups, down = rows(tokens, 2 * rank), rows(2 * wide, 2 * rank), rows(rank, wide)
+    to_gate = Added(inner[:, :rank], ups[:wide, :rank])
+    to_up = Added(inner[:, rank:], ups[wide:, rank:])
+    more = Added(rows(tokens, rank), down.T)
     added = Added(rows(tokens, rank), rows(width, rank))
+    shape = Heads(heads, keys, head)
+    projected = rows(tokens, sum(shape.sizes))
     turning = Turning(rows(tokens, head), rows(tokens, head), None, 1e-6)
-    with_norm = turning._replace(weight=rows(head))
-    queries = rows(tokens, heads * head)
-    one, big = hidden.nbytes, gate.nbytes
+    with_norm = turning._replace(weights=(rows(head), rows(head)))
+    backwards = projected.split(shape.sizes, dim=1)
+    one, big, line = hidden.nbytes, gate.nbytes, projected.nbytes
 
-    def tiled(tile: tuple[int, int], run: Callable[[], Any]) -> Callable[[], Any]:
+    def tiled(tile: tuple[int, int, int], run: Callable[[], Any]) -> Callable[[], Any]:
         def within() -> Any:
-            before = fused_triton.ROWS, fused_triton.COLUMNS
-            fused_triton.ROWS, fused_triton.COLUMNS = tile
+            before = fused_triton.ROWS, fused_triton.COLUMNS, fused_triton.TILES
+            fused_triton.ROWS, fused_triton.COLUMNS, fused_triton.TILES = tile
             try:
                 return run()
             finally:
-                fused_triton.ROWS, fused_triton.COLUMNS = before
+                fused_triton.ROWS, fused_triton.COLUMNS, fused_triton.TILES = before
 
         return within
 
@@ -90,21 +100,23 @@ def passes(
         ("norm, Liger", lambda: LigerRMSNormFunction.apply(hidden, weight, 1e-6, 0.0, "llama", False), 2 * one),
         ("through norm", lambda: fused.through_norm(other, hidden, factor, weight, beside), 4 * one),
         ("sum of output, adapter, stream", lambda: fused.summed(hidden, added, beside), 3 * one),
-        ("turn", lambda: fused.turned(queries, turning), 2 * queries.nbytes),
-        ("turn with norms", lambda: fused.turned(queries, with_norm), 2 * queries.nbytes),
-        ("turn back with norms", lambda: fused.turned_back(queries, queries, with_norm), 3 * queries.nbytes),
-        ("gate without adapters", lambda: fused.gated(gate, up, None, None), 3 * big),
+        ("turn", lambda: fused.turned(projected, shape, turning), 2 * line),
+        ("turn with norms", lambda: fused.turned(projected, shape, with_norm), 2 * line),
+        ("turn back", lambda: fused.turned_back(backwards, None, shape, turning), 2 * line),
+        ("turn back with norms", lambda: fused.turned_back(backwards, projected, shape, with_norm), 3 * line),
+        ("gate without adapters", lambda: fused.gated(both, None, None, None), 3 * big),
         ("gate, Liger", lambda: LigerSiLUMulFunction.apply(gate, up), 3 * big),
         ("adapters to gate and up, addmm_", lambda: [
             out.addmm_(one.inner, one.up.T) for out, one in ((gate, to_gate), (up, to_up))], 4 * big),
+        ("inner product of one", lambda: gate @ down.T, big),
     ]  # fmt: skip
     for tile in TILES:
-        name = f"{tile[0]}x{tile[1]}"
+        name = "x".join(map(str, tile))
         found += [
-            (f"gate, tiles of {name}", tiled(tile, lambda: fused.gated(gate, up, to_gate, to_up)), 3 * big),
+            (f"gate, tiles of {name}", tiled(tile, lambda: fused.gated(both, to_gate, to_up, down)), 3 * big),
             (
                 f"through gate, tiles of {name}",
-                tiled(tile, lambda: fused.through_gate(gradient, gate, up, to_gate, to_up, more)),
+                tiled(tile, lambda: fused.through_gate(gradient, both, to_gate, to_up, more)),
                 6 * big,
             ),
         ]

@@ -151,10 +151,11 @@ def _plain_attention(device: torch.device) -> str:
 
 def _fused(device: torch.device) -> str:
     _needs_gpu(device)
-    gate, up = (torch.randn(64, 96, device=device, dtype=torch.bfloat16) for _ in range(2))
-    added = Added(gate[:, :16].contiguous(), up.T[:, :16].contiguous())
-    wanted = gated(gate.cpu(), up.cpu(), Added(*(one.cpu() for one in added)), None)
-    _check_error(gated(gate, up, added, None).cpu(), wanted.float(), 2e-2)
+    both, inner, up = (
+        torch.randn(*shape, device=device, dtype=torch.bfloat16) for shape in ((64, 192), (64, 16), (96, 16))
+    )
+    wanted, _ = gated(both.cpu(), Added(inner.cpu(), up.cpu()), None, None)
+    _check_error(gated(both, Added(inner, up), None, None)[0].cpu(), wanted.float(), 2e-2)
     return f"triton {metadata.version('triton')}"
 
 

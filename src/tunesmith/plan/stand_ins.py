@@ -6,6 +6,7 @@ benchmark `benchmarks/memory.py` compares their sum with what a GPU measures.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -79,26 +80,24 @@ class Quantised(nn.Linear):
 
 
 class _Products:
-    """The products of a quantised layer, for layers that are run as whole functions."""
+    """The product of quantised layers of one input, for layers that are run as whole functions."""
 
-    def __init__(self, layer: Quantised) -> None:
-        self._layer = layer
+    def __init__(self, layers: Sequence[Quantised]) -> None:
+        self._outputs = sum(layer.out_features for layer in layers)
+        self._inputs, self._precision = layers[0].in_features, layers[0].precision
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Output."""
-        layer = self._layer
-        return _product(rows, (layer.out_features, layer.in_features), layer.precision)
+        """Outputs."""
+        return _product(rows, (self._outputs, self._inputs), self._precision)
 
-    def backward(self, gradient: Tensor, onto: Tensor | None) -> Tensor:
+    def backward(self, gradient: Tensor) -> Tensor:
         """Gradient of the input."""
-        layer = self._layer
-        of_rows = _product(gradient, (layer.in_features, layer.out_features), layer.precision)
-        return of_rows if onto is None else onto.add_(of_rows)
+        return _product(gradient, (self._inputs, self._outputs), self._precision)
 
 
-def _products(layer: Quantised) -> _Products | None:
-    """As projections of the real layers are had: of int8 there are none."""
-    return None if layer.precision == "int8" else _Products(layer)
+def _products(layers: Sequence[Quantised]) -> _Products | None:
+    """As fans of the real layers are had: of int8 there are none."""
+    return None if any(layer.precision == "int8" for layer in layers) else _Products(layers)
 
 
 projection.KINDS[Quantised] = _products

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from tunesmith.model.kernels.fused import (
     Added,
+    Heads,
     Turning,
     gated,
     normalised,
@@ -61,31 +62,49 @@ def test_what_an_adapter_adds_and_what_goes_past_are_summed() -> None:
 def test_gradients_of_a_gate_are_those_of_autograd_with_any_adapter_missing() -> None:
     torch.manual_seed(0)
     for has_gate, has_up, has_more in ((True, True, True), (False, True, False), (False, False, True)):
-        gate, up, gradient = (random(TOKENS, WIDTH).requires_grad_() for _ in range(3))
+        both, gradient, down = random(TOKENS, 2 * WIDTH), random(TOKENS, WIDTH), random(RANK, WIDTH)
+        gate, up = (one.clone().requires_grad_() for one in both.chunk(2, dim=1))
         to_gate, to_up, more = (added() if has else None for has in (has_gate, has_up, has_more))
-        whole_gate = whole(gate, to_gate) if to_gate else gate
-        whole_up = whole(up, to_up) if to_up else up
-        opened = functional.silu(whole_gate) * whole_up
+        inners = [one.inner.requires_grad_() for one in (to_gate, to_up) if one]
+        opened = functional.silu(whole(gate, to_gate) if to_gate else gate) * (
+            whole(up, to_up) if to_up else up
+        )
         arriving = (whole(gradient, more) if more else gradient).detach()
-        wanted = torch.autograd.grad(opened, (whole_gate, whole_up), arriving)
-        given = (gate.detach(), up.detach(), to_gate, to_up)
-        close(gated(*given), opened.detach())
-        for found, right in zip(
-            through_gate(gradient.detach(), *given, more), (*wanted, opened.detach()), strict=True
-        ):
-            close(found, right)
+        of_gate, of_up, *of_inners = torch.autograd.grad(opened, (gate, up, *inners), arriving)
+        for one in inners:
+            one.requires_grad_(False)
+        out, inner = gated(both, to_gate, to_up, down)
+        close(out, opened.detach())
+        assert inner is not None
+        close(inner, opened.detach() @ down.T)
+        assert gated(both, to_gate, to_up, None)[1] is None
+        of_both, again, of_inner = through_gate(gradient, both, to_gate, to_up, more)
+        close(of_both, torch.cat([of_gate, of_up], dim=1))
+        close(again, opened.detach())
+        if of_inner is None:
+            assert not inners
+        else:
+            close(of_inner, torch.cat(of_inners, dim=1))
 
 
-def test_turning_back_is_the_gradient_of_turning_with_and_without_a_norm_of_heads() -> None:
+def test_turning_back_is_the_gradient_of_turning_with_and_without_norms_of_heads() -> None:
     torch.manual_seed(0)
-    cosine, sine = random(TOKENS, 4), random(TOKENS, 4)
-    for weight in (None, random(4)):
-        turning = Turning(cosine, sine, weight, 1e-5)
-        rows, gradient = random(TOKENS, WIDTH).requires_grad_(), random(TOKENS, WIDTH)
-        heads = rows.unflatten(1, (-1, 4))
-        heads = heads if weight is None else functional.rms_norm(heads, (4,), weight, 1e-5)
-        first, second = heads.chunk(2, -1)
-        wanted = heads * cosine[:, None] + torch.cat([-second, first], -1) * sine[:, None]
-        close(turned(rows.detach(), turning), wanted.flatten(1).detach())
-        (right,) = torch.autograd.grad(wanted.flatten(1), rows, gradient)
-        close(turned_back(gradient, None if weight is None else rows.detach(), turning), right)
+    cosine, sine, heads = random(TOKENS, 4), random(TOKENS, 4), Heads(3, 1, 4)
+    for weights in (None, (random(4), random(4))):
+        turning = Turning(cosine, sine, weights, 1e-5)
+        rows = random(TOKENS, sum(heads.sizes)).requires_grad_()
+        *raw, values = rows.split(heads.sizes, dim=1)
+        wanted = []
+        for one, weight in zip(raw, weights or (None, None), strict=True):
+            each = one.unflatten(1, (-1, 4))
+            each = each if weight is None else functional.rms_norm(each, (4,), weight, 1e-5)
+            first, second = each.chunk(2, -1)
+            turns = each * cosine[:, None] + torch.cat([-second, first], -1) * sine[:, None]
+            wanted.append(turns.flatten(1))
+        wanted.append(values)
+        for found, right in zip(turned(rows.detach(), heads, turning), wanted, strict=True):
+            close(found, right.detach())
+        gradients = tuple(torch.randn_like(one) for one in wanted)
+        (right,) = torch.autograd.grad(wanted, rows, gradients)
+        kept = None if weights is None else rows.detach()
+        close(turned_back(gradients, kept, heads, turning), right)  # type: ignore[arg-type]

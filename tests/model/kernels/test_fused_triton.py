@@ -14,7 +14,8 @@ COMPARE = """
 import sys
 import torch
 from tunesmith.model.kernels import fused, fused_triton
-from tunesmith.model.kernels.fused import Added, Turning
+from tunesmith.model.kernels.fused import Added, Heads, Turning
+from tunesmith.model.kernels.projection import Copy
 
 device, dtype, most = sys.argv[1], getattr(torch, sys.argv[2]), float(sys.argv[3])
 torch.manual_seed(0)
@@ -25,6 +26,9 @@ def random(*shape):
 def compare(name, found, wanted):
     found, wanted = (one if isinstance(one, tuple) else (one,) for one in (found, wanted))
     for one, right in zip(found, wanted, strict=True):
+        if right is None:
+            assert one is None, name
+            continue
         # In fp64, and rounded less on the way, the plain function is the more exact.
         error = (one.double() - right.double().to(one.device)).norm() / right.double().norm()
         assert error < most, (name, float(error))
@@ -35,37 +39,57 @@ def plain(function, *given):
             return one.cpu()
         if isinstance(one, (Added, Turning)):
             return type(one)(*(moved(piece) for piece in one))
+        if type(one) is tuple:
+            return tuple(moved(piece) for piece in one)
         return one
     return function(*(moved(one) for one in given))
 
-for tokens, width, ranks in ((100, 200, (8, 20, 12)), (64, 128, (16, 16, 16)), (3, 3424, (64, 64, 64))):
+for tokens, width, ranks in ((100, 200, (8, 20, 12)), (64, 640, (16, 16, 16)), (3, 3424, (64, 64, 64))):
     hidden, gradient, beside = (random(tokens, width) for _ in range(3))
     weight = random(width)
     normed, factor = fused_triton.normalised(hidden, weight, 1e-6)
     compare("norm", (normed, factor), plain(fused.normalised, hidden, weight, 1e-6))
     given = (gradient, hidden, factor, weight, beside)
     compare("through norm", fused_triton.through_norm(*given), plain(fused.through_norm, *given))
-    gate, up, inner = random(tokens, width), random(tokens, width), random(tokens, sum(ranks))
+    both, inner, ups = random(tokens, 2 * width), random(tokens, sum(ranks)), random(2 * width, sum(ranks))
     first, second, third = inner.split(ranks, dim=1)
-    adapters = [Added(piece, random(width, piece.shape[1])) for piece in (first, second)]
-    more = Added(third, random(third.shape[1], width).T)
+    of_first, of_second, _ = ups.split(ranks, dim=1)
+    adapters = [Added(first, of_first[:width]), Added(second, of_second[width:])]
+    down = random(ranks[2], width)
+    more = Added(third.contiguous(), down.T)
     sets = ((*adapters, more), (None, adapters[1], None), (adapters[0], None, more), (None,) * 3)
     for to_gate, to_up, to_all in sets:
-        given = (gate, up, to_gate, to_up)
+        given = (both, to_gate, to_up, None if to_all is None else down)
         compare("gate", fused_triton.gated(*given), plain(fused.gated, *given))
-        given = (gradient, *given, to_all)
-        compare("through gate", fused_triton.through_gate(*given), plain(fused.through_gate, *given))
-    for adapter, past in ((adapters[0], beside), (None, beside), (adapters[1], None)):
+        given = (gradient, both, to_gate, to_up, to_all)
+        wanted = plain(fused.through_gate, *given)
+        written = fused_triton.through_gate(gradient.clone(), both.clone(), *given[2:])
+        compare("through gate", written, wanted)
+    blocks = torch.zeros(width, sum(ranks)).to(hidden)
+    sizes = (64, 64, width - 128) if width == 640 else (width // 2, width - width // 2, 0)
+    whole = Added(inner, blocks, tuple(zip(sizes, ranks)))
+    for rows, columns in zip(blocks.split(sizes), range(3)):
+        rows.split(ranks, dim=1)[columns].normal_()
+    for adapter, past in ((whole, beside), (adapters[0], beside), (None, beside), (whole, None)):
         wanted = plain(fused.summed, hidden, adapter, past)
         compare("sum", fused_triton.summed(hidden.clone(), adapter, past), wanted)
-    for heads in (1, 5):
-        rows, arriving = random(tokens, heads * 32), random(tokens, heads * 32)
-        for norm in (None, random(32)):
-            turning = Turning(random(tokens, 32), random(tokens, 32), norm, 1e-6)
-            compare("turn", fused_triton.turned(rows, turning), plain(fused.turned, rows, turning))
-            kept = None if norm is None else rows
-            given = (arriving, kept, turning)
+    for queries, keys, wide in ((1, 1, 32), (6, 2, 24)):
+        heads = Heads(queries, keys, wide)
+        rows = random(tokens, sum(heads.sizes))
+        arriving = tuple(random(tokens, size) for size in heads.sizes)
+        for norms in (None, (random(wide), random(wide))):
+            turning = Turning(random(tokens, wide), random(tokens, wide), norms, 1e-6)
+            wanted = plain(fused.turned, rows, heads, turning)
+            compare("turn", fused_triton.turned(rows.clone(), heads, turning), wanted)
+            given = (arriving, None if norms is None else rows, heads, turning)
             compare("turn back", fused_triton.turned_back(*given), plain(fused.turned_back, *given))
+copies = []
+for rows, columns, wide in ((5, 300, 300), (40, 16, 48), (64, 1, 7)):
+    place = torch.zeros(rows, wide).to(device, dtype)[:, :columns]
+    copies.append(Copy(torch.randn(rows, columns).to(device), place, 1.5))
+fused_triton.copy(copies, fused_triton.table(copies))
+for copy in copies:
+    compare("copy", copy.place, plain(lambda one: 1.5 * one, copy.of))
 print("as the plain ones")
 """
 

@@ -9,6 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
+from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.kernels.projection import NOTHING, Copies, Fan, Pad, fan
 
 IN, FIRST, SECOND = 6, 4, 10
@@ -43,16 +44,22 @@ def test_outputs_and_all_gradients_are_those_of_the_layers(bias: bool, settings:
     first, second = layers(bias, **settings)
     ours = as_fan(first, second)
     rows = torch.randn(7, IN, dtype=torch.double, requires_grad=True)
-    wanted = [first(rows), second(rows)]
-    gradients = [torch.randn_like(out) for out in wanted]
-    right = torch.autograd.grad(wanted, [rows, *ours.parameters], gradients)
+    wanted = torch.cat([first(rows), second(rows)], dim=1)
+    gradient = torch.randn_like(wanted)
+    right = torch.autograd.grad(wanted, [rows, *ours.parameters], gradient)
     hidden = rows.detach()
     inner = ours.inner(hidden)
-    for out, one in zip(ours.products(hidden, inner), wanted, strict=True):
-        torch.testing.assert_close(out, one.detach(), rtol=1e-5, atol=1e-5)
-    of_inner = ours.to_inner(gradients)
+    torch.testing.assert_close(ours.product(hidden, inner), wanted.detach(), rtol=1e-5, atol=1e-5)
+    of_each = [
+        torch.zeros_like(one) if more is None else more.inner @ more.up.T
+        for one, more in zip((first(hidden), second(hidden)), ours.added_to_each(inner), strict=True)
+    ]
+    added = ours.added(inner)
+    assert added is not None
+    torch.testing.assert_close(torch.cat(of_each, dim=1), added.inner @ added.up.T)
+    of_inner = ours.to_inner(gradient)
     assert of_inner is not None
-    found = [ours.to_input(gradients, of_inner), *ours.of_parameters(of_inner.T @ hidden, gradients, inner)]
+    found = [ours.to_input(gradient, of_inner), *ours.of_parameters(of_inner.T @ hidden, gradient, inner)]
     for one, gradient in zip(found, right, strict=True):
         torch.testing.assert_close(one, gradient, rtol=1e-5, atol=1e-5)
 
@@ -65,11 +72,11 @@ def test_padding_changes_nothing_but_the_widths() -> None:
     def widened(matrix: Tensor, more: int) -> Tensor:
         return torch.cat([matrix, torch.zeros(len(matrix), more, dtype=matrix.dtype)], dim=1)
 
-    out = padded.products(widened(rows, 2), padded.inner(widened(rows, 2)))[0]
-    torch.testing.assert_close(out, widened(plain.products(rows, plain.inner(rows))[0], 4))
-    wide = [widened(gradient, 4)]
+    out = padded.product(widened(rows, 2), padded.inner(widened(rows, 2)))
+    torch.testing.assert_close(out, widened(plain.product(rows, plain.inner(rows)), 4))
+    wide = widened(gradient, 4)
     of_rows = padded.to_input(wide, padded.to_inner(wide))
-    torch.testing.assert_close(of_rows, widened(plain.to_input([gradient], plain.to_inner([gradient])), 2))
+    torch.testing.assert_close(of_rows, widened(plain.to_input(gradient, plain.to_inner(gradient)), 2))
     down, up = padded.of_parameters(torch.ones(2, IN + 2), wide, padded.inner(widened(rows, 2)))
     assert down.shape == (2, IN)
     assert up.shape == (FIRST, 2)
@@ -90,3 +97,43 @@ def test_a_layer_that_is_trained_or_in_another_precision_is_refused() -> None:
     for weight in second.parameters():
         weight.requires_grad_(True)
     assert fan([first, second], Copies(), torch.double) is None
+
+
+def test_weights_side_by_side_exist_once_and_still_are_the_layers_own() -> None:
+    first, second = layers()
+    bases: list[Any] = [first.get_base_layer(), second.get_base_layer()]  # type: ignore[operator]
+    before = [base.weight.detach().clone() for base in bases]
+    fan([first, second], Copies(), torch.double)
+    storages = {base.weight.untyped_storage().data_ptr() for base in bases}
+    assert len(storages) == 1
+    assert bases[0].weight.untyped_storage().nbytes() == 8 * IN * (FIRST + SECOND)
+    for base, weight in zip(bases, before, strict=True):
+        torch.testing.assert_close(base.weight.detach(), weight)
+    again = fan([first, second], Copies(), torch.double)
+    assert again is not None
+    assert {base.weight.untyped_storage().data_ptr() for base in bases} == storages
+    rows = torch.randn(3, IN, dtype=torch.double)
+    wanted = torch.cat([base(rows) for base in bases], dim=1)
+    torch.testing.assert_close(again.base.forward(rows), wanted.detach())
+
+
+def test_layers_with_weights_of_two_kinds_are_refused() -> None:
+    first, _ = layers()
+    assert (
+        fan([first, nn.Bilinear(IN, IN, FIRST).double().requires_grad_(False)], Copies(), torch.double)
+        is None
+    )
+
+
+def test_layers_in_8_bits_are_one_product_too() -> None:
+    torch.manual_seed(0)
+    plain = [nn.Linear(32, 16).bfloat16(), nn.Linear(32, 48, bias=False).bfloat16()]
+    small = [Fp8Linear(one, torch.device("cpu"), in_eight_bits=True) for one in plain]
+    rows, gradient = torch.randn(5, 32).bfloat16().requires_grad_(), torch.randn(5, 64).bfloat16()
+    wanted = torch.cat([one(rows) for one in small], dim=1)
+    (right,) = torch.autograd.grad(wanted, rows, gradient)
+    ours = fan(small, Copies(), torch.bfloat16)
+    assert ours is not None
+    torch.testing.assert_close(ours.product(rows.detach(), None), wanted.detach())
+    # A row has one scale for both gradients, and the sum is rounded once.
+    torch.testing.assert_close(ours.to_input(gradient, None), right, rtol=0.1, atol=0.1)

@@ -6,7 +6,7 @@ packed batch, or with its adapter switched off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.model.kernels.adapters import NAME
+from tunesmith.model.kernels.fused import Heads
 from tunesmith.model.kernels.layers import GatedMlp, IntoAttention, Norm, OutOfAttention
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
 from tunesmith.model.kernels.projection import ALIGNED, Copies, Pad, fan
@@ -25,6 +26,7 @@ DECODER_LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "ml
 VISION_BLOCK = {"norm1", "attn", "norm2", "mlp"}
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 HEAD_NORMS = {"q_norm", "k_norm"}
+VISION_ATTENTION = {"qkv", "proj"}
 
 _OWN, _AGAIN = "_forward_as_whole", "_makes_products_again"
 _undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
@@ -37,14 +39,28 @@ def exchange(model: nn.Module, compute: torch.dtype) -> int:
     for undo in _undo.pop(inner, []):
         undo()
     undos: list[Callable[[], Any]] = []
-    for layer in inner.modules():
-        forward = _forward(layer, compute)
-        if forward is not None:
-            undos.append(partial(_put_back, layer, type(layer)))
-            vars(layer)[_OWN] = forward
-            layer.__class__ = _with_own_forward(type(layer))  # type: ignore[arg-type]
+    first: dict[str, Copies] = {}
+    for name, layer in inner.named_modules():
+        beside = name.rpartition(".")[0]
+        forward = _forward(layer, compute, copies := first.get(beside, Copies()))
+        if forward is None:
+            continue
+        # The first layer of a stack makes the copies for all.
+        forward = forward if beside in first else _after(copies.refresh, forward)
+        first[beside] = copies
+        undos.append(partial(_put_back, layer, type(layer)))
+        vars(layer)[_OWN] = forward
+        layer.__class__ = _with_own_forward(type(layer))  # type: ignore[arg-type]
     _undo[inner] = undos
     return len(undos)
+
+
+def _after(first: Callable[[], None], forward: Callable[..., Any]) -> Callable[..., Any]:
+    def both(*given: Any, **named: Any) -> Any:
+        first()
+        return forward(*given, **named)
+
+    return both
 
 
 def whole_layers(model: nn.Module) -> Iterator[nn.Module]:
@@ -74,29 +90,32 @@ def _with_own_forward(kind: type[nn.Module]) -> type[nn.Module]:
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
-def _forward(layer: nn.Module, compute: torch.dtype) -> Callable[..., Any] | None:
+def _forward(layer: nn.Module, compute: torch.dtype, copies: Copies) -> Callable[..., Any] | None:
     """The layer's forward pass by whole functions; None if it is of another kind."""
     parts = dict(layer.named_children())
     if parts.keys() == DECODER_LAYER:
-        return _decoder_layer(layer, compute)
+        return _decoder_layer(layer, compute, copies)
     if parts.keys() == VISION_BLOCK:
-        return _vision_block(layer, compute)
+        return _vision_block(layer, compute, copies)
     return None
 
 
-def _decoder_layer(layer: Any, compute: torch.dtype) -> Callable[..., Any] | None:
-    attention, copies = layer.self_attn, Copies()
+def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable[..., Any] | None:
+    attention = layer.self_attn
     parts = dict(attention.named_children())
     norm = _norm(layer.input_layernorm)
     if norm is None or not ATTENTION <= parts.keys() <= ATTENTION | HEAD_NORMS or attention.attention_dropout:
         return None
     head_norms = tuple(_norm(parts[name]) for name in sorted(HEAD_NORMS & parts.keys(), reverse=True))
     mlp = _gated(layer.post_attention_layernorm, layer.mlp, copies, compute)
-    turned = fan([attention.q_proj, attention.k_proj, attention.v_proj], copies, compute)
+    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
+    turned = fan(projections, copies, compute)
     out = fan([attention.o_proj], copies, compute)
     if mlp is None or turned is None or out is None or None in head_norms:
         return None
-    into, out_of = IntoAttention(norm, turned, head_norms or None), OutOfAttention(out)  # type: ignore[arg-type]
+    queries, keys = (one.out_features // attention.head_dim for one in projections[:2])
+    into = IntoAttention(norm, turned, Heads(queries, keys, attention.head_dim), head_norms or None)  # type: ignore[arg-type]
+    out_of = OutOfAttention(out)
     plain = layer.forward
     loras = _loras(layer)
 
@@ -116,38 +135,51 @@ def _decoder_layer(layer: Any, compute: torch.dtype) -> Callable[..., Any] | Non
             return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
         # Views, not indices: the gradient of an index is a tensor of zeros and a copy.
         assert position_embeddings is not None
-        copies.refresh()
-        queries, keys, values, beside = into(
-            hidden_states.squeeze(0), *(one.squeeze(0) for one in position_embeddings)
+        rows = hidden_states.squeeze(0)
+        *heads, beside = into(rows, *(one.squeeze(0) for one in position_embeddings))
+        attended = _attended(
+            attention, heads, named["segments"], sliding_window=vars(attention).get("sliding_window")
         )
-        heads = (
-            one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
-            for one in (queries, keys, values)
-        )
-        attended, _ = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation](
-            attention, *heads, None, segments=named["segments"], scaling=attention.scaling,
-            sliding_window=vars(attention).get("sliding_window"),
-        )  # fmt: skip
-        again = vars(layer).get(_AGAIN, False)
-        return mlp(out_of(attended.squeeze(0).flatten(1), beside), again)[None]
+        return mlp(out_of(attended, beside), vars(layer).get(_AGAIN, False))[None]
 
     return forward
 
 
-def _vision_block(block: Any, compute: torch.dtype) -> Callable[..., Any] | None:
-    copies = Copies()
-    mlp = _gated(block.norm2, block.mlp, copies, compute)
-    if mlp is None:
-        return None
-    plain = block.forward
-    loras = _loras(block.mlp)
+def _attended(attention: Any, heads: Sequence[Tensor], segments: Any, **more: Any) -> Tensor:
+    """What attention makes of queries, keys and values, heads side by side."""
+    each = (one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for one in heads)
+    attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
+    attended, _ = attend(attention, *each, None, segments=segments, scaling=attention.scaling, **more)
+    return attended.squeeze(0).flatten(1)  # type: ignore[no-any-return]
 
-    def forward(hidden_states: Tensor, *more: Any, **named: Any) -> Any:
-        if not _is_on(loras) or hidden_states.dtype != compute:
-            return plain(hidden_states, *more, **named)
-        copies.refresh()
-        hidden_states = hidden_states + block.attn(block.norm1(hidden_states), *more, **named)
-        return mlp(hidden_states, vars(block).get(_AGAIN, False))
+
+def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Callable[..., Any] | None:
+    attention = block.attn
+    norm = _norm(block.norm1)
+    mlp = _gated(block.norm2, block.mlp, copies, compute)
+    if norm is None or mlp is None or dict(attention.named_children()).keys() != VISION_ATTENTION:
+        return None
+    turned, out = fan([attention.qkv], copies, compute), fan([attention.proj], copies, compute)
+    if turned is None or out is None or attention.attention_dropout:
+        return None
+    heads = Heads(attention.num_heads, attention.num_heads, attention.head_dim)
+    into, out_of = IntoAttention(norm, turned, heads, None), OutOfAttention(out)
+    plain = block.forward
+    loras = _loras(block)
+
+    def forward(
+        hidden_states: Tensor,
+        *more: Any,
+        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        **named: Any,
+    ) -> Any:
+        is_asked = position_embeddings is not None and named.get("segments") is not None and not more
+        if not is_asked or not _is_on(loras) or hidden_states.dtype != compute:
+            return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
+        assert position_embeddings is not None
+        *each, beside = into(hidden_states, *position_embeddings)
+        attended = _attended(attention, each, named["segments"], is_causal=False)
+        return mlp(out_of(attended, beside), vars(block).get(_AGAIN, False))
 
     return forward
 

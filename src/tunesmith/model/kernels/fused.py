@@ -16,6 +16,12 @@ from torch.nn import functional
 
 Rows = Float[Tensor, "token width"]
 PerRow = Float[Tensor, "token"]
+Both = Float[Tensor, "token twice_width"]
+"""Gate and up side by side."""
+Inner = Float[Tensor, "token rank"]
+"""What adapters' first products give, side by side."""
+Down = Float[Tensor, "rank width"]
+"""An adapter's first matrix."""
 
 
 def _kernels(rows: Tensor) -> Any:
@@ -32,10 +38,12 @@ def _kernels(rows: Tensor) -> Any:
 
 
 class Added(NamedTuple):
-    """What an adapter adds to a product's output: inner @ up.T."""
+    """What adapters of layers side by side add to their outputs: inner @ up.T."""
 
     inner: Float[Tensor, "token rank"]
     up: Float[Tensor, "width rank"]
+    blocks: tuple[tuple[int, int], ...] = ()
+    """Outputs and rank of each layer, outside of whose blocks `up` is zero; none is one layer."""
 
     def to(self, rows: Rows) -> Rows:
         """The rows in fp32 with this added."""
@@ -63,30 +71,41 @@ def through_norm(
     return (of_hidden + beside.float()).to(hidden.dtype)
 
 
-def gated(gate: Rows, up: Rows, to_gate: Added | None, to_up: Added | None) -> Rows:
-    """silu(gate) * up (Shazeer 2020), each with what its adapter adds."""
-    if (kernels := _kernels(gate)) is not None:
-        return kernels.gated(gate, up, to_gate, to_up)
+def gated(
+    both: Both, to_gate: Added | None, to_up: Added | None, down: Down | None
+) -> tuple[Rows, Inner | None]:
+    """silu(gate) * up (Shazeer 2020), each with what its adapter adds, and its product with `down`."""
+    if (kernels := _kernels(both)) is not None:
+        return kernels.gated(both, to_gate, to_up, down)
+    gate, up = both.chunk(2, dim=1)
     whole_gate = to_gate.to(gate) if to_gate else gate.float()
     whole_up = to_up.to(up) if to_up else up.float()
-    return (functional.silu(whole_gate).to(gate.dtype).float() * whole_up).to(gate.dtype)
+    opened = (functional.silu(whole_gate).to(gate.dtype).float() * whole_up).to(gate.dtype)
+    return opened, None if down is None else opened @ down.T
 
 
 def through_gate(
-    gradient: Rows, gate: Rows, up: Rows, to_gate: Added | None, to_up: Added | None, more: Added | None
-) -> tuple[Rows, Rows, Rows]:
-    """Gradients of gate and up given that of silu(gate) * up (of which `more` is a part still to be added), and
-    silu(gate) * up once more."""
-    if (kernels := _kernels(gate)) is not None:
-        return kernels.through_gate(gradient, gate, up, to_gate, to_up, more)
+    gradient: Rows, both: Both, to_gate: Added | None, to_up: Added | None, more: Added | None
+) -> tuple[Both, Rows, Inner | None]:
+    """Gradients of gate and up given that of silu(gate) * up (of which `more` is a part still to be added),
+    silu(gate) * up once more, and the gradients of what both adapters' `down` gave, side by side.
+
+    `gradient` and `both` may be written over.
+    """
+    if (kernels := _kernels(both)) is not None:
+        return kernels.through_gate(gradient, both, to_gate, to_up, more)
+    kind = both.dtype
+    gate, up = both.chunk(2, dim=1)
     whole_gate = to_gate.to(gate) if to_gate else gate.float()
     whole_up = to_up.to(up) if to_up else up.float()
     whole = more.to(gradient) if more else gradient.float()
     share = torch.sigmoid(whole_gate)
     opened = whole_gate * share
-    of_gate = whole * whole_up * share * (1 + whole_gate * (1 - share))
-    kind = gate.dtype
-    return of_gate.to(kind), (whole * opened).to(kind), (opened.to(kind).float() * whole_up).to(kind)
+    of_gate = (whole * whole_up * share * (1 + whole_gate * (1 - share))).to(kind)
+    of_up = (whole * opened).to(kind)
+    of_inner = [of_one @ to.up for of_one, to in ((of_gate, to_gate), (of_up, to_up)) if to]
+    opened = (opened.to(kind).float() * whole_up).to(kind)
+    return torch.cat([of_gate, of_up], 1), opened, torch.cat(of_inner, 1) if of_inner else None
 
 
 def summed(rows: Rows, added: Added | None, beside: Rows | None) -> Rows:
@@ -99,39 +118,79 @@ def summed(rows: Rows, added: Added | None, beside: Rows | None) -> Rows:
     return (whole if beside is None else whole + beside.float()).to(rows.dtype)
 
 
+class Heads(NamedTuple):
+    """How queries, keys and values stand side by side in a row."""
+
+    queries: int
+    keys: int
+    """Heads; there are as many of values."""
+    width: int
+    """Of a head."""
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Columns of queries, keys and values."""
+        return self.queries * self.width, self.keys * self.width, self.keys * self.width
+
+
 class Turning(NamedTuple):
-    """How queries or keys are turned by their positions (Su et al. 2021), after a norm of each head if there is one."""
+    """How queries and keys are turned by their positions (Su et al. 2021), after a norm of each head if there is
+    one."""
 
     cosine: Float[Tensor, "token head_width"]
     sine: Float[Tensor, "token head_width"]
-    weight: Float[Tensor, "head_width"] | None
-    """Of the norm."""
+    weights: tuple[Float[Tensor, "head_width"], Float[Tensor, "head_width"]] | None
+    """Of the norms of queries and of keys."""
     epsilon: float
 
 
-def turned(rows: Rows, turning: Turning) -> Rows:
-    """Each head of every row, normalised and turned."""
+def turned(rows: Rows, heads: Heads, turning: Turning) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys, each head normalised and turned, and values, out of rows that may be written over if there are
+    no norms."""
     if (kernels := _kernels(rows)) is not None:
-        return kernels.turned(rows, turning)
+        return kernels.turned(rows, heads, turning)
+    *raw, values = rows.split(heads.sizes, dim=1)
+    queries, keys = (
+        _turned(one, turning, weight) for one, weight in zip(raw, _weights(turning), strict=True)
+    )
+    return queries, keys, values
+
+
+def turned_back(
+    gradients: tuple[Tensor, Tensor, Tensor], rows: Rows | None, heads: Heads, turning: Turning
+) -> Rows:
+    """Gradient of the rows given those of queries, keys and values; the rows are needed if there were norms."""
+    if (kernels := _kernels(gradients[0])) is not None:
+        return kernels.turned_back(gradients, rows, heads, turning)
+    raw = [None] * 3 if rows is None else rows.split(heads.sizes, dim=1)
+    of_raw = [
+        _turned_back(gradient, one, turning, weight)
+        for gradient, one, weight in zip(gradients, raw, _weights(turning), strict=False)
+    ]
+    return torch.cat([*of_raw, gradients[2]], dim=1)
+
+
+def _weights(turning: Turning) -> tuple[Tensor | None, Tensor | None]:
+    return turning.weights or (None, None)
+
+
+def _turned(rows: Rows, turning: Turning, weight: Tensor | None) -> Rows:
     heads = _heads(rows, turning)
-    if turning.weight is not None:
-        heads = _unit(heads, turning)[0].to(rows.dtype).float() * turning.weight.float()
+    if weight is not None:
+        heads = _unit(heads, turning)[0].to(rows.dtype).float() * weight.float()
         heads = heads.to(rows.dtype).float()
     cosine, sine = turning.cosine[:, None].float(), turning.sine[:, None].float()
     return (heads * cosine + _half_turned(heads) * sine).flatten(1).to(rows.dtype)
 
 
-def turned_back(gradient: Rows, rows: Rows | None, turning: Turning) -> Rows:
-    """Gradient of `rows` given that of what they were turned into; the rows are needed if there was a norm."""
-    if (kernels := _kernels(gradient)) is not None:
-        return kernels.turned_back(gradient, rows, turning)
+def _turned_back(gradient: Rows, rows: Rows | None, turning: Turning, weight: Tensor | None) -> Rows:
     heads = _heads(gradient, turning)
     cosine, sine = turning.cosine[:, None].float(), turning.sine[:, None].float()
     of_heads = heads * cosine - _half_turned(heads * sine)
-    if turning.weight is not None:
+    if weight is not None:
         assert rows is not None
         unit, factor = _unit(_heads(rows, turning), turning)
-        weighed = of_heads * turning.weight.float()
+        weighed = of_heads * weight.float()
         of_heads = (weighed - unit * (weighed * unit).mean(-1, keepdim=True)) * factor
     return of_heads.flatten(1).to(gradient.dtype)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from tunesmith.model.kernels.fused import Heads, Turning
 
 
 def normalised(hidden: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
@@ -23,21 +26,29 @@ def summed(rows: Tensor, *_: Any) -> Tensor:
     return rows
 
 
-def gated(gate: Tensor, *_: Any) -> Tensor:
+def gated(both: Tensor, to_gate: Any, to_up: Any, down: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """See `fused.gated`."""
-    return torch.empty_like(gate)
+    opened = both.new_empty(len(both), both.shape[1] // 2)
+    return opened, None if down is None else both.new_empty(len(both), len(down))
 
 
-def through_gate(gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """See `fused.through_gate`."""
-    return torch.empty_like(gradient), torch.empty_like(gradient), torch.empty_like(gradient)
+def through_gate(
+    gradient: Tensor, both: Tensor, to_gate: Any, to_up: Any, more: Any
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """See `fused.through_gate`; written over what is given."""
+    rank = sum(one.up.shape[1] for one in (to_gate, to_up) if one)
+    return both, gradient, both.new_empty(len(both), rank) if rank else None
 
 
-def turned(rows: Tensor, *_: Any) -> Tensor:
-    """See `fused.turned`."""
-    return torch.empty_like(rows)
+def turned(rows: Tensor, heads: Heads, turning: Turning) -> tuple[Tensor, ...]:
+    """See `fused.turned`; written over the rows if there are no norms."""
+    queries, keys, values = rows.split(heads.sizes, dim=1)
+    if turning.weights is not None:
+        sizes = heads.sizes[:2]
+        queries, keys = rows.new_empty(len(rows), sum(sizes)).split(sizes, dim=1)
+    return queries, keys, values
 
 
-def turned_back(gradient: Tensor, *_: Any) -> Tensor:
+def turned_back(gradients: tuple[Tensor, ...], rows: Tensor | None, heads: Heads, *_: Any) -> Tensor:
     """See `fused.turned_back`."""
-    return torch.empty_like(gradient)
+    return gradients[0].new_empty(len(gradients[0]), sum(heads.sizes))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, no_type_check
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 if TYPE_CHECKING:
-    from tunesmith.model.kernels.fused import Added, Turning
+    from tunesmith.model.kernels.fused import Added, Heads, Turning
+    from tunesmith.model.kernels.projection import Copy
 
 
 # What checks signatures in tests would hide the source that Triton compiles.
@@ -48,43 +51,50 @@ def _norm_back(gradient, hidden, factor, weight, beside, out, width, block: tl.c
 
 @triton.jit
 @no_type_check
-def _tile(tokens, width, num_rows: tl.constexpr, num_columns: tl.constexpr):
-    """Rows, columns, places and which of them are there, of a program's tile."""
-    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
-    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
-    inside = (rows[:, None] < tokens) & (columns[None, :] < width)
-    return rows, columns, rows[:, None] * width + columns[None, :], inside
+def _rank_tile(inner, rows, tokens, stride, ranks, inside):
+    """A tile of what adapters' first products gave."""
+    mask = (rows[:, None] < tokens) & inside[None, :]
+    return tl.load(inner + rows[:, None] * stride + ranks[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
 @no_type_check
-def _added(
-    inner, other, rows, columns, tokens, width, stride, rank, padded: tl.constexpr, is_up: tl.constexpr
-):  # fmt: skip
-    """A tile of inner @ other.T if the other is an adapter's `up`, of inner @ other if it is its `down`."""
-    dimension = tl.arange(0, padded)
-    left = tl.load(
-        inner + rows[:, None] * stride + dimension[None, :],
-        mask=(rows[:, None] < tokens) & (dimension[None, :] < rank),
-        other=0.0,
-    )
-    along_rank, along_width = (1, rank) if is_up else (width, 1)
-    place = dimension[:, None] * along_rank + columns[None, :] * along_width
-    right = tl.load(other + place, mask=(columns[None, :] < width) & (dimension[:, None] < rank), other=0.0)
-    return tl.dot(left, right)
+def _matrix_tile(matrix, ranks, columns, rank_stride, column_stride, rank, width):
+    """A tile of an adapter's matrix, its rank along the rows."""
+    place = ranks[:, None] * rank_stride + columns[None, :] * column_stride
+    inside = (ranks[:, None] < rank) & (columns[None, :] < width)
+    return tl.load(matrix + place, mask=inside, other=0.0)
+
+
+@triton.jit
+@no_type_check
+def _store_part(part, values, ranks, rows, rank, tokens):
+    """Write what a program has summed to its rows."""
+    inside = (rows[:, None] < tokens) & (ranks[None, :] < rank)
+    tl.store(part + ranks[None, :], values, mask=inside)
 
 
 @triton.jit
 @no_type_check
 def _sum(
-    product, beside, out, tokens, width, inner, up, stride, rank,
+    product, beside, out, tokens, width, inner, up, inner_stride, up_stride,
+    first_end, second_end, first_rank, second_rank, rank,
     padded: tl.constexpr, has_beside: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
 ):  # fmt: skip
-    rows, columns, place, inside = _tile(tokens, width, num_rows, num_columns)
+    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
+    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
+    inside = (rows[:, None] < tokens) & (columns[None, :] < width)
+    place = rows[:, None] * width + columns[None, :]
     loaded = tl.load(product + place, mask=inside, other=0.0)
     whole = loaded.to(tl.float32)
     if padded > 0:
-        whole += _added(inner, up, rows, columns, tokens, width, stride, rank, padded, True)
+        # A tile lies within one block, of up to three.
+        begin = tl.program_id(0) * num_columns
+        low = tl.where(begin < first_end, 0, tl.where(begin < second_end, first_rank, second_rank))
+        high = tl.where(begin < first_end, first_rank, tl.where(begin < second_end, second_rank, rank))
+        ranks = low + tl.arange(0, padded)
+        left = _rank_tile(inner, rows, tokens, inner_stride, ranks, ranks < high)
+        whole += tl.dot(left, _matrix_tile(up, ranks, columns, 1, up_stride, high, width))
     if has_beside:
         whole += tl.load(beside + place, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + place, whole.to(loaded.dtype), mask=inside)
@@ -93,129 +103,243 @@ def _sum(
 @triton.jit
 @no_type_check
 def _gate(
-    gate, up, out, tokens, width,
-    gate_inner, gate_up, gate_stride, gate_rank,
-    up_inner, up_up, up_stride, up_rank,
-    gate_padded: tl.constexpr, up_padded: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
+    both, out, tokens, width,
+    gate_inner, gate_up, gate_rank, up_inner, up_up, up_rank, inner_stride, up_stride,
+    down, part, down_rank,
+    gate_padded: tl.constexpr, up_padded: tl.constexpr, down_padded: tl.constexpr,
+    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr,
 ):  # fmt: skip
-    rows, columns, place, inside = _tile(tokens, width, num_rows, num_columns)
-    loaded = tl.load(gate + place, mask=inside, other=0.0)
-    whole_gate = loaded.to(tl.float32)
-    whole_up = tl.load(up + place, mask=inside, other=0.0).to(tl.float32)
+    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     if gate_padded > 0:
-        whole_gate += _added(
-            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded, True
-        )
+        gate_ranks = tl.arange(0, gate_padded)
+        gate_left = _rank_tile(gate_inner, rows, tokens, inner_stride, gate_ranks, gate_ranks < gate_rank)
     if up_padded > 0:
-        whole_up += _added(up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded, True)
-    opened = (whole_gate * tl.sigmoid(whole_gate)).to(loaded.dtype).to(tl.float32)
-    tl.store(out + place, (opened * whole_up).to(loaded.dtype), mask=inside)
+        up_ranks = tl.arange(0, up_padded)
+        up_left = _rank_tile(up_inner, rows, tokens, inner_stride, up_ranks, up_ranks < up_rank)
+    if down_padded > 0:
+        down_ranks = tl.arange(0, down_padded)
+        inner = tl.zeros((num_rows, down_padded), tl.float32)
+    for tile in range(num_tiles):
+        columns = (tl.program_id(0) * num_tiles + tile) * num_columns + tl.arange(0, num_columns)
+        inside = (rows[:, None] < tokens) & (columns[None, :] < width)
+        place = rows[:, None] * 2 * width + columns[None, :]
+        loaded = tl.load(both + place, mask=inside, other=0.0)
+        whole_gate = loaded.to(tl.float32)
+        whole_up = tl.load(both + place + width, mask=inside, other=0.0).to(tl.float32)
+        if gate_padded > 0:
+            right = _matrix_tile(gate_up, gate_ranks, columns, 1, up_stride, gate_rank, width)
+            whole_gate += tl.dot(gate_left, right)
+        if up_padded > 0:
+            right = _matrix_tile(up_up, up_ranks, columns, 1, up_stride, up_rank, width)
+            whole_up += tl.dot(up_left, right)
+        opened = (whole_gate * tl.sigmoid(whole_gate)).to(loaded.dtype).to(tl.float32)
+        opened = (opened * whole_up).to(loaded.dtype)
+        tl.store(out + rows[:, None] * width + columns[None, :], opened, mask=inside)
+        if down_padded > 0:
+            right = _matrix_tile(down, down_ranks, columns, width, 1, down_rank, width)
+            inner += tl.dot(opened, tl.trans(right))
+    if down_padded > 0:
+        part += (tl.program_id(0).to(tl.int64) * tokens + rows[:, None]) * down_rank
+        _store_part(part, inner, down_ranks, rows, down_rank, tokens)
 
 
 @triton.jit
 @no_type_check
 def _gate_back(
-    gradient, gate, up, of_gate, of_up, out, tokens, width,
-    gate_inner, gate_up, gate_stride, gate_rank,
-    up_inner, up_up, up_stride, up_rank,
-    more_inner, more_down, more_stride, more_rank,
-    gate_padded: tl.constexpr, up_padded: tl.constexpr, more_padded: tl.constexpr,
-    num_rows: tl.constexpr, num_columns: tl.constexpr,
+    gradient, both, tokens, width,
+    gate_inner, gate_up, gate_rank, up_inner, up_up, up_rank, inner_stride, up_stride,
+    more_inner, more_down, more_rank, part,
+    gate_padded: tl.constexpr, up_padded: tl.constexpr, more_padded: tl.constexpr, has_part: tl.constexpr,
+    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr,
 ):  # fmt: skip
-    rows, columns, place, inside = _tile(tokens, width, num_rows, num_columns)
-    loaded = tl.load(gate + place, mask=inside, other=0.0)
-    whole_gate = loaded.to(tl.float32)
-    whole_up = tl.load(up + place, mask=inside, other=0.0).to(tl.float32)
-    whole = tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32)
+    rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     if gate_padded > 0:
-        whole_gate += _added(
-            gate_inner, gate_up, rows, columns, tokens, width, gate_stride, gate_rank, gate_padded, True
-        )
+        gate_ranks = tl.arange(0, gate_padded)
+        gate_left = _rank_tile(gate_inner, rows, tokens, inner_stride, gate_ranks, gate_ranks < gate_rank)
+        of_gate_inner = tl.zeros((num_rows, gate_padded), tl.float32)
     if up_padded > 0:
-        whole_up += _added(up_inner, up_up, rows, columns, tokens, width, up_stride, up_rank, up_padded, True)
+        up_ranks = tl.arange(0, up_padded)
+        up_left = _rank_tile(up_inner, rows, tokens, inner_stride, up_ranks, up_ranks < up_rank)
+        of_up_inner = tl.zeros((num_rows, up_padded), tl.float32)
     if more_padded > 0:
-        whole += _added(
-            more_inner, more_down, rows, columns, tokens, width, more_stride, more_rank, more_padded, False
-        )
-    share = tl.sigmoid(whole_gate)
-    opened = whole_gate * share
-    kind = loaded.dtype
-    tl.store(of_up + place, (whole * opened).to(kind), mask=inside)
-    slope = share * (1 + whole_gate * (1 - share))
-    tl.store(of_gate + place, (whole * whole_up * slope).to(kind), mask=inside)
-    tl.store(out + place, (opened.to(kind).to(tl.float32) * whole_up).to(kind), mask=inside)
+        more_ranks = tl.arange(0, more_padded)
+        more_left = _rank_tile(more_inner, rows, tokens, more_rank, more_ranks, more_ranks < more_rank)
+    for tile in range(num_tiles):
+        columns = (tl.program_id(0) * num_tiles + tile) * num_columns + tl.arange(0, num_columns)
+        inside = (rows[:, None] < tokens) & (columns[None, :] < width)
+        place = rows[:, None] * 2 * width + columns[None, :]
+        loaded = tl.load(both + place, mask=inside, other=0.0)
+        kind = loaded.dtype
+        whole_gate = loaded.to(tl.float32)
+        whole_up = tl.load(both + place + width, mask=inside, other=0.0).to(tl.float32)
+        once = rows[:, None] * width + columns[None, :]
+        whole = tl.load(gradient + once, mask=inside, other=0.0).to(tl.float32)
+        if gate_padded > 0:
+            gate_right = _matrix_tile(gate_up, gate_ranks, columns, 1, up_stride, gate_rank, width)
+            whole_gate += tl.dot(gate_left, gate_right)
+        if up_padded > 0:
+            up_right = _matrix_tile(up_up, up_ranks, columns, 1, up_stride, up_rank, width)
+            whole_up += tl.dot(up_left, up_right)
+        if more_padded > 0:
+            right = _matrix_tile(more_down, more_ranks, columns, width, 1, more_rank, width)
+            whole += tl.dot(more_left, right)
+        share = tl.sigmoid(whole_gate)
+        opened = whole_gate * share
+        of_up = (whole * opened).to(kind)
+        of_gate = (whole * whole_up * share * (1 + whole_gate * (1 - share))).to(kind)
+        tl.store(both + place, of_gate, mask=inside)
+        tl.store(both + place + width, of_up, mask=inside)
+        tl.store(gradient + once, (opened.to(kind).to(tl.float32) * whole_up).to(kind), mask=inside)
+        if has_part:
+            if gate_padded > 0:
+                of_gate_inner += tl.dot(of_gate, tl.trans(gate_right))
+            if up_padded > 0:
+                of_up_inner += tl.dot(of_up, tl.trans(up_right))
+    if has_part:
+        part += (tl.program_id(0).to(tl.int64) * tokens + rows[:, None]) * (gate_rank + up_rank)
+        if gate_padded > 0:
+            _store_part(part, of_gate_inner, gate_ranks, rows, gate_rank, tokens)
+        if up_padded > 0:
+            _store_part(part + gate_rank, of_up_inner, up_ranks, rows, up_rank, tokens)
+
+
+@triton.jit
+@no_type_check
+def _collect(part, out, size, number: tl.constexpr, block: tl.constexpr):
+    place = tl.program_id(0) * block + tl.arange(0, block)
+    inside = place < size
+    whole = tl.zeros((block,), tl.float32)
+    for _ in range(number):
+        whole += tl.load(part + place, mask=inside, other=0.0)
+        part += size
+    tl.store(out + place, whole.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+@no_type_check
+def _norm_weight(query_weight, key_weight, head, column, queries, inside):
+    """A tile's weights of the norms of queries and keys."""
+    of_query = tl.load(query_weight + column + 0 * head, mask=inside & (head < queries), other=0.0)
+    of_key = tl.load(key_weight + column + 0 * head, mask=inside & (head >= queries), other=0.0)
+    return (of_query + of_key).to(tl.float32)
 
 
 @triton.jit
 @no_type_check
 def _turn(
-    rows, out, cosine, sine, weight, heads, epsilon,
-    half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
+    rows, out, stride, out_stride, cosine, sine, query_weight, key_weight, queries, heads, epsilon,
+    half: tl.constexpr, padded_half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     head = tl.arange(0, padded_heads)[:, None]
-    column = tl.arange(0, half)[None, :]
+    column = tl.arange(0, padded_half)[None, :]
     inside = (head < heads) & (column < half)
-    place = token * heads * 2 * half + head * 2 * half + column
-    loaded = tl.load(rows + place, mask=inside, other=0.0)
+    place = head * 2 * half + column
+    loaded = tl.load(rows + token * stride + place, mask=inside, other=0.0)
     first = loaded.to(tl.float32)
-    second = tl.load(rows + place + half, mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(rows + token * stride + place + half, mask=inside, other=0.0).to(tl.float32)
     kind = loaded.dtype
     if has_norm:
         squares = tl.sum(first * first, axis=1) + tl.sum(second * second, axis=1)
         factor = tl.rsqrt(squares / (2 * half) + epsilon)[:, None]
-        low = tl.load(weight + column).to(tl.float32)
-        high = tl.load(weight + half + column).to(tl.float32)
+        low = _norm_weight(query_weight, key_weight, head, column, queries, inside)
+        high = _norm_weight(query_weight + half, key_weight + half, head, column, queries, inside)
         first = ((first * factor).to(kind).to(tl.float32) * low).to(kind).to(tl.float32)
         second = ((second * factor).to(kind).to(tl.float32) * high).to(kind).to(tl.float32)
     at = token * 2 * half + column
-    first_out = first * tl.load(cosine + at).to(tl.float32) - second * tl.load(sine + at).to(tl.float32)
-    second_out = second * tl.load(cosine + at + half).to(tl.float32) + first * tl.load(sine + at + half).to(
-        tl.float32
-    )
-    tl.store(out + place, first_out.to(kind), mask=inside)
-    tl.store(out + place + half, second_out.to(kind), mask=inside)
+    in_half = column < half
+    low_cosine = tl.load(cosine + at, mask=in_half, other=0.0).to(tl.float32)
+    low_sine = tl.load(sine + at, mask=in_half, other=0.0).to(tl.float32)
+    high_cosine = tl.load(cosine + at + half, mask=in_half, other=0.0).to(tl.float32)
+    high_sine = tl.load(sine + at + half, mask=in_half, other=0.0).to(tl.float32)
+    first_out = first * low_cosine - second * low_sine
+    second_out = second * high_cosine + first * high_sine
+    tl.store(out + token * out_stride + place, first_out.to(kind), mask=inside)
+    tl.store(out + token * out_stride + place + half, second_out.to(kind), mask=inside)
 
 
 @triton.jit
 @no_type_check
 def _turn_back(
-    gradient, rows, out, cosine, sine, weight, heads, epsilon,
-    half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
+    of_queries, of_keys, of_values, rows, out, query_stride, key_stride, value_stride, stride, out_stride,
+    cosine, sine, query_weight, key_weight, queries, keys, epsilon,
+    half: tl.constexpr, padded_half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     head = tl.arange(0, padded_heads)[:, None]
-    column = tl.arange(0, half)[None, :]
-    inside = (head < heads) & (column < half)
-    place = token * heads * 2 * half + head * 2 * half + column
-    loaded = tl.load(gradient + place, mask=inside, other=0.0)
+    column = tl.arange(0, padded_half)[None, :]
+    inside = (head < queries + keys) & (column < half)
+    is_query = head < queries
+    query = of_queries + token * query_stride + head * 2 * half + column
+    key = of_keys + token * key_stride + (head - queries) * 2 * half + column
+    loaded = tl.load(query, mask=inside & is_query, other=0.0) + tl.load(
+        key, mask=inside & (head >= queries), other=0.0
+    )
     first = loaded.to(tl.float32)
-    second = tl.load(gradient + place + half, mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(query + half, mask=inside & is_query, other=0.0).to(tl.float32)
+    second += tl.load(key + half, mask=inside & (head >= queries), other=0.0).to(tl.float32)
     kind = loaded.dtype
     at = token * 2 * half + column
-    of_first = first * tl.load(cosine + at).to(tl.float32) + second * tl.load(sine + at + half).to(tl.float32)
-    of_second = second * tl.load(cosine + at + half).to(tl.float32) - first * tl.load(sine + at).to(
-        tl.float32
-    )
+    in_half = column < half
+    low_cosine = tl.load(cosine + at, mask=in_half, other=0.0).to(tl.float32)
+    low_sine = tl.load(sine + at, mask=in_half, other=0.0).to(tl.float32)
+    high_cosine = tl.load(cosine + at + half, mask=in_half, other=0.0).to(tl.float32)
+    high_sine = tl.load(sine + at + half, mask=in_half, other=0.0).to(tl.float32)
+    of_first = first * low_cosine + second * high_sine
+    of_second = second * high_cosine - first * low_sine
+    place = head * 2 * half + column
     if has_norm:
-        low = tl.load(rows + place, mask=inside, other=0.0).to(tl.float32)
-        high = tl.load(rows + place + half, mask=inside, other=0.0).to(tl.float32)
+        low = tl.load(rows + token * stride + place, mask=inside, other=0.0).to(tl.float32)
+        high = tl.load(rows + token * stride + place + half, mask=inside, other=0.0).to(tl.float32)
         squares = tl.sum(low * low, axis=1) + tl.sum(high * high, axis=1)
         factor = tl.rsqrt(squares / (2 * half) + epsilon)[:, None]
         low = low * factor
         high = high * factor
-        of_first = of_first * tl.load(weight + column).to(tl.float32)
-        of_second = of_second * tl.load(weight + half + column).to(tl.float32)
+        of_first = of_first * _norm_weight(query_weight, key_weight, head, column, queries, inside)
+        of_second = of_second * _norm_weight(
+            query_weight + half, key_weight + half, head, column, queries, inside
+        )
         along = tl.sum(of_first * low, axis=1) + tl.sum(of_second * high, axis=1)
         along = (along / (2 * half))[:, None]
         of_first = (of_first - low * along) * factor
         of_second = (of_second - high * along) * factor
-    tl.store(out + place, of_first.to(kind), mask=inside)
-    tl.store(out + place + half, of_second.to(kind), mask=inside)
+    tl.store(out + token * out_stride + place, of_first.to(kind), mask=inside)
+    tl.store(out + token * out_stride + place + half, of_second.to(kind), mask=inside)
+    # Values only move to their place beside the others.
+    value = keys * 2 * half
+    wide = tl.arange(0, padded_heads)[:, None] * 2 * half + column
+    there = (wide < value) & (column < half)
+    for part in tl.static_range(2):
+        moved = tl.load(of_values + token * value_stride + wide + part * half, mask=there, other=0.0)
+        at_end = (queries + keys) * 2 * half
+        tl.store(out + token * out_stride + at_end + wide + part * half, moved, mask=there)
+
+
+@triton.jit
+@no_type_check
+def _copy(
+    table, scales, source_kind: tl.constexpr, place_kind: tl.constexpr, block: tl.constexpr
+):  # fmt: skip
+    which = tl.program_id(1)
+    source = tl.load(table + 5 * which).to(tl.pointer_type(source_kind))
+    place = tl.load(table + 5 * which + 1).to(tl.pointer_type(place_kind))
+    rows, columns, stride = (
+        tl.load(table + 5 * which + 2), tl.load(table + 5 * which + 3), tl.load(table + 5 * which + 4)
+    )  # fmt: skip
+    scale = tl.load(scales + which)
+    index = tl.program_id(0) * block + tl.arange(0, block)
+    inside = index < rows * columns
+    values = tl.load(source + index, mask=inside, other=0.0).to(tl.float32) * scale
+    tl.store(place + index // columns * stride + index % columns, values.to(place_kind), mask=inside)
 
 
 ROWS, COLUMNS = 64, 64
 """Of a tile: small, so that what is added to it leaves registers for enough warps to keep memory busy."""
+_KINDS = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+TILES = 8
+"""Side by side in one program of the gate, over which products with an adapter's matrix are summed."""
+MOST_SUMMED = 32
+"""Rank up to which there are registers for such sums."""
 
 
 def normalised(hidden: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -248,79 +372,173 @@ def through_norm(gradient: Tensor, hidden: Tensor, factor: Tensor, weight: Tenso
 def summed(rows: Tensor, added: Added | None, beside: Tensor | None) -> Tensor:
     """See `fused.summed`; written over the rows."""
     tokens, width = rows.shape
-    _sum[_tiles(rows)](
-        rows, rows if beside is None else beside, rows, tokens, width, *_parts(added, rows),
-        padded=_padded(added), has_beside=beside is not None, num_rows=ROWS, num_columns=COLUMNS, num_warps=8,
+    ends, largest = _blocks(added)
+    grid = (triton.cdiv(width, COLUMNS), triton.cdiv(tokens, ROWS))
+    _sum[grid](
+        rows, rows if beside is None else beside, rows, tokens, width, *_parts(added, rows), *ends,
+        padded=_padded(largest), has_beside=beside is not None,
+        num_rows=ROWS, num_columns=COLUMNS, num_warps=8,
     )  # fmt: skip
     return rows
 
 
-def gated(gate: Tensor, up: Tensor, to_gate: Added | None, to_up: Added | None) -> Tensor:
+def gated(
+    both: Tensor, to_gate: Added | None, to_up: Added | None, down: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
     """See `fused.gated`."""
-    tokens, width = gate.shape
-    out = torch.empty_like(gate)
-    _gate[_tiles(gate)](
-        gate, up, out, tokens, width, *_parts(to_gate, gate), *_parts(to_up, gate),
-        gate_padded=_padded(to_gate), up_padded=_padded(to_up), num_rows=ROWS, num_columns=COLUMNS, num_warps=8,
+    tokens, width = len(both), both.shape[1] // 2
+    out = both.new_empty(tokens, width)
+    rank = 0 if down is None else len(down)
+    is_summed = 0 < rank <= MOST_SUMMED and _most(to_gate, to_up) <= MOST_SUMMED
+    tiles = TILES if is_summed else 1
+    programs = triton.cdiv(width, COLUMNS * tiles)
+    part = both.new_empty(programs, tokens, rank, dtype=torch.float32) if is_summed else both
+    _gate[(programs, triton.cdiv(tokens, ROWS))](
+        both, out, tokens, width, *_two_parts(to_gate, to_up, both),
+        both if down is None else down, part, rank,
+        gate_padded=_padded(_rank(to_gate)), up_padded=_padded(_rank(to_up)),
+        down_padded=_padded(rank) if is_summed else 0,
+        num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles, num_warps=4 if is_summed else 8,
     )  # fmt: skip
-    return out
+    if down is None:
+        return out, None
+    return out, _collected(part, both.dtype) if is_summed else out @ down.T
 
 
 def through_gate(
-    gradient: Tensor, gate: Tensor, up: Tensor, to_gate: Added | None, to_up: Added | None, more: Added | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """See `fused.through_gate`."""
-    tokens, width = gate.shape
-    of_gate, of_up, out = torch.empty_like(gate), torch.empty_like(gate), torch.empty_like(gate)
-    _gate_back[_tiles(gate)](
-        gradient, gate, up, of_gate, of_up, out, tokens, width,
-        *_parts(to_gate, gate), *_parts(to_up, gate), *_parts(more and more._replace(up=more.up.T), gate),
-        gate_padded=_padded(to_gate), up_padded=_padded(to_up), more_padded=_padded(more),
-        num_rows=ROWS, num_columns=COLUMNS, num_warps=8,
+    gradient: Tensor, both: Tensor, to_gate: Added | None, to_up: Added | None, more: Added | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """See `fused.through_gate`; written over what is given."""
+    tokens, width = gradient.shape
+    increment_version((gradient, both))  # So that a second backward pass is refused.
+    rank = _rank(to_gate) + _rank(to_up)
+    is_summed = rank > 0 and _most(to_gate, to_up, more) <= MOST_SUMMED
+    tiles = TILES if is_summed else 1
+    programs = triton.cdiv(width, COLUMNS * tiles)
+    part = both.new_empty(programs, tokens, rank, dtype=torch.float32) if is_summed else both
+    _gate_back[(programs, triton.cdiv(tokens, ROWS))](
+        gradient, both, tokens, width, *_two_parts(to_gate, to_up, both),
+        *((more.inner, more.up, _rank(more)) if more else (both, both, 0)), part,
+        gate_padded=_padded(_rank(to_gate)), up_padded=_padded(_rank(to_up)), more_padded=_padded(_rank(more)),
+        has_part=is_summed, num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles,
+        num_warps=4 if is_summed else 8,
     )  # fmt: skip
-    return of_gate, of_up, out
+    if is_summed:
+        return both, gradient, _collected(part, both.dtype)
+    pieces = zip(both.chunk(2, dim=1), (to_gate, to_up), strict=True)
+    of_inner = [of_one @ to.up for of_one, to in pieces if to]
+    return both, gradient, torch.cat(of_inner, dim=1) if of_inner else None
 
 
-def turned(rows: Tensor, turning: Turning) -> Tensor:
-    """See `fused.turned`."""
-    out = torch.empty_like(rows)
-    _turn[(len(rows),)](rows, out, *_turning(rows, turning))
-    return out
+def turned(rows: Tensor, heads: Heads, turning: Turning) -> tuple[Tensor, Tensor, Tensor]:
+    """See `fused.turned`; written over the rows if there are no norms."""
+    raw = rows.split(heads.sizes, dim=1)
+    number = heads.queries + heads.keys
+    out = rows if turning.weights is None else rows.new_empty(len(rows), number * heads.width)
+    if len(rows):
+        _turn[(len(rows),)](
+            rows, out, rows.stride(0), out.stride(0), *_turning(turning), heads.queries, number,
+            turning.epsilon, **_sizes(heads, turning),
+        )  # fmt: skip
+    if out is rows:
+        return raw  # type: ignore[return-value]
+    return *out.split(heads.sizes[:2], dim=1), raw[2]  # type: ignore[return-value]
 
 
-def turned_back(gradient: Tensor, rows: Tensor | None, turning: Turning) -> Tensor:
+def turned_back(
+    gradients: tuple[Tensor, Tensor, Tensor], rows: Tensor | None, heads: Heads, turning: Turning
+) -> Tensor:
     """See `fused.turned_back`."""
-    gradient = gradient.contiguous()
-    out = torch.empty_like(gradient)
-    _turn_back[(len(gradient),)](
-        gradient, gradient if rows is None else rows, out, *_turning(gradient, turning)
-    )
+    each = [one if one.stride(1) == 1 else one.contiguous() for one in gradients]
+    tokens = len(each[0])
+    out = each[0].new_empty(tokens, sum(heads.sizes))
+    kept = out if rows is None else rows
+    if tokens:
+        _turn_back[(tokens,)](
+            *each, kept, out, *(one.stride(0) for one in (*each, kept, out)), *_turning(turning),
+            heads.queries, heads.keys, turning.epsilon, **_sizes(heads, turning),
+        )  # fmt: skip
     return out
 
 
-def _turning(rows: Tensor, turning: Turning) -> tuple[Any, ...]:
-    half = turning.cosine.shape[1] // 2
-    heads = rows.shape[1] // (2 * half)
-    has_norm = turning.weight is not None
-    weight = turning.weight if has_norm else turning.cosine
-    return (turning.cosine, turning.sine, weight, heads, turning.epsilon,
-            half, triton.next_power_of_2(heads), has_norm)  # fmt: skip
+def table(copies: Sequence[Copy]) -> tuple[Tensor, Tensor]:
+    """Where matrices and the places for their copies are, on their device, and the scales."""
+    rows = [(one.of.data_ptr(), one.place.data_ptr(), *one.of.shape, one.place.stride(0)) for one in copies]
+    device = copies[0].of.device
+    return torch.tensor(rows, device=device), torch.tensor([one.scale for one in copies], device=device)
 
 
-def _tiles(rows: Tensor) -> tuple[int, int]:
-    return triton.cdiv(rows.shape[1], COLUMNS), triton.cdiv(rows.shape[0], ROWS)
+def copy(copies: Sequence[Copy], where: tuple[Tensor, Tensor]) -> None:
+    """Write each matrix, times its scale, into its place."""
+    kinds = (_KINDS[one] for one in (copies[0].of.dtype, copies[0].place.dtype))
+    block = 4096
+    largest = max(one.of.numel() for one in copies)
+    _copy[(triton.cdiv(largest, block), len(copies))](*where, *kinds, block=block, num_warps=8)
+
+
+def _turning(turning: Turning) -> tuple[Tensor, ...]:
+    weights = turning.weights or (turning.cosine, turning.cosine)
+    return turning.cosine, turning.sine, *weights
+
+
+def _sizes(heads: Heads, turning: Turning) -> dict[str, Any]:
+    half = heads.width // 2
+    return {
+        "half": half,
+        "padded_half": triton.next_power_of_2(half),
+        "padded_heads": triton.next_power_of_2(heads.queries + heads.keys),
+        "has_norm": turning.weights is not None,
+    }
+
+
+def _collected(part: Tensor, kind: torch.dtype) -> Tensor:
+    """The sum of what each program has, rounded once."""
+    number, *shape = part.shape
+    out = part.new_empty(shape, dtype=kind)
+    block = 1024
+    _collect[(triton.cdiv(out.numel(), block),)](part, out, out.numel(), number, block=block)
+    return out
 
 
 def _parts(added: Added | None, unused: Tensor) -> tuple[Any, ...]:
-    """Pointers and sizes of what an adapter adds."""
+    """Pointers and strides of what adapters add."""
     if added is None:
         return unused, unused, 0, 0
-    return added.inner, added.up, added.inner.stride(0), added.inner.shape[1]
+    return added.inner, added.up, added.inner.stride(0), added.up.stride(0)
 
 
-def _padded(added: Added | None) -> int:
+def _two_parts(to_gate: Added | None, to_up: Added | None, unused: Tensor) -> tuple[Any, ...]:
+    """Of gate and up, whose matrices are parts of the same two."""
+    each = [(one.inner, one.up, _rank(one)) if one else (unused, unused, 0) for one in (to_gate, to_up)]
+    some = to_gate or to_up
+    return *each[0], *each[1], *((some.inner.stride(0), some.up.stride(0)) if some else (0, 0))
+
+
+def _blocks(added: Added | None) -> tuple[tuple[int, ...], int]:
+    """Where the blocks of what is added end, by columns and by rank, and the largest rank of a tile; all is one block
+    if a tile would lie in two."""
+    if added is None:
+        return (0,) * 5, 0
+    rank, blocks = _rank(added), added.blocks
+    if not 1 < len(blocks) <= 3 or any(outputs % COLUMNS for outputs, _ in blocks):
+        return (added.up.shape[0], added.up.shape[0], rank, rank, rank), rank
+    blocks = (*blocks, (0, 0)) if len(blocks) == 2 else blocks
+    (first, rank_of_first), (second, rank_of_second), _ = blocks
+    ends = first, first + second
+    return (*ends, rank_of_first, rank_of_first + rank_of_second, rank), max(one for _, one in blocks)
+
+
+def _rank(added: Added | None) -> int:
+    return added.up.shape[1] if added else 0
+
+
+def _most(*added: Added | None) -> int:
+    return max(_rank(one) for one in added)
+
+
+def _padded(rank: int) -> int:
     """The rank as the matrix unit takes it."""
-    return max(16, triton.next_power_of_2(added.inner.shape[1])) if added else 0
+    return max(16, triton.next_power_of_2(rank)) if rank else 0
 
 
 def _warps(block: int) -> int:

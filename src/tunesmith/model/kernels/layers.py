@@ -16,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tunesmith.model.kernels.fused import (
+    Heads,
+    Inner,
     PerRow,
     Rows,
     Turning,
@@ -26,7 +28,7 @@ from tunesmith.model.kernels.fused import (
     turned,
     turned_back,
 )
-from tunesmith.model.kernels.projection import Fan, Inner, wide_product
+from tunesmith.model.kernels.projection import Fan, wide_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class Norm:
         """Gradient of adapters' `down` whose input is the norm of `hidden`, without making that again."""
         if of_inner is None:
             return None
-        unnormed = (of_inner * factor[:, None]).to(hidden.dtype)
+        unnormed = torch.mul(of_inner, factor[:, None], out=torch.empty_like(of_inner))
         return wide_product(unnormed, hidden).mul_(self.weight)
 
 
@@ -53,13 +55,15 @@ class IntoAttention:
 
     norm: Norm
     fan: Fan
+    heads: Heads
     head_norms: tuple[Norm, Norm] | None
 
-    def turnings(self, cosine: Tensor, sine: Tensor) -> list[Turning]:
-        """Of queries and of keys."""
+    def turning(self, cosine: Tensor, sine: Tensor) -> Turning:
+        """Of queries and keys."""
         if self.head_norms is None:
-            return [Turning(cosine, sine, None, 0.0)] * 2
-        return [Turning(cosine, sine, norm.weight, norm.epsilon) for norm in self.head_norms]
+            return Turning(cosine, sine, None, 0.0)
+        queries, keys = self.head_norms
+        return Turning(cosine, sine, (queries.weight, keys.weight), queries.epsilon)
 
     def __call__(self, hidden: Rows, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor, Rows]:
         """Queries and keys, turned, and values; and `hidden` for what goes past attention."""
@@ -73,33 +77,25 @@ class _IntoAttention(torch.autograd.Function):
     ) -> Any:
         normed, factor = normalised(hidden, into.norm.weight, into.norm.epsilon)
         inner = into.fan.inner(normed)
-        raw = into.fan.products(normed, inner)
-        queries, keys = (
-            turned(rows, how) for rows, how in zip(raw, into.turnings(cosine, sine), strict=False)
-        )
-        ctx.save_for_backward(
-            hidden, factor, inner, cosine, sine, *(raw[:2] if into.head_norms else (None, None))
-        )
+        rows = into.fan.product(normed, inner)
+        ctx.save_for_backward(hidden, factor, inner, cosine, sine, rows if into.head_norms else None)
         ctx.into = into
-        return queries, keys, raw[2], hidden.view_as(hidden)
+        return *turned(rows, into.heads, into.turning(cosine, sine)), hidden.view_as(hidden)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        hidden, factor, inner, cosine, sine, *raw = ctx.saved_tensors
+        hidden, factor, inner, cosine, sine, rows = ctx.saved_tensors
         into: IntoAttention = ctx.into
-        of_turned, of_values, beside = gradients[:2], gradients[2], gradients[3]
-        outs = [
-            turned_back(gradient, rows, how)
-            for gradient, rows, how in zip(of_turned, raw, into.turnings(cosine, sine), strict=True)
-        ]
-        outs.append(of_values.contiguous())
-        of_inner = into.fan.to_inner(outs)
+        of_queries, of_keys, of_values, beside = gradients
+        of_heads = of_queries, of_keys, of_values
+        of_rows = turned_back(of_heads, rows, into.heads, into.turning(cosine, sine))
+        of_inner = into.fan.to_inner(of_rows)
         of_hidden = None
         if ctx.needs_input_grad[0]:
-            of_normed = into.fan.to_input(outs, of_inner)
+            of_normed = into.fan.to_input(of_rows, of_inner)
             of_hidden = through_norm(of_normed, hidden, factor, into.norm.weight, beside)
         of_downs = into.norm.of_downs(of_inner, hidden, factor)
-        return of_hidden, None, None, None, *into.fan.of_parameters(of_downs, outs, inner)
+        return of_hidden, None, None, None, *into.fan.of_parameters(of_downs, of_rows, inner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,17 +115,17 @@ class _OutOfAttention(torch.autograd.Function):
         inner = out_of.fan.inner(attended)
         ctx.save_for_backward(attended, inner)
         ctx.fan = out_of.fan
-        return out_of.fan.products(attended, inner, beside)[0]
+        return out_of.fan.product(attended, inner, beside)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         attended, inner = ctx.saved_tensors
         fan: Fan = ctx.fan
-        outs = [gradients[0].contiguous()]
-        of_inner = fan.to_inner(outs)
-        of_attended = fan.to_input(outs, of_inner) if ctx.needs_input_grad[0] else None
+        gradient = gradients[0].contiguous()
+        of_inner = fan.to_inner(gradient)
+        of_attended = fan.to_input(gradient, of_inner) if ctx.needs_input_grad[0] else None
         of_downs = None if of_inner is None else wide_product(of_inner, attended)
-        return of_attended, gradients[0], None, *fan.of_parameters(of_downs, outs, inner)
+        return of_attended, gradients[0], None, *fan.of_parameters(of_downs, gradient, inner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,44 +143,39 @@ class GatedMlp:
         parameters = (*self.fan.parameters, *self.down.parameters)
         return _GatedMlp.apply(hidden, self, again, *parameters)  # type: ignore[no-any-return]
 
-    def products(self, normed: Rows) -> list[Tensor]:
-        """Gate and up, without what adapters add."""
-        return [one.base.forward(normed) for one in self.fan.projections]
-
 
 class _GatedMlp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, mlp: GatedMlp, again: bool, *_: Tensor) -> Tensor:
         normed, factor = normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)
         inner = mlp.fan.inner(normed)
-        gate, up = mlp.products(normed)
-        opened = gated(gate, up, *mlp.fan.added(inner))
-        down_inner = mlp.down.inner(opened)
-        ctx.save_for_backward(hidden, factor, inner, down_inner, *([] if again else [gate, up]))
+        both = mlp.fan.base.forward(normed)
+        to_gate, to_up = mlp.fan.added_to_each(inner)
+        opened, down_inner = gated(both, to_gate, to_up, mlp.down.downs)
+        ctx.save_for_backward(hidden, factor, inner, down_inner, None if again else both)
         ctx.mlp = mlp
-        return mlp.down.products(opened, down_inner, hidden)[0]
+        return mlp.down.product(opened, down_inner, hidden)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        hidden, factor, inner, down_inner, *products = ctx.saved_tensors
+        hidden, factor, inner, down_inner, both = ctx.saved_tensors
         mlp: GatedMlp = ctx.mlp
         gradient = gradients[0].contiguous()
-        down = mlp.down.projections[0]
-        of_down_inner = down.to_inner(gradient)
-        of_opened = down.base.backward(gradient, None)
-        gate, up = products or mlp.products(normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)[0])
-        to_gate, to_up = mlp.fan.added(inner)
-        more = down.added_to_input(of_down_inner)
-        *outs, opened = through_gate(of_opened, gate, up, to_gate, to_up, more)
+        of_down_inner = mlp.down.to_inner(gradient)
+        of_opened = mlp.down.base.backward(gradient)
+        if both is None:
+            both = mlp.fan.base.forward(normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)[0])
+        to_gate, to_up = mlp.fan.added_to_each(inner)
+        more = mlp.down.added_to_input(of_down_inner)
+        of_both, opened, of_inner = through_gate(of_opened, both, to_gate, to_up, more)
         of_down_down = None if of_down_inner is None else wide_product(of_down_inner, opened)
-        of_inner = mlp.fan.to_inner(outs)
         of_hidden = None
         if ctx.needs_input_grad[0]:
-            of_normed = mlp.fan.to_input(outs, of_inner)
+            of_normed = mlp.fan.to_input(of_both, of_inner)
             of_hidden = through_norm(of_normed, hidden, factor, mlp.norm.weight, gradient)
         of_downs = mlp.norm.of_downs(of_inner, hidden, factor)
         return (
             of_hidden, None, None,
-            *mlp.fan.of_parameters(of_downs, outs, inner),
-            *mlp.down.of_parameters(of_down_down, [gradient], down_inner),
+            *mlp.fan.of_parameters(of_downs, of_both, inner),
+            *mlp.down.of_parameters(of_down_down, gradient, down_inner),
         )  # fmt: skip

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Num
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tunesmith.model.kernels.adapters import NAME, is_plain
+from tunesmith.model.kernels.casts import cast_rows, product, transposed
 from tunesmith.model.kernels.fp8 import Fp8Linear
-from tunesmith.model.kernels.fused import Added, summed
+from tunesmith.model.kernels.fused import Added, Inner, summed
 from tunesmith.model.quantise import is_nf4
 
 Inputs = Float[Tensor, "token in"]
 Outputs = Float[Tensor, "token out"]
-Inner = Float[Tensor, "token rank"]
-"""What an adapter's first product gives, or those of several side by side."""
 
 ALIGNED = 8
 """Widths that are no multiple of it keep a product off the fast matrix kernels."""
@@ -27,8 +28,8 @@ MOST_RANK = 128
 """Up to which a tile of an adapter's product fits beside the tile that it is added to."""
 
 
-KINDS: dict[type, Callable[[Any], Frozen | None]] = {}
-"""Kinds of layers beside those that are known here, and the products that they are."""
+KINDS: dict[type, Callable[[Sequence[Any]], Frozen | None]] = {}
+"""Kinds of layers beside those that are known here, and the product that such layers of one input are together."""
 
 
 class Pad(NamedTuple):
@@ -41,14 +42,22 @@ class Pad(NamedTuple):
 NOTHING = Pad()
 
 
+class Copy(NamedTuple):
+    """A matrix that is copied into another, times the scale."""
+
+    of: Float[Tensor, "row column"]
+    place: Float[Tensor, "row column"]
+    scale: float
+
+
 class Frozen(Protocol):
-    """A product with weights that get no gradient."""
+    """One product with the weights of all layers, which get no gradient."""
 
     def forward(self, rows: Inputs) -> Outputs:
         """rows W^T + bias."""
 
-    def backward(self, gradient: Outputs, onto: Inputs | None) -> Inputs:
-        """gradient W, added onto `onto` (which may be written to) if there is one."""
+    def backward(self, gradient: Outputs) -> Inputs:
+        """gradient W."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,58 +73,70 @@ class Plain:
             return torch.mm(rows, self.weight.T)
         return torch.addmm(self.bias, rows, self.weight.T)
 
-    def backward(self, gradient: Outputs, onto: Inputs | None) -> Inputs:
+    def backward(self, gradient: Outputs) -> Inputs:
         """See `Frozen`."""
-        return torch.mm(gradient, self.weight) if onto is None else onto.addmm_(gradient, self.weight)
+        return torch.mm(gradient, self.weight)
 
 
 @dataclass(frozen=True, eq=False)
 class Nf4:
     """In 4 bits, made whole for each product."""
 
-    layer: Any
+    layers: Sequence[Any]
+    bias: Float[Tensor, "out"] | None
 
     def forward(self, rows: Inputs) -> Outputs:
         """See `Frozen`."""
-        return Plain(self._weight(rows.dtype), self.layer.bias).forward(rows)
+        return Plain(self._weight(rows.dtype), self.bias).forward(rows)
 
-    def backward(self, gradient: Outputs, onto: Inputs | None) -> Inputs:
+    def backward(self, gradient: Outputs) -> Inputs:
         """See `Frozen`."""
-        return Plain(self._weight(gradient.dtype), None).backward(gradient, onto)
+        return Plain(self._weight(gradient.dtype), None).backward(gradient)
 
     def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
         from bitsandbytes.functional import dequantize_4bit
 
-        stored = self.layer.weight
-        return dequantize_4bit(stored.data, stored.quant_state).to(dtype)  # type: ignore[no-any-return]
+        stored = [layer.weight for layer in self.layers]
+        heights = [layer.out_features for layer in self.layers]
+        whole = stored[0].data.new_empty(sum(heights), self.layers[0].in_features, dtype=dtype)
+        for one, place in zip(stored, whole.split(heights), strict=True):
+            # Only on a GPU can it be told where to.
+            if place.is_cuda and one.quant_state.dtype == dtype:
+                dequantize_4bit(one.data, one.quant_state, out=place)
+            else:
+                place.copy_(dequantize_4bit(one.data, one.quant_state))
+        return whole  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)
 class Fp8:
     """In 8 bits, multiplied in 8 bits."""
 
-    layer: Fp8Linear
+    weight: Num[Tensor, "out in"]
+    scales: Float32[Tensor, "out"]
+    bias: Float[Tensor, "out"] | None
 
     def forward(self, rows: Inputs) -> Outputs:
         """See `Frozen`."""
-        return self.layer(rows)  # type: ignore[no-any-return]
+        return product(cast_rows(rows), self.weight, self.scales, self.bias, Fp8Linear.fast)
 
-    def backward(self, gradient: Outputs, onto: Inputs | None) -> Inputs:
+    def backward(self, gradient: Outputs) -> Inputs:
         """See `Frozen`."""
-        of_rows = self.layer.to_input(gradient)
-        return of_rows if onto is None else onto.add_(of_rows)
+        cast = cast_rows(gradient, Fp8Linear.gradients, self.scales)
+        return product(cast, transposed(self.weight), self._ones, fast=Fp8Linear.fast)
+
+    @cached_property
+    def _ones(self) -> Float32[Tensor, "in"]:
+        return torch.ones(self.weight.shape[1], device=self.weight.device)
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """Both matrices of an adapter, and where their copies in the precision of the products are."""
+    """Both matrices of one layer's adapter."""
 
     down: nn.Parameter
     up: nn.Parameter
     scale: float
-    down_copy: Float[Tensor, "rank in"]
-    up_copy: Float[Tensor, "out rank"]
-    """Times the scale."""
 
     @property
     def rank(self) -> int:
@@ -124,108 +145,94 @@ class Adapter:
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
-    """One linear layer; its sizes may be padded with zeros to what the matrix kernels like."""
+class Fan:
+    """Linear layers of one input, seen as one: their weights stand one below the other, what their adapters add stands
+    in blocks along a diagonal. Sizes may be padded with zeros to what the matrix kernels like."""
 
     base: Frozen
-    adapter: Adapter | None
-
-    def added(self, inner: Inner | None) -> Added | None:
-        """What the adapter adds to the output."""
-        return None if inner is None else Added(inner, self._adapter.up_copy)
-
-    def added_to_input(self, of_inner: Inner | None) -> Added | None:
-        """What the adapter adds to the input's gradient."""
-        return None if of_inner is None else Added(of_inner, self._adapter.down_copy.T)
-
-    def to_inner(self, gradient: Outputs) -> Inner | None:
-        """Gradient of what `down` gave, from that of the output."""
-        if self.adapter is None:
-            return None
-        return gradient @ self.adapter.up_copy
-
-    def of_up(self, gradient: Outputs, inner: Inner | None) -> Float[Tensor, "_ rank"] | None:
-        """Gradient of `up`, from that of the output."""
-        if inner is None:
-            return None
-        whole = wide_product(gradient, inner)
-        if self._adapter.scale != 1.0:
-            whole.mul_(self._adapter.scale)
-        return whole[: self._adapter.up.shape[0]].to(self._adapter.up.dtype)
-
-    @property
-    def _adapter(self) -> Adapter:
-        assert self.adapter is not None
-        return self.adapter
-
-
-@dataclass(frozen=True, eq=False)
-class Fan:
-    """Projections of one input: their adapters' first products are one."""
-
-    projections: tuple[Projection, ...]
+    widths: tuple[int, ...]
+    """Outputs of each layer."""
+    adapters: tuple[Adapter | None, ...]
+    """Of each layer."""
     downs: Float[Tensor, "rank in"] | None
-    """Copies of all `down`, one below the other; None without adapters."""
+    """Copies of all `down` in the precision of the products, one below the other; None without adapters."""
+    ups: Float[Tensor, "out rank"] | None
+    """Copies of all `up`, times their scales."""
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """Of all adapters, `down` before `up`."""
-        return [weight for one in self.projections if (two := one.adapter) for weight in (two.down, two.up)]
+        return [weight for one in self.adapters if one for weight in (one.down, one.up)]
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """Outputs and rank of each layer."""
+        ranks = (one.rank if one else 0 for one in self.adapters)
+        return tuple(zip(self.widths, ranks, strict=True))
 
     def inner(self, rows: Inputs) -> Inner | None:
         """rows A^T of all adapters, side by side."""
         return None if self.downs is None else rows @ self.downs.T
 
-    def pieces(self, inner: Inner | None) -> list[Tensor | None]:
-        """Each projection's share of `inner`."""
-        pieces: list[Tensor | None] = []
-        start = 0
-        for one in self.projections:
-            rank = one.adapter.rank if one.adapter else 0
-            pieces.append(inner[:, start : start + rank] if inner is not None and rank else None)
-            start += rank
-        return pieces
+    def added(self, inner: Inner | None) -> Added | None:
+        """What all adapters add to the outputs."""
+        if inner is None or self.ups is None:
+            return None
+        return Added(inner, self.ups, self.blocks)
 
-    def added(self, inner: Inner | None) -> list[Added | None]:
-        """What each adapter adds to its output."""
-        return [one.added(piece) for one, piece in zip(self.projections, self.pieces(inner), strict=True)]
+    def added_to_each(self, inner: Inner | None) -> list[Added | None]:
+        """What each layer's adapter adds to its outputs."""
+        if inner is None or self.ups is None:
+            return [None] * len(self.widths)
+        return [
+            Added(inner[:, columns], self.ups[rows, columns]) if columns.stop > columns.start else None
+            for rows, columns in self._places()
+        ]
 
-    def products(self, rows: Inputs, inner: Inner | None, beside: Tensor | None = None) -> list[Tensor]:
-        """Each output, adapter and all, plus what goes past."""
-        added = zip(self.projections, self.added(inner), strict=True)
-        return [summed(one.base.forward(rows), more, beside) for one, more in added]
+    def added_to_input(self, of_inner: Inner | None) -> Added | None:
+        """What the adapters add to the input's gradient."""
+        return None if of_inner is None or self.downs is None else Added(of_inner, self.downs.T)
 
-    def to_inner(self, gradients: Sequence[Tensor]) -> Inner | None:
-        """Gradient of `inner`, from those of the outputs."""
-        of_each = [one.to_inner(gradient) for one, gradient in zip(self.projections, gradients, strict=True)]
-        there = [of_inner for of_inner in of_each if of_inner is not None]
-        return torch.cat(there, dim=1) if len(there) > 1 else there[0] if there else None
+    def product(self, rows: Inputs, inner: Inner | None, beside: Tensor | None = None) -> Outputs:
+        """All outputs side by side, adapters and all, plus what goes past."""
+        return summed(self.base.forward(rows), self.added(inner), beside)
 
-    def to_input(self, gradients: Sequence[Tensor], of_inner: Inner | None) -> Inputs:
+    def to_inner(self, gradient: Outputs) -> Inner | None:
+        """Gradient of `inner`, from that of the outputs."""
+        return None if self.ups is None else gradient @ self.ups
+
+    def to_input(self, gradient: Outputs, of_inner: Inner | None) -> Inputs:
         """Gradient of the input, from those of the outputs and of `inner`."""
-        whole = None if of_inner is None or self.downs is None else of_inner @ self.downs
-        for one, gradient in zip(self.projections, gradients, strict=True):
-            whole = one.base.backward(gradient, whole)
-        assert whole is not None
-        return whole
+        of_rows = self.base.backward(gradient)
+        if of_inner is None or self.downs is None:
+            return of_rows
+        return of_rows.addmm_(of_inner, self.downs)
 
     def of_parameters(
-        self, of_downs: Float[Tensor, "rank in"] | None, gradients: Sequence[Tensor], inner: Inner | None
+        self, of_downs: Float[Tensor, "rank in"] | None, gradient: Outputs, inner: Inner | None
     ) -> list[Tensor]:
         """Gradients of `parameters`: those of all `down` are given."""
-        if of_downs is None:
+        if of_downs is None or inner is None:
             return []
         found: list[Tensor] = []
-        start = 0
-        for one, gradient, piece in zip(self.projections, gradients, self.pieces(inner), strict=True):
-            if one.adapter is None:
+        for adapter, (rows, columns) in zip(self.adapters, self._places(), strict=True):
+            if adapter is None:
                 continue
-            down = of_downs[start : start + one.adapter.rank, : one.adapter.down.shape[1]]
-            start += one.adapter.rank
-            of_up = one.of_up(gradient, piece)
-            assert of_up is not None
-            found += [down.to(one.adapter.down.dtype), of_up]
+            of_up = wide_product(gradient[:, rows], inner[:, columns])
+            if adapter.scale != 1.0:
+                of_up.mul_(adapter.scale)
+            found += [
+                of_downs[columns, : adapter.down.shape[1]].to(adapter.down.dtype),
+                of_up[: adapter.up.shape[0]].to(adapter.up.dtype),
+            ]
         return found
+
+    def _places(self) -> Iterator[tuple[slice, slice]]:
+        """Where each layer's outputs and its rank stand."""
+        output, rank = 0, 0
+        for outputs, ranks in self.blocks:
+            yield slice(output, output + outputs), slice(rank, rank + ranks)
+            output, rank = output + outputs, rank + ranks
 
 
 def wide_product(left: Float[Tensor, "token a"], right: Float[Tensor, "token b"]) -> Float[Tensor, "a b"]:
@@ -236,66 +243,76 @@ def wide_product(left: Float[Tensor, "token a"], right: Float[Tensor, "token b"]
 
 
 class Copies:
-    """A layer's adapters in the precision of the products. They are copied at every forward pass: nothing tells when an
-    optimizer has moved the weights, and it is little beside the pass."""
+    """The adapters of several layers in the precision of the products. They are copied at every forward pass: nothing
+    tells when an optimizer has moved the weights, and it is little beside the pass."""
 
     def __init__(self) -> None:
-        self._of: list[Tensor] = []
-        self._in: list[Tensor] = []
-        self._scales: list[float] = []
+        self._all: list[Copy] = []
+        self._table: tuple[list[int], tuple[Tensor, Tensor]] | None = None
 
-    def of(self, weight: nn.Parameter, place: Tensor, scale: float = 1.0) -> Tensor:
-        """`place`, which holds zeros, from the next refresh on begins with the weight times the scale."""
+    def of(self, weight: nn.Parameter, place: Tensor, scale: float = 1.0) -> None:
+        """From the next refresh on `place`, which holds zeros, begins with the weight times the scale."""
         rows, columns = weight.shape
-        self._of.append(weight)
-        self._in.append(place[:rows, :columns])
-        self._scales.append(scale)
-        return place
+        self._all.append(Copy(weight, place[:rows, :columns], scale))
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Copy the weights as they are now."""
-        if self._of:
-            torch._foreach_copy_(self._in, torch._foreach_mul(self._of, self._scales))
+        if not self._all:
+            return
+        if not self._all[0].of.is_cuda:
+            for copy in self._all:
+                torch.mul(copy.of, copy.scale, out=copy.place)
+            return
+        from tunesmith.model.kernels import fused_triton
+
+        where = [copy.of.data_ptr() for copy in self._all]
+        if self._table is None or self._table[0] != where:
+            self._table = where, fused_triton.table(self._all)
+        fused_triton.copy(self._all, self._table[1])
 
 
 def fan(layers: Sequence[nn.Module], copies: Copies, compute: torch.dtype, pad: Pad = NOTHING) -> Fan | None:
-    """The layers as projections of one input, their sizes padded; None if one of them has weights of a kind that this
-    does not know, or weights or adapters that it cannot train."""
-    bases = [_frozen(layer, compute, pad) for layer in layers]
-    known = [base for base in bases if base is not None]
+    """The layers, which have one input, as one, their sizes padded; None if their weights are of a kind that this does
+    not know or of several, or if it cannot train their weights or adapters."""
     loras = [_lora(layer) for layer in layers]
-    if len(known) < len(layers) or any(lora is not None and not _fits(lora) for lora in loras):
+    bases: list[Any] = [
+        layer if lora is None else lora.get_base_layer() for layer, lora in zip(layers, loras, strict=True)
+    ]
+    is_trained = any(weight.requires_grad for base in bases for weight in base.parameters(recurse=False))
+    if is_trained or any(lora is not None and not _fits(lora) for lora in loras):
         return None
-    return Fan(*_with_adapters(known, loras, copies, compute, pad))
+    frozen = _frozen(bases, compute, pad)
+    if frozen is None:
+        return None
+    widths = tuple(base.out_features + pad.outputs for base in bases)
+    return _with_adapters(frozen, widths, bases[0].in_features + pad.inputs, loras, copies, compute)
 
 
 def _with_adapters(
-    bases: Sequence[Frozen], loras: Sequence[Any], copies: Copies, compute: torch.dtype, pad: Pad
-) -> tuple[tuple[Projection, ...], Tensor | None]:
-    """Projections, and the copies of all `down`."""
-    there = [lora for lora in loras if lora is not None]
+    base: Frozen,
+    widths: tuple[int, ...],
+    inputs: int,
+    loras: Sequence[Any],
+    copies: Copies,
+    compute: torch.dtype,
+) -> Fan:
+    adapters = tuple(
+        lora and Adapter(lora.lora_A[NAME].weight, lora.lora_B[NAME].weight, lora.scaling[NAME])
+        for lora in loras
+    )
+    there = [one for one in adapters if one is not None]
     if not there:
-        return tuple(Projection(base, None) for base in bases), None
-    first = there[0].lora_A[NAME].weight
-    ranks = [lora.lora_A[NAME].weight.shape[0] for lora in there]
-    downs = first.new_zeros(sum(ranks), first.shape[1] + pad.inputs, dtype=compute)
-    places = iter(downs.split(ranks))
-    projections = []
-    for base, lora in zip(bases, loras, strict=True):
-        adapter = None
-        if lora is not None:
-            down, up = lora.lora_A[NAME].weight, lora.lora_B[NAME].weight
-            room = up.new_zeros(up.shape[0] + pad.outputs, up.shape[1], dtype=compute)
-            adapter = Adapter(
-                down,
-                up,
-                lora.scaling[NAME],
-                copies.of(down, next(places)),
-                copies.of(up, room, lora.scaling[NAME]),
-            )
-        projections.append(Projection(base, adapter))
-    return tuple(projections), downs
+        return Fan(base, widths, adapters, None, None)
+    rank = sum(one.rank for one in there)
+    downs = there[0].down.new_zeros(rank, inputs, dtype=compute)
+    ups = there[0].up.new_zeros(sum(widths), rank, dtype=compute)
+    whole = Fan(base, widths, adapters, downs, ups)
+    for adapter, (rows, columns) in zip(adapters, whole._places(), strict=True):
+        if adapter is not None:
+            copies.of(adapter.down, downs[columns])
+            copies.of(adapter.up, ups[rows, columns], adapter.scale)
+    return whole
 
 
 def _lora(layer: Any) -> Any:
@@ -306,7 +323,7 @@ def _lora(layer: Any) -> Any:
 
 
 def _fits(lora: Any) -> bool:
-    """Whether the adapter is one that a projection can have."""
+    """Whether the adapter is one that a fan can have."""
     return (
         is_plain(lora)
         and not any(isinstance(drop, nn.Dropout) and drop.p for drop in lora.lora_dropout.values())
@@ -314,25 +331,58 @@ def _fits(lora: Any) -> bool:
     )
 
 
-def _frozen(layer: Any, compute: torch.dtype, pad: Pad) -> Frozen | None:
-    """The layer's own product; None if it is trained or of a kind that is not known."""
-    base = layer if _lora(layer) is None else layer.get_base_layer()
-    if any(weight.requires_grad for weight in base.parameters(recurse=False)):
+def _frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Frozen | None:
+    """The product that the layers' own weights are together; None if they are of a kind that is not known or of
+    several."""
+    kinds = {type(base) for base in bases}
+    if len(kinds) > 1:
         return None
-    if pad == NOTHING and type(base) in KINDS:
-        return KINDS[type(base)](base)
-    if pad == NOTHING and is_nf4(base):
-        return Nf4(base)
-    if (
-        pad == NOTHING
-        and isinstance(base, Fp8Linear)
-        and base.in_eight_bits
-        and len(base.weight) == base.out_features
-    ):
-        return Fp8(base)
-    if type(base) is not nn.Linear or base.weight.dtype != compute:
+    (kind,) = kinds
+    if pad == NOTHING and kind in KINDS:
+        return KINDS[kind](bases)
+    if pad == NOTHING and all(is_nf4(base) for base in bases):
+        return Nf4(bases, _bias(bases, pad))
+    if pad == NOTHING and kind is Fp8Linear and all(_is_whole(base) for base in bases):
+        weights, scales = (
+            one_below_the_other(parts)
+            for parts in ([base.weight for base in bases], [base.scales for base in bases])
+        )
+        bias = _bias(bases, pad)
+        return Fp8(weights, scales, None if bias is None else bias.bfloat16())
+    if kind is not nn.Linear or any(base.weight.dtype != compute for base in bases):
         return None
     if pad == NOTHING:
-        return Plain(base.weight, base.bias)
-    weight = functional.pad(base.weight, (0, pad.inputs, 0, pad.outputs))
-    return Plain(weight, None if base.bias is None else functional.pad(base.bias, (0, pad.outputs)))
+        return Plain(one_below_the_other([base.weight for base in bases]), _bias(bases, pad))
+    weight = torch.cat([functional.pad(base.weight, (0, pad.inputs, 0, pad.outputs)) for base in bases])
+    return Plain(weight, _bias(bases, pad))
+
+
+def _is_whole(layer: Fp8Linear) -> bool:
+    """Whether its products are in 8 bits, and its sizes need no zeros for that."""
+    return layer.in_eight_bits and layer.weight.shape == (layer.out_features, layer.in_features)
+
+
+def one_below_the_other(parts: Sequence[Tensor]) -> Tensor:
+    """The matrices (or vectors) as one, of which each is a view from now on: their numbers exist once."""
+    if len(parts) == 1:
+        return parts[0].data
+    first, sizes = parts[0], [len(part) for part in parts]
+    ends = [first.storage_offset() + rows * first.stride(0) for rows in accumulate(sizes, initial=0)]
+    in_one = len({part.untyped_storage()._cdata for part in parts}) == 1
+    if in_one and [part.storage_offset() for part in parts] == ends[:-1]:
+        return first.data.as_strided((sum(sizes), *first.shape[1:]), first.stride())
+    # Not everything can be done with numbers of 8 bits, but with bytes.
+    kind = torch.uint8 if first.element_size() == 1 else first.dtype
+    whole = torch.cat([part.data.view(kind) for part in parts]).view(first.dtype)
+    for part, place in zip(parts, whole.split(sizes), strict=True):
+        part.data = place
+    return whole
+
+
+def _bias(bases: Sequence[Any], pad: Pad) -> Float[Tensor, "out"] | None:
+    """Of all layers, zeros where one has none; None if none has one."""
+    if all(base.bias is None for base in bases):
+        return None
+    some = next(base.bias for base in bases if base.bias is not None)
+    each = [some.new_zeros(base.out_features) if base.bias is None else base.bias.data for base in bases]
+    return torch.cat([functional.pad(one, (0, pad.outputs)) for one in each])
