@@ -139,13 +139,23 @@ def compare(folder: Path, asked: argparse.Namespace, settings: Sequence[Setting]
     """The results of the settings and of what they are held to; prints each as it ends."""
     deadline = time.monotonic() + asked.limit
     results: dict[Setting | Reference, dict[str, Any]] = {}
-    jobs = prepare(folder, asked, settings)
-    print(f"{len(jobs)} runs of {asked.steps} updates", flush=True)
+    every = prepare(folder, asked, settings)
+    known = _known(asked)
+    results.update({job.what: known[job.what.name] for job in every if job.what.name in known})
+    jobs = [job for job in every if job.what not in results]
+    print(f"{len(jobs)} runs of {asked.steps} updates, {len(every) - len(jobs)} known", flush=True)
     for what, result in results_of(jobs, asked.at_once, deadline):
         results[what] = result
         said = of_reference(what, results) if isinstance(what, Reference) else _said(what, results)
         print(f"{result.get('seconds', 0):5.0f} s  {said}", flush=True)
     return results
+
+
+def _known(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """By name, what an earlier call found."""
+    if not asked.go_on or not asked.out or not asked.out.is_file():
+        return {}
+    return {one["name"]: one for one in json.loads(asked.out.read_text()) if "error" not in one}
 
 
 def _said(setting: Setting, results: Results) -> str:
@@ -179,6 +189,9 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=_at_once(), help="processes; 0: in this one")
     parser.add_argument("--limit", type=float, default=540, help="seconds in all")
     parser.add_argument("--out", type=Path, help="JSON file for all losses")
+    parser.add_argument(
+        "--continue", dest="go_on", action="store_true", help="what is in --out is not done again"
+    )
     return parser.parse_args(arguments)
 
 

@@ -162,6 +162,19 @@ def test_runs_for_which_no_time_is_left_say_so_and_the_benchmark_ends_with_a_fau
     assert "| head-fp32: no time was left for it |" in capsys.readouterr().out
 
 
+def test_what_is_known_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "losses.json"
+    given = ["--small", "--steps", "2", "--held-out", "8", "--at-once", "0", "--settings", "lora-fp32"]
+    assert main([*given, "--out", str(out)]) == 0
+    first = capsys.readouterr().out
+    assert main([*given, "--out", str(out), "--continue"]) == 0
+    again = capsys.readouterr().out
+    assert "0 runs of 2 updates, 2 known" in again
+    assert [line for line in again.splitlines() if line.startswith("| lora-fp32")] == [
+        line for line in first.splitlines() if line.startswith("| lora-fp32")
+    ]
+
+
 def test_a_job_is_the_same_after_its_file() -> None:
     for what in (named("lora-nf4"), replace(Reference("full"), sees=True)):
         job = Job(what, Path("model"), Path("material"), 3, 1e-3)

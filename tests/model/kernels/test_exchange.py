@@ -19,6 +19,7 @@ from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels import layers
 from tunesmith.model.kernels.exchange import exchange
 from tunesmith.model.kernels.fused import gated
+from tunesmith.model.kernels.projection import Plain
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import transformers_model
@@ -137,13 +138,37 @@ def test_with_checkpointing_layers_are_computed_again(
     number = exchange(trainable.loaded.model, torch.float32)
     calls: list[int] = []
 
-    def counted(*given: Any) -> torch.Tensor:
+    def counted(*given: Any) -> Any:
         calls.append(1)
         return gated(*given)
 
     monkeypatch.setattr(layers, "gated", counted)
     learnt(trainable, TEXT)
     assert len(calls) == passes * number
+
+
+def test_what_comes_out_of_a_layer_is_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
+    checkpoint(trainable.loaded.model, "full")
+    number = exchange(trainable.loaded.model, torch.float32)
+    shapes: list[tuple[int, ...]] = []
+    product = Plain.forward
+
+    def noted(self: Plain, rows: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(self.weight.shape))
+        return product(self, rows)
+
+    monkeypatch.setattr(Plain, "forward", noted)
+    learnt(trainable, TEXT)
+    config = trainable.loaded.family.config
+    down, both = (
+        (config.hidden_size, config.intermediate_size),
+        (2 * config.intermediate_size, config.hidden_size),
+    )
+    assert shapes.count(both) == 2 * number
+    assert shapes.count(down) == number
 
 
 def test_an_update_of_the_weights_is_seen_by_the_next_pass(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ class _GatedMlp(torch.autograd.Function):
         opened, down_inner = gated(both, to_gate, to_up, mlp.down.downs)
         ctx.save_for_backward(hidden, factor, inner, down_inner, None if again else both)
         ctx.mlp = mlp
-        return mlp.down.product(opened, down_inner, hidden)
+        return torch.empty_like(hidden) if _is_again() else mlp.down.product(opened, down_inner, hidden)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -179,3 +179,9 @@ class _GatedMlp(torch.autograd.Function):
             *mlp.fan.of_parameters(of_downs, of_both, inner),
             *mlp.down.of_parameters(of_down_down, gradient, down_inner),
         )  # fmt: skip
+
+
+def _is_again() -> bool:
+    """Whether a layer's forward pass is done again within the backward pass, for what it keeps and not for what comes
+    out of it at its end."""
+    return torch._C._current_graph_task_id() != -1
