@@ -77,7 +77,7 @@ def _in_order(rows: Mapping[Key, Row], keys: Sequence[Key]) -> list[Row]:
 
 
 def _earlier(asked: argparse.Namespace, machine: Row) -> dict[Key, Row]:
-    """The rows that are to be kept."""
+    """The rows that are to be kept: all but those of engines that were not installed."""
     if not asked.go_on or not (asked.out / "speed.json").is_file():
         return {}
     told = json.loads((asked.out / "speed.json").read_text())
@@ -87,7 +87,8 @@ def _earlier(asked: argparse.Namespace, machine: Row) -> dict[Key, Row]:
             f"--continue: the rows in {asked.out} are of {there}, this is {here} (device, torch, toys); figures of two "
             "machines make no table. Name another folder"
         )
-    return {(row["engine"], row["workload"], row["method"], row["model"]): row for row in told["rows"]}
+    kept = [row for row in told["rows"] if not row.get("error", "").startswith("not installed")]
+    return {(row["engine"], row["workload"], row["method"], row["model"]): row for row in kept}
 
 
 def _has_gpu() -> bool:
@@ -108,12 +109,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--warmup", type=int, default=3, help="updates before those")
     add("--limit", type=float, default=120, help="seconds an engine may take in all")
     add("--goals", action="store_true", help="all of README's table, whatever else is named")
-    add(
-        "--seconds",
-        type=float,
-        default=math.inf,
-        help="begin nothing that would not end before these are over",
-    )
+    add("--seconds", type=float, default=math.inf, help="stay within these, whatever must be left out")
     add("--continue", action="store_true", dest="go_on", help="keep the rows that --out has already")
     add("--out", type=Path, help="folder for speed.json, a plot and logs.txt")
     add("--small", action="store_true", help="toys, on any machine, in seconds")

@@ -43,6 +43,11 @@ class Process:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its number, which is that of all processes that it starts as well."""
+        return self._process.pid
+
     def is_ready(self, limit: float) -> bool:
         """Whether within so many seconds all is imported, or the process has ended."""
         return bool(select.select([self._process.stdout], [], [], limit)[0])
@@ -61,6 +66,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.stop()
             return False
+        self._close()
         return True
 
     def stop(self) -> None:
@@ -68,6 +74,9 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with suppress(BrokenPipeError):
