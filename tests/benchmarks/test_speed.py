@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks.speed import compare, markdown, table, workloads
+from benchmarks.speed import compare, fitting, markdown, table, workloads
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.engines import ENGINES
 from benchmarks.speed.goals import GOALS
@@ -108,7 +108,8 @@ def test_a_page_shows_speed_memory_and_ratios_of_every_group() -> None:
         row("tunesmith", 12_000.0, **more),
         row("trl+flash", 8_000.0, **(more | {"enough": False, "seconds": [1.0] * 3})),
         {**row("unsloth", 0.0), "error": "not installed"},
-        row("tunesmith", 100.0, workload="one-picture", **(more | {"patches": 4, "utilisation": None})),
+        row("tunesmith-22gib", 100.0, workload="one-picture", **(more | {"patches": 4, "utilisation": None})),
+        row("unsloth", 200.0, workload="one-picture", **(more | {"samples_a_second": 6.0})),
     ]
     machine = {"date": "2026-01-31", "device": "H200", "command": ["python", "-m", "benchmarks.speed"]}
     assert list(markdown.pages(machine, rows))[1:] == [
@@ -121,9 +122,11 @@ def test_a_page_shows_speed_memory_and_ratios_of_every_group() -> None:
         "| unsloth | not installed |  |  |  |  |",
         "",
         "| one-picture, lora, qwen2.5-7b | samples a second | peak GiB | of matrix rate "
-        "| over the best peer as installed | over the best peer with flash attention |",
-        "|---|---|---|---|---|---|",
-        "| tunesmith | 3.0 | 20.0 |  |  |  |",
+        "| over the best peer as installed | over the best peer with flash attention "
+        "| over the best peer within the same memory |",
+        "|---|---|---|---|---|---|---|",
+        "| tunesmith-22gib | 3.0 | 20.0 |  | 0.50 (unsloth) |  | 0.50 (unsloth), 22.0 GiB |",
+        "| unsloth | 6.0 | 20.0 | 70% |  |  |  |",
     ]
 
 
@@ -132,6 +135,12 @@ def test_what_fills_the_readme_names_only_what_there_is() -> None:
     assert len(set(keys)) == len(keys)
     for engine, workload, method, _ in keys:
         assert (engine in ENGINES, workload in workloads.WORKLOADS, method in METHODS) == (True, True, True)
+
+
+def test_so_many_micro_batches_take_the_fewest_tokens_with_which_every_update_fits() -> None:
+    assert fitting.fewest_tokens([[60] * 4, [30] * 8], 2) == 128
+    assert fitting.fewest_tokens([[60] * 4, [100, 100, 40]], 2) == 192
+    assert fitting.fewest_tokens([[60] * 4], 1) == 256
 
 
 def test_share_of_the_matrix_rate_counts_four_operations_a_weight_and_token_with_adapters() -> None:
