@@ -5,5 +5,6 @@
 
 Read it in this order: `workloads` (what is trained on), `shapes` and `weights` (the models), `methods`, `engines/` (one
 file an engine), `one` (one engine's process), `clock` (what is measured), `process` (that process from outside), `runs`
-(jobs one after the other), `goals` (what is run together), `fitting` (settings in little memory), `compare`, `table`, `markdown`, and `__main__`.
+(jobs one after the other), `goals` (what is run together), `fitting` (settings in little memory), `compare`,
+`table`, `markdown`, and `__main__`.
 """
