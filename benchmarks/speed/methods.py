@@ -16,6 +16,8 @@ class Method:
     """Low-rank adapters on every linear layer; else the weights themselves, or a head."""
     weights: str = "bf16"
     """Of what is frozen, in tunesmith's words."""
+    beside: str = ""
+    """Another method, to whose peers it is compared where none offers this one."""
 
     def rank(self, sees: bool) -> tuple[int, int]:
         """Rank and alpha of the adapters."""
@@ -27,7 +29,7 @@ METHODS = {
     for method in (
         Method("lora", 4),
         Method("qlora", 4, weights="nf4"),
-        Method("fp8", 4, weights="fp8"),
+        Method("fp8", 4, weights="fp8", beside="lora"),
         Method("full", 6, adapts=False),
         Method("head", 2, adapts=False),
     )

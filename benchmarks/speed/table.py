@@ -1,20 +1,17 @@
-"""Rows of figures, ratios to the best peers, a JSON file and a plot."""
+"""Rows of figures, a JSON file and a plot."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.speed.engines import ENGINES
+from benchmarks.speed.compare import Row, group_of, is_peer
 from benchmarks.speed.methods import METHODS
-
-Row = dict[str, Any]
 
 HEADER = (
     f"{'engine':<28}{'tokens/s':>10}{'samples/s':>10}{'ms':>8}{'spread':>14}{'peak GiB':>9}"
-    f"{'of matrix':>10}{'idle':>6}{'loss':>9}{'took':>6}"
+    f"{'of matrix':>10}{'idle':>6}{'launches':>9}{'loss':>9}{'took':>6}"
 )
 
 
@@ -47,33 +44,9 @@ def line(row: Row) -> str:
         f"{row['engine']:<28}{row['tokens_a_second']:>10,.0f}{row['samples_a_second']:>10.2f}"
         f"{1000 * row['update_seconds']:>8.1f}{spread:>14}{_or_dash(row['peak_gib'], '.1f'):>9}"
         f"{_or_dash(row['utilisation'], '.0%'):>10}{_or_dash(row['idle'], '.0%'):>6}"
+        f"{_or_dash(row.get('num_kernels'), ','):>9}"
         f"{_or_dash(row['loss'], '.4f'):>9}{row['took']:>5.0f}s{few}"
     )
-
-
-def ratios(rows: Sequence[Row]) -> list[str]:
-    """Lines that say how our engines stand beside the best peers of the same run."""
-    done = [row for row in rows if "error" not in row]
-    best = {}
-    for kind, with_flash in (("as installed", False), ("with flash attention", True)):
-        peers = [one for one in done if _is_peer(one) and ENGINES[one["engine"]].flash == with_flash]
-        if peers:
-            best[kind] = max(peers, key=_speed)
-    lines = []
-    for row in done:
-        if not _is_peer(row) and best:
-            against = ", ".join(
-                f"{_speed(row) / _speed(peer):.2f} x {peer['engine']} ({kind})" for kind, peer in best.items()
-            )
-            lines.append(f"  {row['engine']}: {against}")
-    losses = [row["loss"] for row in done if row["loss"] is not None]
-    if len(losses) > 1:
-        lines.append(f"  first losses differ by {max(losses) / min(losses) - 1:.2%}")
-    trained = {row["engine"]: row["trained_weights"] for row in done}
-    if len(set(trained.values())) > 1:
-        told = ", ".join(f"{engine} {number / 1e6:.2f}" for engine, number in trained.items())
-        lines.append(f"  millions of weights trained: {told}")
-    return lines
 
 
 def versions(rows: Sequence[Row]) -> str:
@@ -130,23 +103,10 @@ def plot(folder: Path, machine: Row, rows: Sequence[Row]) -> str:
     return f"plot: {folder / 'speed.png'}"
 
 
-def group_of(row: Row) -> tuple[str, str, str]:
-    """What rows must share to be compared."""
-    return row["workload"], row["method"], row["model"]
-
-
-def _speed(row: Row) -> float:
-    return float(row["tokens_a_second"])
-
-
-def _is_peer(row: Row) -> bool:
-    return ENGINES[row["engine"]].is_peer
-
-
 def _colour(row: Row) -> str:
     if row["engine"].startswith("tunesmith"):
         return "#c2410c"
-    return "#94a3b8" if _is_peer(row) else "#fdba74"
+    return "#94a3b8" if is_peer(row) else "#fdba74"
 
 
 def _or_dash(value: float | None, form: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks.speed import table, workloads
+from benchmarks.speed import compare, fitting, markdown, table, workloads
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.engines import ENGINES
+from benchmarks.speed.goals import GOALS
+from benchmarks.speed.methods import METHODS
+from benchmarks.speed.process import Ahead, Process
 
 from benchmarks import face_names, memory
 
@@ -55,6 +60,10 @@ def test_questions_in_a_row_show_one_picture() -> None:
 def row(engine: str, tokens_a_second: float, **more: Any) -> dict[str, Any]:
     return {
         "engine": engine,
+        "workload": "short-text",
+        "method": "lora",
+        "model": "qwen2.5-7b",
+        "peak_gib": 20.0,
         "tokens_a_second": tokens_a_second,
         "loss": 8.0,
         "trained_weights": 1_000_000,
@@ -70,11 +79,68 @@ def test_ratios_are_to_the_best_peer_of_each_kind_and_leave_failures_out() -> No
         row("unsloth+flash", 200.0, loss=8.08),
         {"engine": "trl+flash", "error": "not installed"},
     ]
-    assert table.ratios(rows) == [
+    assert compare.ratios(rows) == [
         "  tunesmith: 3.00 x unsloth (as installed), 1.50 x unsloth+flash (with flash attention)",
         "  first losses differ by 1.00%",
         "  millions of weights trained: tunesmith 1.00, trl-padded 1.00, unsloth 1.50, unsloth+flash 1.00",
     ]
+
+
+def test_less_memory_is_compared_with_peers_that_stay_within_it_and_fp8_with_those_of_bf16() -> None:
+    rows = [
+        row("tunesmith-17gib", 150.0, peak_gib=17.2),
+        row("tunesmith-checkpointing", 180.0, peak_gib=19.0),
+        row("unsloth", 200.0, peak_gib=40.0),
+        row("unsloth-checkpointing", 120.0, peak_gib=18.0),
+    ]
+    eight = row("tunesmith", 400.0, method="fp8")
+    assert compare.ratios(rows)[:2] == [
+        "  tunesmith-17gib: 0.75 x unsloth (as installed), took 17.2 GiB, more than the 17.0 it was set for, "
+        "no peer stays within 17.0 GiB",
+        "  tunesmith-checkpointing: 0.90 x unsloth (as installed), 1.50 x unsloth-checkpointing (within 19.0 GiB)",
+    ]
+    assert compare.ratios([eight], rows) == ["  tunesmith: 2.00 x unsloth (as installed, lora)"]
+
+
+def test_a_page_shows_speed_memory_and_ratios_of_every_group() -> None:
+    more = {"enough": True, "utilisation": 0.7, "samples_a_second": 3.0, "patches": 0}
+    rows = [
+        row("tunesmith", 12_000.0, **more),
+        row("trl+flash", 8_000.0, **(more | {"enough": False, "seconds": [1.0] * 3})),
+        {**row("unsloth", 0.0), "error": "not installed"},
+        row("tunesmith-22gib", 100.0, workload="one-picture", **(more | {"patches": 4, "utilisation": None})),
+        row("unsloth", 200.0, workload="one-picture", **(more | {"samples_a_second": 6.0})),
+    ]
+    machine = {"date": "2026-01-31", "device": "H200", "command": ["python", "-m", "benchmarks.speed"]}
+    assert list(markdown.pages(machine, rows))[1:] == [
+        "",
+        "| short-text, lora, qwen2.5-7b | tokens a second | peak GiB | of matrix rate "
+        "| over the best peer as installed | over the best peer with flash attention |",
+        "|---|---|---|---|---|---|",
+        "| tunesmith | 12,000 | 20.0 | 70% |  | 1.50 (trl+flash) |",
+        "| trl+flash | 8,000 (3 updates timed) | 20.0 | 70% |  |  |",
+        "| unsloth | not installed |  |  |  |  |",
+        "",
+        "| one-picture, lora, qwen2.5-7b | samples a second | peak GiB | of matrix rate "
+        "| over the best peer as installed | over the best peer with flash attention "
+        "| over the best peer within the same memory |",
+        "|---|---|---|---|---|---|---|",
+        "| tunesmith-22gib | 3.0 | 20.0 |  | 0.50 (unsloth) |  | 0.50 (unsloth), 22.0 GiB |",
+        "| unsloth | 6.0 | 20.0 | 70% |  |  |  |",
+    ]
+
+
+def test_what_fills_the_readme_names_only_what_there_is() -> None:
+    keys = [key for one in GOALS for key in one.keys]
+    assert len(set(keys)) == len(keys)
+    for engine, workload, method, _ in keys:
+        assert (engine in ENGINES, workload in workloads.WORKLOADS, method in METHODS) == (True, True, True)
+
+
+def test_so_many_micro_batches_take_the_fewest_tokens_with_which_every_update_fits() -> None:
+    assert fitting.fewest_tokens([[60] * 4, [30] * 8], 2) == 128
+    assert fitting.fewest_tokens([[60] * 4, [100, 100, 40]], 2) == 192
+    assert fitting.fewest_tokens([[60] * 4], 1) == 256
 
 
 def test_share_of_the_matrix_rate_counts_four_operations_a_weight_and_token_with_adapters() -> None:
@@ -107,6 +173,13 @@ def test_a_peer_and_tunesmith_start_from_one_loss_on_one_number_of_tokens(
     said = capsys.readouterr().out
     assert "tunesmith: " in said
     assert "x trl-padded (as installed)" in said
+    again = main(
+        ["--small", "--engines", *engines[:2], "loop", "--seconds", "0", "--continue", "--out", str(tmp_path)]
+    )
+    assert again == [ours, theirs]
+    said = capsys.readouterr().out
+    assert said.count(" (earlier)") == 2
+    assert "loop                        left out: " in said
 
 
 @pytest.mark.slow
@@ -114,6 +187,7 @@ def test_a_peer_and_tunesmith_start_from_one_loss_on_one_number_of_tokens(
     ("workload", "method", "engines"),
     [
         ("many-questions", "lora", ["tunesmith", "tunesmith-shared", "loop", "trl"]),
+        ("short-text", "lora", ["tunesmith", "tunesmith-17gib", "tunesmith-17gib-selective"]),
         ("long-text", "full", ["tunesmith-checkpointing", "loop-checkpointing"]),
     ],
 )
@@ -128,8 +202,37 @@ def test_engines_agree_on_the_first_loss_whatever_is_trained(
 
 
 def test_an_engine_that_takes_too_long_is_stopped_and_the_next_one_runs(tmp_path: Path) -> None:
-    asked = ["--small", "--engines", "loop", "tunesmith", "--limit", "0.2", "--out", str(tmp_path)]
-    assert [one["error"] for one in main(asked)] == ["stopped after 0 seconds"] * 2
+    asked = ["--small", "--engines", "loop", "unsloth", "--limit", "0.05", "--out", str(tmp_path)]
+    slow, absent = (one["error"] for one in main(asked))
+    assert slow == "stopped after 0 seconds"
+    assert absent.startswith(("not installed", "stopped"))
+
+
+def test_a_process_that_died_while_it_waited_is_a_line_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(ahead: Ahead) -> Process:
+        process = Process("loop", tmp_path)
+        os.killpg(process.pid, signal.SIGKILL)
+        return process
+
+    monkeypatch.setattr(Ahead, "take", take)
+    (found,) = main(["--small", "--engines", "loop"])
+    assert found["error"] == "ended without a result (it said nothing)"
+
+
+def test_a_process_that_waits_ends_when_the_benchmark_is_interrupted(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with Ahead(["loop"], tmp_path) as ahead:
+            ahead.start_next()
+            started.append(ahead.take())
+            raise KeyboardInterrupt
+
+    started: list[Process] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert started[0].has_ended(0)
+    assert started[0].result is None
 
 
 def test_every_peer_that_packs_runs_with_flash_attention_too() -> None:

@@ -5,7 +5,7 @@ To add one: a file with `run` here, and its lines in `ENGINES`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,27 @@ class Engine:
     """A flash-attention package is there (see `flash_stand_in`)."""
     shared: bool = False
     """What samples of an update begin with is laid out once."""
+    tokens_per_device: int | None = None
+    """Most tokens of a micro-batch; none is the whole update at once."""
+    within_gib: float | None = None
+    """Memory that it was set for, and its peers are held to."""
     settings: str = ""
     """In words."""
     is_peer: bool = True
     """One to compare tunesmith with, and no loop of our own."""
+
+
+def _limited(gib: float, tokens: int, checkpointing: bool | str = True) -> Engine:
+    """Tunesmith in less memory, as its forecast for the workload says."""
+    level = checkpointing if isinstance(checkpointing, str) else "full"
+    return Engine(
+        "tunesmith",
+        checkpointing,
+        tokens_per_device=tokens,
+        within_gib=gib,
+        settings=f"within {gib} GiB: model.checkpointing: {level}, batch.tokens_per_device: {tokens}",
+        is_peer=False,
+    )
 
 
 _STAND_IN = "flash_attn is a stand-in that calls PyTorch's own flash kernels"
@@ -49,6 +66,11 @@ _BARE = {
     "tunesmith-shared": Engine(
         "tunesmith", shared=True, settings="batch.share_beginnings: true", is_peer=False
     ),
+    # Short texts on bf16, on NF4, and pictures; the numbers are those of `fitting`.
+    "tunesmith-17gib": _limited(17.0, 4160),
+    "tunesmith-17gib-selective": _limited(17.0, 1664, "selective"),
+    "tunesmith-7.6gib": _limited(7.6, 2816),
+    "tunesmith-22gib": _limited(22.0, 3072),
     "loop": Engine(
         "loop",
         settings="PEFT, varlen_attn, Liger norm, SwiGLU and rotary, logits where labels are",
@@ -71,7 +93,7 @@ ENGINES = (
     _BARE
     | _PEERS
     | {
-        f"{name}+flash": Engine(one.file, one.checkpointing, one.packed, True, f"{one.settings}; {_STAND_IN}")
+        f"{name}+flash": replace(one, flash=True, settings=f"{one.settings}; {_STAND_IN}")
         for name, one in _PEERS.items()
         if one.packed
     }
@@ -91,7 +113,8 @@ class Job:
     small: bool
     warmup: int
     updates: int
-    deadline: float
+    deadline: float = 0.0
+    """Time by `time.time()` after which a slow engine makes do with fewer updates."""
 
     @property
     def settings(self) -> Engine:
@@ -107,6 +130,14 @@ class Job:
     def way(self) -> Method:
         """What is trained."""
         return METHODS[self.method]
+
+    @property
+    def tokens_per_device(self) -> int:
+        """Most tokens of a micro-batch; of a toy's, the same share of an update."""
+        wanted = self.settings.tokens_per_device
+        if wanted is None:
+            return max(64, self.work.tokens)
+        return wanted * self.work.tokens // of(self.workload, small=False).tokens
 
     @property
     def pictures(self) -> Path:

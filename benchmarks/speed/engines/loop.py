@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks.speed.clock import Clock
-from benchmarks.speed.engines import Job
+from benchmarks.speed.engines import Job, NotOfferedError
 from benchmarks.speed.methods import CLASSES
 from benchmarks.speed.weights import drawn
 from benchmarks.speed.workloads import Sample, picture_file
+from peft import LoraConfig, get_peft_model
 from torch import nn
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, BitsAndBytesConfig
 
 TARGETS = (
     r"(model\.)?(language_model\.)?(layers|visual\.blocks|model\.layers|model\.visual\.blocks)\.\d+\.\w+\."
@@ -53,8 +55,6 @@ def run(job: Job, clock: Clock) -> None:
 
 def load(job: Job) -> Any:
     """The model with its plain layers exchanged for Liger's, and with one attention call for the whole line."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-
     auto: Any = AutoModelForImageTextToText if job.work.sees else AutoModelForCausalLM
     _register_attention()
     floats = torch.bfloat16 if _ON_GPU else torch.float32
@@ -75,14 +75,10 @@ def load(job: Job) -> Any:
 
 def quantised(job: Job) -> dict[str, Any]:
     """What transformers is told about the precision of frozen weights."""
-    from benchmarks.speed.engines import NotOfferedError
-
     if job.way.weights == "fp8":
         raise NotOfferedError("has no 8-bit floating-point products")
     if job.way.weights != "nf4":
         return {}
-    from transformers import BitsAndBytesConfig
-
     return {
         "quantization_config": BitsAndBytesConfig(
             load_in_4bit=True,
@@ -97,8 +93,6 @@ def adapted(job: Job, model: Any) -> Any:
     """The model with adapters, or with all or none of its weights trained."""
     if not job.way.adapts:
         return model.requires_grad_(job.way.name == "full")
-    from peft import LoraConfig, get_peft_model
-
     if job.settings.checkpointing:
         model.enable_input_require_grads()
     rank, alpha = job.way.rank(job.work.sees)

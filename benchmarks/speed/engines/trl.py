@@ -13,16 +13,16 @@ from benchmarks.speed.engines import Job, NotOfferedError
 from benchmarks.speed.engines.loop import TARGETS, pixels, quantised
 from benchmarks.speed.weights import drawn
 from benchmarks.speed.workloads import Sample
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, TrainerCallback
+from trl import SFTConfig, SFTTrainer
 
 ON_GPU = torch.cuda.is_available()
 
 
 def run(job: Job, clock: Clock) -> None:
     """Train with the settings that TRL's guides recommend for speed, or with its defaults."""
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
-
     if job.way.name == "head":
         raise NotOfferedError("SFTTrainer has no classification head")
     auto: Any = AutoModelForImageTextToText if job.work.sees else AutoModelForCausalLM
@@ -86,8 +86,6 @@ def arguments(job: Job, clock: Clock, folder: str) -> dict[str, Any]:
 
 def dataset(job: Job, clock: Clock, config: Any) -> Any:
     """Rows of token ids and labels; for pictures, rows of numbers by which the collator finds its batch."""
-    from datasets import Dataset
-
     updates = [job.samples(number, config) for number in range(clock.total)]
     if job.work.sees:
         return Dataset.from_dict(
@@ -137,7 +135,6 @@ def in_order(trainer: Any) -> None:
 
 def callback(clock: Clock) -> Any:
     """What tells the clock of the trainer's updates."""
-    from transformers import TrainerCallback
 
     class Told(TrainerCallback):
         def on_train_begin(self, *_: Any, model: Any = None, **__: Any) -> None:

@@ -6,29 +6,32 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import torch
 from benchmarks.speed.clock import Clock
 from benchmarks.speed.engines import Job
 from benchmarks.speed.methods import CLASSES
 from benchmarks.speed.weights import drawn
 from benchmarks.speed.workloads import Sample, picture_file
 
+from tunesmith.config.experiment import Loss, Model, Optimizer
+from tunesmith.config.head import Head
+from tunesmith.data.example import Example
+from tunesmith.data.picture import Picture
+from tunesmith.methods.full import Full
+from tunesmith.methods.lora import Lora
+from tunesmith.model.checkpointing import checkpoint
+from tunesmith.model.heads import hidden_width, new_head
+from tunesmith.model.load import load
+from tunesmith.model.trainable import make_trainable
+from tunesmith.train.examples import Examples
+from tunesmith.train.fit import fit
+from tunesmith.train.loss import ClassLoss, answer_loss
+from tunesmith.train.optimizer import build_optimizer
+from tunesmith.train.updates import Updates
+
 
 def run(job: Job, clock: Clock) -> None:
     """Train as `tunesmith train` would, without a run folder."""
-    import torch
-
-    from tunesmith.config.experiment import Loss, Model, Optimizer
-    from tunesmith.config.head import Head
-    from tunesmith.methods.full import Full
-    from tunesmith.methods.lora import Lora
-    from tunesmith.model.checkpointing import checkpoint
-    from tunesmith.model.heads import hidden_width, new_head
-    from tunesmith.model.load import load
-    from tunesmith.model.trainable import make_trainable
-    from tunesmith.train.fit import fit
-    from tunesmith.train.loss import ClassLoss, answer_loss
-    from tunesmith.train.optimizer import build_optimizer
-
     plain = "bf16" if torch.cuda.is_available() else "fp32"
     weights = plain if job.way.weights == "bf16" else job.way.weights
     side = {"pixels": {"size": [job.work.side, job.work.side]}} if job.work.sees else {}
@@ -65,27 +68,22 @@ def run(job: Job, clock: Clock) -> None:
             break
 
 
+class InOrder(Updates):
+    """As the product does it, but for the shuffling."""
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.arange(len(self.examples))
+
+
 def _updates(job: Job, clock: Clock, family: Any) -> Any:
-    """All updates, each in one micro-batch, in the order that all engines have."""
-    from tunesmith.train.examples import Examples
-    from tunesmith.train.updates import Updates
-
-    class InOrder(Updates):
-        """As the product does it, but for the shuffling."""
-
-        def _order(self, epoch: int) -> np.ndarray:
-            return np.arange(len(self.examples))
-
+    """All updates in the order that all engines have, each in one micro-batch unless the settings say otherwise."""
     samples = [one for number in range(clock.total) for one in job.samples(number, family.config)]
     examples = Examples(_example(job, family, number, one) for number, one in enumerate(samples))
-    room = max(64, job.work.tokens)
-    return InOrder(job.workload, examples, job.work.samples, room, clock.total, 0, share=job.settings.shared)
+    room, share = job.tokens_per_device, job.settings.shared
+    return InOrder(job.workload, examples, job.work.samples, room, clock.total, 0, share=share)
 
 
 def _example(job: Job, family: Any, number: int, sample: Sample) -> Any:
-    from tunesmith.data.example import Example
-    from tunesmith.data.picture import Picture
-
     classes = (sample.of_class,) if job.way.name == "head" else None
     trained = np.zeros(len(sample.tokens), bool) if classes else sample.trained
     if sample.picture is None:

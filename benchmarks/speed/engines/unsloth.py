@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import unsloth  # isort: skip
+
 import tempfile
 from typing import Any
 
 from benchmarks.speed.clock import Clock
 from benchmarks.speed.engines import Job, NotOfferedError
+from benchmarks.speed.engines import trl as of_trl
+from benchmarks.speed.weights import drawn
+from trl import SFTConfig, SFTTrainer
 
 
 def run(job: Job, clock: Clock) -> None:
     """Train with the settings of Unsloth's own notebooks, and packed."""
-    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
-    import unsloth  # isort: skip
-
-    from benchmarks.speed.engines import trl as of_trl
-    from benchmarks.speed.weights import drawn
-    from trl import SFTConfig, SFTTrainer
-
     if job.way.name == "head":
         raise NotOfferedError("its SFTTrainer has no classification head")
     if job.way.weights == "fp8":
