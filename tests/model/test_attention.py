@@ -185,3 +185,42 @@ def test_in_a_vision_tower_a_patch_sees_all_of_its_window_and_nothing_else(name:
         pieces = (one[:, :, start:end] for one in (query, key, value))
         wanted = torch.nn.functional.scaled_dot_product_attention(*pieces).transpose(1, 2)
         torch.testing.assert_close(out[:, start:end], wanted)
+
+
+def packed_without_data(continues: list[int] | None, window: int | None, causal: bool) -> attention.Packed:
+    """What a layer is asked, of tensors on no device: such have shapes and derivatives only."""
+    lines = [
+        torch.empty(1, heads, 30, 16, device="meta", dtype=torch.bfloat16, requires_grad=True)
+        for heads in (4, 2, 2)
+    ]
+    return attention.Packed(
+        *lines, Segments.end_to_end(LENGTHS, continues), None, dropout=0.0, window=window, causal=causal
+    )
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("continues", [None, [-1, 0, 0, -1, 3]])
+def test_this_pytorch_runs_flash_attention_without_a_custom_operator_around_it(
+    continues: list[int] | None, window: int | None, causal: bool
+) -> None:
+    assert attention._flash_is_known()
+    packed = packed_without_data(continues, window, causal)
+    out = attention._varlen(packed)
+    assert out.shape == (1, 30, 4, 16)
+    assert out.grad_fn.next_functions[0][0].name() == "FlashAttentionBackward0"
+    out.sum().backward()
+    for given in (packed.query, packed.key, packed.value):
+        assert given.grad.shape == given.shape
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_a_pytorch_with_another_flash_attention_is_asked_by_its_public_function(
+    window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "_flash_is_known", lambda: False)
+    packed = packed_without_data(None, window, causal=True)
+    out = attention._varlen(packed)
+    assert out.shape == (1, 30, 4, 16)
+    out.sum().backward()
+    assert packed.key.grad.shape == packed.key.shape
