@@ -23,6 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.data.batch import Segments
 from tunesmith.errors import ModelError
+from tunesmith.model.kernels import short_attention
 from tunesmith.model.kernels.spread import Spread
 from tunesmith.model.modules import transformers_model
 
@@ -219,14 +220,27 @@ def _plain(packed: Packed) -> Attended:
 
 
 def _varlen(packed: Packed) -> Attended:
-    """PyTorch's variable-length kernel, one call for the whole line."""
+    """One call of a variable-length kernel for the whole line: PyTorch's, or ours if segments are short."""
     if packed.dropout:
         raise ModelError(
             "model.attention: varlen has no attention dropout, which the model's config asks for. Use sdpa"
         )
+    table = _table(packed.segments, packed.query.device)
+    if table.blocks is not None and _is_short(packed, table):
+        scale = packed.scale or packed.query.shape[-1] ** -0.5
+        return short_attention.attended(
+            packed.query, packed.key, packed.value, table.blocks, table.longest_query, scale, packed.causal
+        )
     query, key, value, table = _laid_out(packed)
     attend = _by_flash if _flash_is_known() else _by_varlen_attn
     return attend(packed, query, key, value, table)[None]
+
+
+def _is_short(packed: Packed, table: Table) -> bool:
+    """True if the kernels for short segments can do it."""
+    sees_all = packed.window is None or packed.window >= table.longest_query
+    width = packed.query.shape[-1]
+    return sees_all and packed.query.is_cuda and short_attention.takes(width, packed.query.dtype)
 
 
 FLASH = (
@@ -371,6 +385,8 @@ class Table(NamedTuple):
     longest_keys: int
     keys: Spread | None
     """How keys and values are laid out; None if they are as they stand."""
+    blocks: Int[Tensor, "block 3"] | None
+    """Blocks of segments; None if keys and values are laid out anew, or segments are long."""
 
 
 def _laid_out(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Table]:
@@ -389,11 +405,13 @@ def _table(segments: Segments, device: torch.device) -> Table:
     sizes, parents = segments.lengths.tolist(), segments.continues.tolist()
     ends = segments.boundaries.to(device, non_blocking=True)
     if max(parents) < 0:
-        return Table(ends, ends, max(sizes), max(sizes), None)
+        is_short = max(sizes) <= short_attention.LONGEST
+        blocks = short_attention.blocks_of(segments).to(device, non_blocking=True) if is_short else None
+        return Table(ends, ends, max(sizes), max(sizes), None, blocks)
     lengths = torch.tensor(
         [size + (sizes[parent] if parent >= 0 else 0) for size, parent in zip(sizes, parents, strict=True)],
         dtype=torch.int32,
     )
     key_ends = functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
     spread = Spread.of(segments, device)
-    return Table(ends, key_ends.to(device), max(sizes), int(lengths.max()), spread)
+    return Table(ends, key_ends.to(device), max(sizes), int(lengths.max()), spread, None)
