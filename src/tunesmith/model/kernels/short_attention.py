@@ -79,9 +79,9 @@ class _Attended(torch.autograd.Function):
     ) -> Tensor:
         from tunesmith.model.kernels import short_attention_triton
 
-        lines = [one if one.stride(3) == 1 else one.contiguous() for one in (query, key, value)]
-        out, sums = short_attention_triton.forward(*lines, blocks, scale, causal)
-        ctx.save_for_backward(*lines, out, sums)
+        query, key, value = (one if one.stride(3) == 1 else one.contiguous() for one in (query, key, value))
+        out, sums = short_attention_triton.forward(query, key, value, blocks, scale, causal)
+        ctx.save_for_backward(query, key, value, out, sums)
         ctx.blocks, ctx.longest, ctx.scale, ctx.causal = blocks, longest, scale, causal
         return out[None]
 
