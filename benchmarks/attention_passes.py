@@ -190,7 +190,7 @@ def exactly(packed: Packed, gradient: Tensor) -> list[Tensor]:
 
 def relative(one: Tensor, right: Tensor) -> float:
     """Length of the difference as a share of what is right."""
-    return float((one.float() - right).norm() / right.norm())
+    return float((one.detach().float() - right).norm() / right.norm())
 
 
 def gpu_seconds(run: Callable[[], object]) -> float:
