@@ -261,8 +261,8 @@ def _flash_is_known() -> bool:
 
 
 def _by_flash(packed: Packed, query: Tensor, key: Tensor, value: Tensor, table: Table) -> Tensor:
-    """The operator below `varlen_attn` and its own derivative: a call of `varlen_attn`, which is an operator in Python,
-    takes the CPU 0.6 ms more forward and 0.7 ms more backward."""
+    """The operator below `varlen_attn`, with its own derivative. `varlen_attn` is an operator in Python: a call takes
+    the CPU 0.6 ms forward and 0.8 ms backward beside an H100 (torch 2.11)."""
     left = packed.window - 1 if packed.window else -1
     attended: Tensor = torch.ops.aten._flash_attention_forward.default(
         query,

@@ -21,7 +21,8 @@ from tunesmith.data.batch import Segments
 BLOCK = 64
 """Tokens of a block: as many rows as a tensor core's product has at least, and short segments fill few."""
 LONGEST = 512
-"""Tokens of the longest segment: of longer ones a block reads so many others that kernels which fetch ahead win."""
+"""Tokens of the longest segment. Of longer ones a block reads many others, and kernels that fetch ahead should win;
+where the two cross is not measured."""
 WIDEST = 128
 """Width of a head: of wider ones, the sums that a program holds do not fit its registers."""
 
