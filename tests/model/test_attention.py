@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -185,3 +186,82 @@ def test_in_a_vision_tower_a_patch_sees_all_of_its_window_and_nothing_else(name:
         pieces = (one[:, :, start:end] for one in (query, key, value))
         wanted = torch.nn.functional.scaled_dot_product_attention(*pieces).transpose(1, 2)
         torch.testing.assert_close(out[:, start:end], wanted)
+
+
+def packed_without_data(continues: list[int] | None, window: int | None, causal: bool) -> attention.Packed:
+    """What a layer is asked, of tensors on no device: such have shapes and derivatives only."""
+    lines = [
+        torch.empty(1, heads, 30, 16, device="meta", dtype=torch.bfloat16, requires_grad=True)
+        for heads in (4, 2, 2)
+    ]
+    return attention.Packed(
+        *lines, Segments.end_to_end(LENGTHS, continues), None, dropout=0.0, window=window, causal=causal
+    )
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("continues", [None, [-1, 0, 0, -1, 3]])
+def test_this_pytorch_runs_flash_attention_without_a_custom_operator_around_it(
+    continues: list[int] | None, window: int | None, causal: bool
+) -> None:
+    assert attention._flash_is_known()
+    packed = packed_without_data(continues, window, causal)
+    out = attention._varlen(packed)
+    assert out.shape == (1, 30, 4, 16)
+    assert out.grad_fn.next_functions[0][0].name() == "FlashAttentionBackward0"
+    out.sum().backward()
+    for given in (packed.query, packed.key, packed.value):
+        assert given.grad.shape == given.shape
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_a_pytorch_with_another_flash_attention_is_asked_by_its_public_function(
+    window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "_flash_is_known", lambda: False)
+    packed = packed_without_data(None, window, causal=True)
+    out = attention._varlen(packed)
+    assert out.shape == (1, 30, 4, 16)
+    out.sum().backward()
+    assert packed.key.grad.shape == packed.key.shape
+
+
+def test_tables_have_blocks_where_segments_are_short_and_continue_nothing() -> None:
+    short, long = Segments.end_to_end([512, 3]), Segments.end_to_end([3, 513])
+    going_on = Segments.end_to_end([9, 3], continues=[-1, 0])
+    assert len(attention._table(short, CPU).blocks) == 9
+    assert attention._table(long, CPU).blocks is None
+    assert attention._table(going_on, CPU).blocks is None
+
+
+@pytest.mark.parametrize(("window", "is_short"), [(None, True), (12, True), (4, False)])
+def test_a_window_narrower_than_a_segment_is_left_to_pytorch(
+    window: int | None, is_short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention.short_attention, "takes", lambda width, dtype: True)
+    packed = packed_without_data(None, window, causal=True)
+    on_gpu = packed._replace(query=SimpleNamespace(shape=(1, 4, 30, 16), dtype=torch.bfloat16, is_cuda=True))
+    table = attention._table(packed.segments, CPU)
+    assert attention._is_short(on_gpu, table) == is_short
+    assert not attention._is_short(packed, table)
+
+
+@needs_gpu
+@pytest.mark.parametrize("causal", [True, False])
+def test_short_segments_give_what_pytorchs_kernel_gives(
+    causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend = ALL_ATTENTION_FUNCTIONS[attention.REGISTERED["varlen"]]
+    segments = Segments.end_to_end([1, 63, 200, 64, 70])
+    torch.manual_seed(0)
+    given = [torch.randn(1, heads, 398, 64, device="cuda", dtype=torch.bfloat16) for heads in (4, 2, 2)]
+    found = []
+    for takes in (True, False):
+        monkeypatch.setattr(attention.short_attention, "takes", lambda width, dtype, takes=takes: takes)
+        leaves = [one.detach().requires_grad_() for one in given]
+        out, _ = attend(torch.nn.Identity(), *leaves, None, segments=segments, is_causal=causal)
+        out.square().sum().backward()
+        found.append([out, *(leaf.grad for leaf in leaves)])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).float().norm() < 0.01 * theirs.float().norm()
