@@ -89,6 +89,8 @@ class Model(Settings):
     kernels: Literal["auto", "fused", "liger", "none"] = "auto"
     """Fused kernels: `fused` runs frozen layers with LoRA as a few whole functions, `liger` exchanges normalisation,
     gated MLPs and rotary positions; `auto` takes what runs."""
+    cuda_graphs: bool = True
+    """Replay the layers of small models as recorded graphs, where a GPU would wait for its kernels to be started."""
     checkpointing: Annotated[Literal["auto", "none", "selective", "full"], BeforeValidator(_level)] = "auto"
     """Activations that the backward pass computes again: `none`; with `full` those of every layer, for less memory and
     about a third more time; with `selective` only the wide products of MLPs, where kernels are `fused`. `auto` takes

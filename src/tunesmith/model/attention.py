@@ -225,22 +225,23 @@ def _varlen(packed: Packed) -> Attended:
         raise ModelError(
             "model.attention: varlen has no attention dropout, which the model's config asks for. Use sdpa"
         )
-    table = _table(packed.segments, packed.query.device)
-    if table.blocks is not None and _is_short(packed, table):
+    line = short_line(packed.segments, packed.query, packed.window)
+    if line is not None:
         scale = packed.scale or packed.query.shape[-1] ** -0.5
-        return short_attention.attended(
-            packed.query, packed.key, packed.value, table.blocks, table.longest_query, scale, packed.causal
-        )
+        return short_attention.attended(packed.query, packed.key, packed.value, *line, scale, packed.causal)
     query, key, value, table = _laid_out(packed)
     attend = _by_flash if _flash_is_known() else _by_varlen_attn
     return attend(packed, query, key, value, table)[None]
 
 
-def _is_short(packed: Packed, table: Table) -> bool:
-    """True if the kernels for short segments can do it."""
-    sees_all = packed.window is None or packed.window >= table.longest_query
-    width = packed.query.shape[-1]
-    return sees_all and packed.query.is_cuda and short_attention.takes(width, packed.query.dtype)
+def short_line(segments: Segments, heads: Tensor, window: int | None) -> tuple[Tensor, int] | None:
+    """The blocks of attention and the tokens of the longest segment, if the kernels for short segments can do with
+    heads like these (of that width, precision and device); else None."""
+    if not heads.is_cuda or not short_attention.takes(heads.shape[-1], heads.dtype):
+        return None
+    table = _table(segments, heads.device)
+    sees_all = window is None or window >= table.longest_query
+    return (table.blocks, table.longest_query) if sees_all and table.blocks is not None else None
 
 
 FLASH = (

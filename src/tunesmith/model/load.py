@@ -73,7 +73,8 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
     notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *in_eight_bits)
     head = load_head(start, config, device) if start else None
-    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed, fused, head)
+    graphs = settings.cuda_graphs and device.type == "cuda"
+    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed, fused, graphs, head)
 
 
 def _changed(model: PreTrainedModel, start: Path | None) -> frozenset[str]:

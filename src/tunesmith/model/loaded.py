@@ -33,6 +33,8 @@ class LoadedModel:
     """Full names of the model's own weights that are not as in its base folder any more."""
     kernels: str = "none"
     """What stands in the place of plain layers: fused, liger or none."""
+    cuda_graphs: bool = False
+    """Whether small layers that are run as whole functions may be replayed as graphs."""
     head: ClassHead | None = None
     """The classification head on the model's final hidden states, if the task has one."""
 

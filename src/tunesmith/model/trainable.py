@@ -82,7 +82,7 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
         raise ModelError(f"stages.parts: nothing is trained ({said}). Use lora or full for a part")
     summary = tuple(_summary(part, modules, methods, groups) for part, modules in parts.items())
     if loaded.kernels == "fused":
-        number = exchange(loaded.model, loaded.compute)
+        number = exchange(loaded.model, loaded.compute, loaded.cuda_graphs)
         loaded = replace(loaded, notes=(*loaded.notes, f"kernels: {number} layers as whole functions"))
     return Trainable(loaded, groups, summary)
 

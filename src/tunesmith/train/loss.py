@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from tunesmith.config.experiment import Loss as LossSettings
 from tunesmith.data.batch import Batch
+from tunesmith.model.kernels.cross_entropy import cross_entropy
 from tunesmith.model.loaded import LoadedModel
 
 
@@ -43,6 +44,8 @@ class AnswerLoss(Loss):
         """Logits are computed only where a trained token is predicted."""
         with loaded.precision():
             logits = loaded.logits(batch)
+        if loaded.kernels == "fused":
+            return cross_entropy(logits, batch.targets)
         return functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
 
     def num_trained(self, batch: Batch) -> int:

@@ -47,6 +47,10 @@ CALLS: dict[str, Any] = {
     "gated": lambda: fused.gated(both(), added(), None, torch.zeros(3, WIDTH, dtype=torch.bfloat16)),
     "gated alone": lambda: fused.gated(both(), None, added(), None),
     "through_gate": lambda: fused.through_gate(rows(), both(), added(), None, added()),
+    "nats": lambda: fused.nats(rows(), torch.zeros(TOKENS, dtype=torch.int64)),
+    "through_nats": lambda: fused.through_nats(
+        torch.ones(()), rows(), torch.zeros(TOKENS, dtype=torch.int64), torch.zeros(TOKENS)
+    ),
     "turned": lambda: fused.turned(projected(), HEADS, turning()),
     "turned alone": lambda: fused.turned(projected(), HEADS, turning()._replace(weights=None)),
     "turned_back": lambda: fused.turned_back(

@@ -19,6 +19,13 @@ from tunesmith.model.kernels.projection import Copy
 
 device, dtype, most = sys.argv[1], getattr(torch, sys.argv[2]), float(sys.argv[3])
 torch.manual_seed(0)
+if device == "cpu":  # NumPy 2.4 refuses what the interpreter's loops take for a number.
+    from triton.runtime import interpreter
+    patch = interpreter._patch_lang_tensor
+    def patched(tensor, scope):
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
+    interpreter._patch_lang_tensor = patched
 
 def random(*shape):
     return torch.randn(*shape).to(device, dtype)
@@ -83,6 +90,14 @@ for tokens, width, ranks in ((100, 200, (8, 20, 12)), (64, 640, (16, 16, 16)), (
             compare("turn", fused_triton.turned(rows.clone(), heads, turning), wanted)
             given = (arriving, None if norms is None else rows, heads, turning)
             compare("turn back", fused_triton.turned_back(*given), plain(fused.turned_back, *given))
+for number, classes in ((5, 10_000), (3, 70)):
+    logits = 3 * random(number, classes)
+    targets = torch.randint(classes, (number,)).to(device)
+    each, logarithms = fused_triton.nats(logits, targets)
+    compare("nats", (each, logarithms), plain(fused.nats, logits, targets))
+    given = (torch.tensor(0.3).to(device), logits, targets, logarithms)
+    wanted = plain(fused.through_nats, *given)
+    compare("through nats", fused_triton.through_nats(given[0], logits.clone(), *given[2:]), wanted)
 copies = []
 for rows, columns, wide in ((5, 300, 300), (40, 16, 48), (64, 1, 7)):
     place = torch.zeros(rows, wide).to(device, dtype)[:, :columns]

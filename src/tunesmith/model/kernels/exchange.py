@@ -6,7 +6,7 @@ packed batch, or with its adapter switched off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,9 +15,12 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from tunesmith.model.attention import short_line
+from tunesmith.model.kernels import short_attention
 from tunesmith.model.kernels.adapters import NAME
 from tunesmith.model.kernels.fused import Heads
-from tunesmith.model.kernels.layers import GatedMlp, IntoAttention, Norm, OutOfAttention
+from tunesmith.model.kernels.graphs import Line, Stack
+from tunesmith.model.kernels.layers import Block, GatedMlp, IntoAttention, Norm, OutOfAttention
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
 from tunesmith.model.kernels.projection import ALIGNED, Copies, Pad, fan
 from tunesmith.model.modules import transformers_model
@@ -29,12 +32,13 @@ HEAD_NORMS = {"q_norm", "k_norm"}
 VISION_ATTENTION = {"qkv", "proj"}
 
 _OWN, _AGAIN = "_forward_as_whole", "_makes_products_again"
+_BLOCK, _STACK, _FIRST = "_as_block", "_in_stack", "_first_in_stack"
 _undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
 
 
-def exchange(model: nn.Module, compute: torch.dtype) -> int:
+def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) -> int:
     """Run every layer that is frozen, but for plain adapters, as whole functions, and say how many those are. What an
-    earlier call exchanged is put back first."""
+    earlier call exchanged is put back first. Where `cuda_graphs` may be used, they are for stacks of small layers."""
     inner = transformers_model(model)
     for undo in _undo.pop(inner, []):
         undo()
@@ -51,8 +55,37 @@ def exchange(model: nn.Module, compute: torch.dtype) -> int:
         undos.append(partial(_put_back, layer, type(layer)))
         vars(layer)[_OWN] = forward
         layer.__class__ = _with_own_forward(type(layer))  # type: ignore[arg-type]
+    # Where there is a vision part, something may be added between two layers.
+    if cuda_graphs and "vision_config" not in inner.config.sub_configs:
+        for beside in first:
+            _stack(list(inner.get_submodule(beside).children()))
     _undo[inner] = undos
     return len(undos)
+
+
+def _stack(layers: list[Any]) -> None:
+    """Let layers that follow one another be replayed together, if all of them are decoder layers of one kind."""
+    blocks = [vars(layer).get(_BLOCK) for layer in layers]
+    if None in blocks or any(vars(layer.self_attn).get("sliding_window") for layer in layers):
+        return
+    attention = layers[0].self_attn
+
+    def run(rows: Tensor, cosine: Tensor, sine: Tensor, where: Tensor, longest: int) -> Tensor:
+        def attend(*heads: Tensor) -> Tensor:
+            each = (one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for one in heads)
+            queries, keys, values = each
+            out = short_attention.attended(queries, keys, values, where, longest, attention.scaling, True)
+            return out.squeeze(0).flatten(1)
+
+        for block in blocks:
+            rows = block(rows, cosine, sine, attend)
+        return rows
+
+    parameters = [weight for block in blocks for weight in block.parameters]
+    stack = Stack(run, parameters, 2 * sum(block.size for block in blocks) / len(blocks))
+    for layer in layers:
+        vars(layer)[_STACK] = stack
+    vars(layers[0])[_FIRST] = True
 
 
 def _after(first: Callable[[], None], forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +109,8 @@ def make_products_again(layer: nn.Module, again: bool) -> None:
 def _put_back(layer: nn.Module, kind: type[nn.Module]) -> None:
     layer.__class__ = kind
     del vars(layer)[_OWN]
-    vars(layer).pop(_AGAIN, None)
+    for name in (_AGAIN, _BLOCK, _STACK, _FIRST):
+        vars(layer).pop(name, None)
 
 
 @cache
@@ -114,10 +148,12 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
     if mlp is None or turned is None or out is None or None in head_norms:
         return None
     queries, keys = (one.out_features // attention.head_dim for one in projections[:2])
-    into = IntoAttention(norm, turned, Heads(queries, keys, attention.head_dim), head_norms or None)  # type: ignore[arg-type]
-    out_of = OutOfAttention(out)
+    heads = Heads(queries, keys, attention.head_dim)
+    block = Block(IntoAttention(norm, turned, heads, head_norms or None), OutOfAttention(out), mlp)  # type: ignore[arg-type]
+    vars(layer)[_BLOCK] = block
     plain = layer.forward
     loras = _loras(layer)
+    window = vars(attention).get("sliding_window")
 
     def forward(
         hidden_states: Tensor,
@@ -125,7 +161,10 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
         position_embeddings: tuple[Tensor, Tensor] | None = None,
         **named: Any,
     ) -> Any:
-        is_asked = position_embeddings is not None and named.get("segments") is not None and not more
+        stack, segments = vars(layer).get(_STACK), named.get("segments")
+        if stack is not None and stack.gave(hidden_states):
+            return hidden_states
+        is_asked = position_embeddings is not None and segments is not None and not more
         if (
             not is_asked
             or named.get("past_key_values") is not None
@@ -135,17 +174,26 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
             return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
         # Views, not indices: the gradient of an index is a tensor of zeros and a copy.
         assert position_embeddings is not None
-        rows = hidden_states.squeeze(0)
-        *heads, beside = into(rows, *(one.squeeze(0) for one in position_embeddings))
-        attended = _attended(
-            attention, heads, named["segments"], sliding_window=vars(attention).get("sliding_window")
-        )
-        return mlp(out_of(attended, beside), vars(layer).get(_AGAIN, False))[None]
+        assert segments is not None
+        cosine, sine = (one.squeeze(0) for one in position_embeddings)
+        if vars(layer).get(_FIRST) and _is_replayed(layer):
+            line = short_line(segments, hidden_states[..., : attention.head_dim], None)
+            out = None if line is None else stack(hidden_states, cosine, sine, Line(*line))
+            if out is not None:
+                return out
+        attend = partial(_attended, attention, segments, sliding_window=window)
+        return block(hidden_states.squeeze(0), cosine, sine, attend, vars(layer).get(_AGAIN, False))[None]
 
     return forward
 
 
-def _attended(attention: Any, heads: Sequence[Tensor], segments: Any, **more: Any) -> Tensor:
+def _is_replayed(layer: Any) -> bool:
+    """Whether graphs may stand for this layer and those after it: in training, with all activations kept."""
+    is_kept = not layer.gradient_checkpointing and not vars(layer).get(_AGAIN)
+    return is_kept and layer.training and torch.is_grad_enabled()
+
+
+def _attended(attention: Any, segments: Any, *heads: Tensor, **more: Any) -> Tensor:
     """What attention makes of queries, keys and values, heads side by side."""
     each = (one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for one in heads)
     attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
@@ -163,7 +211,7 @@ def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Callable[
     if turned is None or out is None or attention.attention_dropout:
         return None
     heads = Heads(attention.num_heads, attention.num_heads, attention.head_dim)
-    into, out_of = IntoAttention(norm, turned, heads, None), OutOfAttention(out)
+    whole = Block(IntoAttention(norm, turned, heads, None), OutOfAttention(out), mlp)
     plain = block.forward
     loras = _loras(block)
 
@@ -177,9 +225,8 @@ def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Callable[
         if not is_asked or not _is_on(loras) or hidden_states.dtype != compute:
             return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
         assert position_embeddings is not None
-        *each, beside = into(hidden_states, *position_embeddings)
-        attended = _attended(attention, each, named["segments"], is_causal=False)
-        return mlp(out_of(attended, beside), vars(block).get(_AGAIN, False))
+        attend = partial(_attended, attention, named["segments"], is_causal=False)
+        return whole(hidden_states, *position_embeddings, attend, vars(block).get(_AGAIN, False))
 
     return forward
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
@@ -116,6 +116,25 @@ def summed(rows: Rows, added: Added | None, beside: Rows | None) -> Rows:
         return kernels.summed(rows, added, beside)
     whole = added.to(rows) if added else rows.float()
     return (whole if beside is None else whole + beside.float()).to(rows.dtype)
+
+
+def nats(logits: Rows, targets: Int[Tensor, "token"]) -> tuple[PerRow, PerRow]:
+    """-ln softmax(logits)[target] of every row, and the logarithm of the sum of its exponentials, in fp32."""
+    if (kernels := _kernels(logits)) is not None:
+        return kernels.nats(logits, targets)
+    logarithms = logits.float().logsumexp(1)
+    return logarithms - logits.float().gather(1, targets.long()[:, None])[:, 0], logarithms
+
+
+def through_nats(
+    gradient: Float[Tensor, ""], logits: Rows, targets: Int[Tensor, "token"], logarithms: PerRow
+) -> Rows:
+    """Gradient of the logits given that of the sum over rows; they may be written over."""
+    if (kernels := _kernels(logits)) is not None:
+        return kernels.through_nats(gradient, logits, targets, logarithms)
+    shares = (logits.float() - logarithms[:, None]).exp()
+    shares.scatter_add_(1, targets.long()[:, None], -torch.ones_like(shares[:, :1]))
+    return (shares * gradient).to(logits.dtype)
 
 
 class Heads(NamedTuple):

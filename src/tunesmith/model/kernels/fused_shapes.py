@@ -40,6 +40,17 @@ def through_gate(
     return both, gradient, both.new_empty(len(both), rank) if rank else None
 
 
+def nats(logits: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
+    """See `fused.nats`."""
+    each = logits.new_empty(len(logits), dtype=torch.float32)
+    return each, torch.empty_like(each)
+
+
+def through_nats(gradient: Tensor, logits: Tensor, *_: Any) -> Tensor:
+    """See `fused.through_nats`; written over the logits."""
+    return logits
+
+
 def turned(rows: Tensor, heads: Heads, turning: Turning) -> tuple[Tensor, ...]:
     """See `fused.turned`; written over the rows if there are no norms."""
     queries, keys, values = rows.split(heads.sizes, dim=1)

@@ -317,6 +317,36 @@ def _turn_back(
 
 @triton.jit
 @no_type_check
+def _nats(logits, targets, out, logarithms, stride, width, block: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    logits += row * stride
+    highest = float("-inf")
+    total = 0.0
+    for start in tl.range(0, width, block):
+        column = start + tl.arange(0, block)
+        values = tl.load(logits + column, mask=column < width, other=float("-inf")).to(tl.float32)
+        higher = tl.maximum(highest, tl.max(values, axis=0))
+        total = total * tl.exp(highest - higher) + tl.sum(tl.exp(values - higher), axis=0)
+        highest = higher
+    logarithm = highest + tl.log(total)
+    tl.store(logarithms + row, logarithm)
+    tl.store(out + row, logarithm - tl.load(logits + tl.load(targets + row)).to(tl.float32))
+
+
+@triton.jit
+@no_type_check
+def _nats_back(gradient, logits, targets, logarithms, stride, width, block: tl.constexpr):
+    row = tl.program_id(1).to(tl.int64)
+    column = tl.program_id(0) * block + tl.arange(0, block)
+    logits += row * stride
+    loaded = tl.load(logits + column, mask=column < width, other=0.0)
+    share = tl.exp(loaded.to(tl.float32) - tl.load(logarithms + row))
+    share = tl.where(column == tl.load(targets + row), share - 1.0, share)
+    tl.store(logits + column, (share * tl.load(gradient)).to(loaded.dtype), mask=column < width)
+
+
+@triton.jit
+@no_type_check
 def _copy(
     table, scales, source_kind: tl.constexpr, place_kind: tl.constexpr, block: tl.constexpr
 ):  # fmt: skip
@@ -428,6 +458,28 @@ def through_gate(
     pieces = zip(both.chunk(2, dim=1), (to_gate, to_up), strict=True)
     of_inner = [of_one @ to.up for of_one, to in pieces if to]
     return both, gradient, torch.cat(of_inner, dim=1) if of_inner else None
+
+
+def nats(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """See `fused.nats`."""
+    number, width = logits.shape
+    each = logits.new_empty(number, dtype=torch.float32)
+    logarithms = torch.empty_like(each)
+    if number:
+        _nats[(number,)](logits, targets, each, logarithms, logits.stride(0), width, block=4096, num_warps=8)
+    return each, logarithms
+
+
+def through_nats(gradient: Tensor, logits: Tensor, targets: Tensor, logarithms: Tensor) -> Tensor:
+    """See `fused.through_nats`; written over the logits."""
+    increment_version(logits)
+    number, width = logits.shape
+    block = 4096
+    if number:
+        _nats_back[(triton.cdiv(width, block), number)](
+            gradient, logits, targets, logarithms, logits.stride(0), width, block=block, num_warps=8
+        )
+    return logits
 
 
 def turned(rows: Tensor, heads: Heads, turning: Turning) -> tuple[Tensor, Tensor, Tensor]:

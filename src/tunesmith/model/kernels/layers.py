@@ -8,12 +8,13 @@ themselves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from tunesmith.model.kernels.fused import (
     Heads,
@@ -128,6 +129,10 @@ class _OutOfAttention(torch.autograd.Function):
         return of_attended, gradients[0], None, *fan.of_parameters(of_downs, gradient, inner)
 
 
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""What attention makes of queries, keys and values, heads side by side in each."""
+
+
 @dataclass(frozen=True, eq=False)
 class GatedMlp:
     """A norm and down(silu(gate) * up), added to what goes past both."""
@@ -185,3 +190,34 @@ def _is_again() -> bool:
     """Whether a layer's forward pass is done again within the backward pass, for what it keeps and not for what comes
     out of it at its end."""
     return torch._C._current_graph_task_id() != -1
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A whole layer."""
+
+    into: IntoAttention
+    out_of: OutOfAttention
+    mlp: GatedMlp
+
+    def __call__(
+        self, hidden: Rows, cosine: Tensor, sine: Tensor, attend: Attend, again: bool = False
+    ) -> Rows:
+        """The residual stream after the layer; `again` as of the MLP."""
+        *heads, beside = self.into(hidden, cosine, sine)
+        return self.mlp(self.out_of(attend(*heads), beside), again)
+
+    @property
+    def fans(self) -> tuple[Fan, ...]:
+        """All linear layers."""
+        return self.into.fan, self.out_of.fan, self.mlp.fan, self.mlp.down
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Of all adapters."""
+        return [weight for fan in self.fans for weight in fan.parameters]
+
+    @property
+    def size(self) -> int:
+        """Weights of all linear layers."""
+        return sum(fan.inputs * sum(fan.widths) for fan in self.fans)

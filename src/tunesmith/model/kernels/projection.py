@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
@@ -150,6 +150,7 @@ class Fan:
     in blocks along a diagonal. Sizes may be padded with zeros to what the matrix kernels like."""
 
     base: Frozen
+    inputs: int
     widths: tuple[int, ...]
     """Outputs of each layer."""
     adapters: tuple[Adapter | None, ...]
@@ -286,28 +287,22 @@ def fan(layers: Sequence[nn.Module], copies: Copies, compute: torch.dtype, pad: 
     if frozen is None:
         return None
     widths = tuple(base.out_features + pad.outputs for base in bases)
-    return _with_adapters(frozen, widths, bases[0].in_features + pad.inputs, loras, copies, compute)
+    bare = Fan(frozen, bases[0].in_features + pad.inputs, widths, (None,) * len(widths), None, None)
+    return _with_adapters(bare, loras, copies, compute)
 
 
-def _with_adapters(
-    base: Frozen,
-    widths: tuple[int, ...],
-    inputs: int,
-    loras: Sequence[Any],
-    copies: Copies,
-    compute: torch.dtype,
-) -> Fan:
+def _with_adapters(bare: Fan, loras: Sequence[Any], copies: Copies, compute: torch.dtype) -> Fan:
     adapters = tuple(
         lora and Adapter(lora.lora_A[NAME].weight, lora.lora_B[NAME].weight, lora.scaling[NAME])
         for lora in loras
     )
     there = [one for one in adapters if one is not None]
     if not there:
-        return Fan(base, widths, adapters, None, None)
+        return bare
     rank = sum(one.rank for one in there)
-    downs = there[0].down.new_zeros(rank, inputs, dtype=compute)
-    ups = there[0].up.new_zeros(sum(widths), rank, dtype=compute)
-    whole = Fan(base, widths, adapters, downs, ups)
+    downs = there[0].down.new_zeros(rank, bare.inputs, dtype=compute)
+    ups = there[0].up.new_zeros(sum(bare.widths), rank, dtype=compute)
+    whole = replace(bare, adapters=adapters, downs=downs, ups=ups)
     for adapter, (rows, columns) in zip(adapters, whole._places(), strict=True):
         if adapter is not None:
             copies.of(adapter.down, downs[columns])

@@ -1,0 +1,165 @@
+"""When lines are worth a graph and where gradients go; on a GPU, that replays learn what layers run one by one do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.model.kernels.test_exchange import LORA, TEXT, trainable_of
+from tests.tiny import tiny_model
+from tunesmith.data.collate import collate, to_device
+from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.model.kernels import graphs
+from tunesmith.model.kernels.graphs import MOST_WORK, SIGHTINGS, Graph, Key, Line, Stack
+from tunesmith.model.trainable import Trainable
+from tunesmith.train.loss import answer_loss
+
+WIDTH = 8
+
+
+class Unrecorded(Graph):
+    """A graph that does its work anew each time, for machines without a GPU."""
+
+    def __init__(self, run: Any, key: Key, _: Any, parameters: Any, gradients: list[Tensor], __: Any) -> None:
+        self.key, self._run, self._parameters, self._gradients = key, run, parameters, gradients
+        self.pool = None
+
+    def forward(self, rows: Tensor, cosine: Tensor, sine: Tensor, blocks: Tensor) -> tuple[Tensor, int]:
+        with torch.enable_grad():
+            self._rows = rows.detach().requires_grad_(self.key.needs_gradient)
+            self._out = self._run(self._rows, cosine, sine, blocks, self.key.longest)
+        return self._out.detach(), 0
+
+    def backward(self, gradient: Tensor, turn: int) -> Tensor | None:
+        wanted = [self._rows] * self.key.needs_gradient + self._parameters
+        found = torch.autograd.grad(self._out, wanted, gradient)
+        torch._foreach_add_(self._gradients, list(found[-len(self._parameters) :]))
+        return found[0] if self.key.needs_gradient else None
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> nn.Linear:
+    monkeypatch.setattr(graphs, "Graph", Unrecorded)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: type("", (), {"total_memory": 1}))
+    torch.manual_seed(0)
+    return nn.Linear(WIDTH, WIDTH)
+
+
+def stack_of(layer: nn.Linear, work: float = 1.0) -> Stack:
+    return Stack(lambda rows, *_: layer(rows).tanh(), list(layer.parameters()), work)
+
+
+def line(tokens: int) -> tuple[Tensor, Tensor, Tensor, Line]:
+    angles = torch.zeros(tokens, 4)
+    blocks = torch.tensor([[0, tokens, 0]], dtype=torch.int32)
+    return torch.randn(1, tokens, WIDTH), angles, angles, Line(blocks, tokens)
+
+
+def test_a_line_is_worth_a_graph_when_its_like_was_seen_often_enough(layer: nn.Linear) -> None:
+    stack = stack_of(layer)
+    for _ in range(SIGHTINGS):
+        assert stack(*line(100)) is None
+    assert stack(*line(700)) is None, "another size"
+    hidden, *more = line(90)
+    out = stack(hidden, *more)
+    torch.testing.assert_close(out, layer(hidden).tanh())
+    assert stack.gave(out)
+    assert not stack.gave(hidden)
+
+
+def test_where_work_hides_the_start_of_kernels_there_is_no_graph(layer: nn.Linear) -> None:
+    stack = stack_of(layer, work=MOST_WORK / 50)
+    assert all(stack(*line(60)) is None for _ in range(SIGHTINGS + 2))
+
+
+def test_gradients_add_up_however_passes_are_mixed(layer: nn.Linear) -> None:
+    stack = stack_of(layer)
+    given = [line(100) for _ in range(5)]
+    for one in given[:SIGHTINGS]:
+        stack(*one)
+    layer(given[0][0]).tanh().sum().backward()
+    for one in given[:2]:
+        stack(*one).sum().backward()
+    layer(given[2][0]).tanh().sum().backward()
+    stack(*given[3]).sum().backward()
+    found = [weight.grad.clone() for weight in layer.parameters() if weight.grad is not None]
+    layer.zero_grad(set_to_none=True)
+    for index in (0, 0, 1, 2, 3):
+        layer(given[index][0]).tanh().sum().backward()
+    wanted = [weight.grad for weight in layer.parameters()]
+    torch.testing.assert_close(found, wanted)
+    layer.zero_grad(set_to_none=True)
+    stack(*given[4]).sum().backward()
+    once = [weight.grad.clone() for weight in layer.parameters() if weight.grad is not None]
+    layer.zero_grad(set_to_none=True)
+    layer(given[4][0]).tanh().sum().backward()
+    torch.testing.assert_close(once, [weight.grad for weight in layer.parameters()])
+
+
+def test_the_gradient_of_what_goes_in_comes_back(layer: nn.Linear) -> None:
+    stack = stack_of(layer)
+    hidden, *more = line(100)
+    hidden.requires_grad_()
+    for _ in range(SIGHTINGS):
+        stack(hidden, *more)
+    (found,) = torch.autograd.grad(stack(hidden, *more).sum(), hidden)
+    (wanted,) = torch.autograd.grad(layer(hidden).tanh().sum(), hidden)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_sizes_come_in_steps_so_that_few_graphs_are_enough(layer: nn.Linear) -> None:
+    stack = stack_of(layer)
+    keys = {stack._key(hidden, where) for hidden, _, _, where in map(line, range(15_800, 16_385, 40))}
+    assert {key.tokens for key in keys if key} == {15_872, 16_384}
+    assert len(keys) == 2
+
+
+def passes(trainable: Trainable, asked: list[list[Conversation]]) -> list[tuple[float, list[Tensor]]]:
+    """Loss and gradients of updates of two micro-batches."""
+    loaded, found = trainable.loaded, []
+    loaded.train()
+    weights = [weight for group in trainable.groups for weight in group.parameters.values()]
+    for texts in asked:
+        nats = 0.0
+        for batch in (texts[:1], texts):
+            moved = to_device(collate([loaded.family.render(one) for one in batch]), loaded.device)
+            with torch.random.fork_rng(devices=[]):
+                loss = answer_loss(loaded, moved)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nats += loss.item()
+        found.append((nats, [weight.grad.clone() for weight in weights if weight.grad is not None]))
+        for weight in weights:
+            weight.grad = None
+    return found
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are a GPU's")
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("weights", ["bf16", "nf4"])
+def test_on_a_gpu_replays_learn_what_layers_do(tmp_path: Path, model_type: str, weights: str) -> None:
+    place = tiny_model(tmp_path / "model", model_type)
+    longer = Conversation("a:3", (Turn.of("user", "And what is it all for? " * 9),), "Nobody knows.")
+    asked = [TEXT, [longer, *TEXT], TEXT, [longer], [longer, *TEXT], TEXT]
+    results = []
+    for cuda_graphs in (False, True):
+        trainable = trainable_of(
+            place, False, LORA, weights=weights, attention="varlen", kernels="fused", device="cuda",
+            cuda_graphs=cuda_graphs,
+        )  # fmt: skip
+        results.append(passes(trainable, asked))
+        stack: Any = next(
+            (vars(one)["_in_stack"] for one in trainable.loaded.model.modules() if "_in_stack" in vars(one)),
+            None,
+        )
+        assert (stack is not None) == cuda_graphs
+    assert stack._graphs
+    assert not stack._is_off
+    for (loss, gradients), (plain, wanted) in zip(results[1], results[0], strict=True):
+        assert loss == pytest.approx(plain, rel=1e-3)
+        for one, right in zip(gradients, wanted, strict=True):
+            torch.testing.assert_close(one, right, rtol=0.05, atol=0.02 * float(right.abs().max()))
