@@ -147,10 +147,10 @@ def test_quantised_weights_are_also_held_to_those_that_are_not(results: Results)
 
 @pytest.mark.slow
 def test_runs_in_processes_of_their_own_print_one_table(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["--small", "--steps", "2", "--held-out", "16", "--settings", "head-fp32", "lora-bf16-fused"]
+    asked = ["--small", "--steps", "2", "--held-out", "16", "--settings", "lora-fp32", "lora-bf16-fused"]
     assert main([*asked, "--at-once", "1", "--limit", "250"]) == 0
     said = capsys.readouterr().out
-    assert "| head-fp32 |" in said
+    assert "| lora-fp32 |" in said
     assert "lora-bf16-fused" in said
 
 
