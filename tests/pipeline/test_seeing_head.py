@@ -57,7 +57,7 @@ def test_chance_then_a_head_alone_then_the_whole_on_digits_that_neither_saw(tmp_
     everything = {"vision": "full", "projector": "full", "language": "full"}
     path = small_picture_experiment(
         tmp_path / "base",
-        stages=[stage_of(everything, 200)],
+        stages=[stage_of(everything, 150)],
         evaluate={"resamples": 100, "test_examples": 20},
     )
     strengthen(path.parent / "model")
@@ -80,7 +80,7 @@ def test_chance_then_a_head_alone_then_the_whole_on_digits_that_neither_saw(tmp_
     shutil.copytree(base / "stages" / "see" / "model", tmp_path / "headed" / "model")
     path = small_picture_experiment(
         tmp_path / "headed",
-        stages=[stage_of(WAYS["alone"], 250)],
+        stages=[stage_of(WAYS["alone"], 200)],
         data=data,
         task=task,
         evaluate={"resamples": 200, "metrics": ["accuracy"]},
