@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from benchmarks.same_loss import __main__ as benchmark
 from benchmarks.same_loss import ours
 from benchmarks.same_loss.__main__ import compare, main, parsed
 from benchmarks.same_loss.one import measured
@@ -146,7 +148,17 @@ def test_quantised_weights_are_also_held_to_those_that_are_not(results: Results)
 
 
 @pytest.mark.slow
-def test_runs_in_processes_of_their_own_print_one_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_in_processes_of_their_own_print_one_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_its_own = benchmark._in_process
+
+    def ran(job: Job, *rest: float) -> dict[str, Any]:
+        """The loops that a setting of lora is held to run here; three processes are enough to wait for."""
+        is_held_to = isinstance(job.what, Reference) and job.what.method == "lora"
+        return measured(job) if is_held_to else in_its_own(job, *rest)
+
+    monkeypatch.setattr(benchmark, "_in_process", ran)
     asked = ["--small", "--steps", "2", "--held-out", "16", "--settings", "head-fp32", "lora-bf16-fused"]
     assert main([*asked, "--at-once", "1", "--limit", "250"]) == 0
     said = capsys.readouterr().out

@@ -262,7 +262,7 @@ def test_shapes_that_need_a_gpu_are_not_made_without_one(
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     monkeypatch.setattr("sys.argv", ["benchmark"])
-    for benchmark in (main, memory.main, face_names.main):
+    for command in (main, memory.main, face_names.main):
         with pytest.raises(SystemExit):
-            benchmark()
+            command()
         assert "and PyTorch finds none; --small runs" in capsys.readouterr().err

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.cli.calling import call
 from tests.cli.conftest import Finished
 
@@ -71,7 +73,10 @@ def test_memory_and_time_are_told_with_what_fits(finished: Finished) -> None:
     assert re.search(r"^stage adapt should take .* on ", told, re.MULTILINE)
 
 
-def test_a_program_reads_the_forecast_and_may_leave_it_out(finished: Finished) -> None:
+def test_a_program_reads_the_forecast_and_may_leave_it_out(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.pipeline.outlook.ways_of", lambda *_: [])
     found = audited(finished.path, "model.weights=bf16", "--forecast")["outlook"]
     assert found["stages"][0]["memory"]["none"]["total"] > 0
     assert "outlook" not in audited(finished.path, "--no-forecast")

@@ -87,27 +87,31 @@ def write_kinds(path: Path, sizes: Mapping[str, int], seed: int) -> None:
 @pytest.mark.slow
 def test_a_balanced_loss_raises_the_f1_over_classes_and_the_rarest_class(tmp_path: Path) -> None:
     parts = {"language": lora_stage()["parts"]["language"], "head": {"kind": "full", "learning_rate": 3e-3}}
+    write_kinds(tmp_path / "train.jsonl", {"fruit": 180, "tool": 90, "animal": 45, "place": 20}, 1)
+    write_kinds(tmp_path / "test.jsonl", dict.fromkeys(KINDS, 150), 2)
+    data = {
+        "source": {"kind": "jsonl", "path": "train.jsonl"},
+        "split": {"holdout": {"kind": "jsonl", "path": "test.jsonl"}, "validation": 0},
+        "leaks": {"near": None, "action": "drop"},
+    }
+    stage = lora_stage(
+        parts=parts,
+        epochs=6,
+        optimizer={"learning_rate": 3e-3},
+        batch={"examples": 16, "tokens_per_device": 1024},
+    )
+    ways = ("none", "inverse_frequency", "effective_number")
+    path = small_experiment(
+        tmp_path,
+        data=data,
+        task=TASK | {"labels": [*KINDS], "answer": HEAD},
+        stages=[stage],
+        evaluate={"resamples": 500, "metrics": ["f1_macro", "recall"]},
+        variants={balance: {"stages.0.loss": {"balance": balance}} for balance in ways},
+    )
     found = {}
-    for balance in ("none", "inverse_frequency", "effective_number"):
-        folder = tmp_path / balance
-        folder.mkdir()
-        write_kinds(folder / "train.jsonl", {"fruit": 180, "tool": 90, "animal": 45, "place": 20}, 1)
-        write_kinds(folder / "test.jsonl", dict.fromkeys(KINDS, 150), 2)
-        data = {
-            "source": {"kind": "jsonl", "path": "train.jsonl"},
-            "split": {"holdout": {"kind": "jsonl", "path": "test.jsonl"}, "validation": 0},
-            "leaks": {"near": None, "action": "drop"},
-        }
-        stage = lora_stage(
-            parts=parts,
-            epochs=6,
-            loss={"balance": balance},
-            optimizer={"learning_rate": 3e-3},
-            batch={"examples": 16, "tokens_per_device": 1024},
-        )
-        task = TASK | {"labels": [*KINDS], "answer": HEAD}
-        path = small_experiment(folder, data=data, task=task, stages=[stage], evaluate={"resamples": 500})
-        ended = run(read_experiment(path), folder)
+    for balance in ways:
+        ended = run(read_experiment(path, variant=balance), tmp_path, balance)
         found[balance] = json.loads((ended / "evaluation" / "scores.json").read_text())["metrics"]
     for balance in ("inverse_frequency", "effective_number"):
         for metric in ("f1_macro", "recall/place"):

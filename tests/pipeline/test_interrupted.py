@@ -1,11 +1,8 @@
 """Killed at any instant and started again, a run ends with the weights it would have had."""
 
 import hashlib
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +10,10 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from tests.pipeline.processes import finish, kill_when
 from tests.pipeline.small import lora_stage, small_experiment, small_picture_experiment
 
 pytestmark = pytest.mark.slow
-
-
-def start(path: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "tunesmith", "run", str(path)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def weights(folder: Path) -> str:
@@ -41,31 +33,23 @@ def experiment(folder: Path, **changes: Any) -> Path:
     )
 
 
-def finish(path: Path) -> None:
-    with start(path) as process:
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output.decode()
-
-
-def kill_after(path: Path, folder: Path, updates: int) -> None:
+def kill_after(path: Path, updates: int) -> None:
     """Start a run and kill it once it has done so many updates."""
-    reached = lines_in(Path(), updates)
-    with start(path) as process:
-        while process.poll() is None and not reached(folder):
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not (folder / "runs" / "small" / "main" / "stages" / "adapt" / "done.json").exists()
+    kill_when(updates_done(updates), path)
+    assert not (path.parent / "runs" / "small" / "main" / "stages" / "adapt" / "done.json").exists()
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In a new interpreter, so that the seed of hashes, and with it the order of sets, differs from the others'."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    finish(experiment(folder))
+    command = [sys.executable, "-m", "tunesmith", "run", str(experiment(folder))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
-def lines_in(log: Path, count: int) -> Callable[[Path], bool]:
+def updates_done(count: int) -> Callable[[Path], bool]:
     def reached(folder: Path) -> bool:
         path = folder / "runs" / "small" / "main" / "log.jsonl"
         return path.exists() and path.read_text().count('"update"') >= count
@@ -86,9 +70,9 @@ def writing(pattern: str) -> Callable[[Path], bool]:
 @pytest.mark.parametrize(
     "instant",
     [
-        lines_in(Path(), 1),
-        lines_in(Path(), 5),
-        lines_in(Path(), 14),
+        updates_done(1),
+        updates_done(5),
+        updates_done(14),
         writing(".step-*.partial"),
         writing(".adapter.partial"),
     ],
@@ -98,12 +82,7 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(
     uninterrupted: Path, tmp_path: Path, instant: Callable[[Path], bool]
 ) -> None:
     path = experiment(tmp_path)
-    # The same base model: its folder is part of what decides the weights.
-    with start(path) as process:
-        while process.poll() is None and not instant(tmp_path):
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    kill_when(instant, path)
     finish(path)
     assert weights(tmp_path) == weights(uninterrupted)
     log = (tmp_path / "runs" / "small" / "main" / "log.jsonl").read_text()
@@ -113,19 +92,17 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(
 
 def test_so_it_does_on_weights_in_8_bits(tmp_path: Path) -> None:
     model = {"path": "model", "weights": "fp8", "device": "cpu"}
-    settings = {"model": model, "stages": [lora_stage()], "checkpoints": {"every": "3 steps"}}
     at_once, killed = tmp_path / "at-once", tmp_path / "killed"
-    finish(small_experiment(at_once, **settings))
-    path = small_experiment(killed, **settings)
-    kill_after(path, killed, updates=5)
+    finish(experiment(at_once, model=model))
+    path = experiment(killed, model=model)
+    kill_after(path, updates=5)
     finish(path)
     assert weights(killed) == weights(at_once)
 
 
 def test_so_it_does_where_beginnings_are_shared_and_records_stay_together(tmp_path: Path) -> None:
-    stage = lora_stage(
-        batch={"examples": 12, "tokens_per_device": 192, "share_beginnings": True}, together="stage"
-    )
+    batch = {"examples": 12, "tokens_per_device": 192, "share_beginnings": True}
+    stage = lora_stage(batch=batch, together="stage", epochs=None, steps=12)
     asking = {"kind": "answer", "prompt": "Is it a fruit or a tool that this text names? {text}"}
     settings = {
         "task": asking | {"field": "label"},
@@ -135,7 +112,7 @@ def test_so_it_does_where_beginnings_are_shared_and_records_stay_together(tmp_pa
     }
     at_once, killed = tmp_path / "at-once", tmp_path / "killed"
     finish(small_experiment(at_once, **settings))
-    kill_after(small_experiment(killed, **settings), killed, updates=5)
+    kill_after(small_experiment(killed, **settings), updates=5)
     finish(killed / "small.yaml")
     assert weights(killed) == weights(at_once)
     finish(small_experiment(at_once, **settings | {"stages": [stage | {"together": None}]}))
@@ -145,7 +122,7 @@ def test_so_it_does_where_beginnings_are_shared_and_records_stay_together(tmp_pa
 def test_so_it_does_with_selective_checkpointing(uninterrupted: Path, tmp_path: Path) -> None:
     model = {"path": "model", "weights": "fp32", "device": "cpu", "checkpointing": "selective"}
     path = experiment(tmp_path, model=model)
-    kill_after(path, tmp_path, updates=5)
+    kill_after(path, updates=5)
     finish(path)
     assert weights(tmp_path) == weights(uninterrupted)
 
@@ -157,7 +134,7 @@ def test_so_it_does_with_pictures(tmp_path: Path) -> None:
     at_once, killed = tmp_path / "at-once", tmp_path / "killed"
     finish(small_picture_experiment(at_once, **settings))
     path = small_picture_experiment(killed, **settings)
-    kill_after(path, killed, updates=5)
+    kill_after(path, updates=5)
     finish(path)
     assert weights(killed) == weights(at_once)
 
@@ -204,12 +181,8 @@ def test_a_stage_goes_on_from_the_head_that_the_one_before_left(headed: Path) ->
 
 @pytest.mark.parametrize("updates", [1, 5, 15], ids=["first-stage", "after-a-checkpoint", "second-stage"])
 def test_so_it_does_with_a_head_in_either_of_two_stages(headed: Path, tmp_path: Path, updates: int) -> None:
-    path, reached = headed_experiment(tmp_path), lines_in(Path(), updates)
-    with start(path) as process:
-        while process.poll() is None and not reached(tmp_path):
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    path = headed_experiment(tmp_path)
+    kill_when(updates_done(updates), path)
     stages = tmp_path / "runs" / "small" / "main" / "stages"
     assert (stages / "both" / "done.json").exists() == (updates > 10)
     assert not (stages / "alone" / "done.json").exists()

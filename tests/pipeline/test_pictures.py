@@ -38,7 +38,8 @@ def test_every_generation_learns_to_tell_unseen_digits_apart(tmp_path: Path, mod
         "batch": {"examples": 16},
         "optimizer": {"learning_rate": 3e-3, "warmup": 10},
     }
-    path = small_picture_experiment(tmp_path, model_type, stages=[stage])
+    evaluate = {"resamples": 200, "metrics": ["accuracy"]}
+    path = small_picture_experiment(tmp_path, model_type, stages=[stage], evaluate=evaluate)
     strengthen(tmp_path / "model")
     folder = run(read_experiment(path), tmp_path, terminal=Console(file=io.StringIO()))
     comparison = read_json(folder / "evaluation" / "comparison.json")["metrics"]["accuracy"]

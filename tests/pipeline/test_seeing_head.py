@@ -36,25 +36,32 @@ WAYS = {
 }
 
 
-def ran(folder: Path, parts: dict[str, Any], steps: int, **changes: Any) -> Path:
-    """The run folder of a stage that trains these parts, from the model in the folder if there is one."""
-    stage = {
+def stage_of(parts: dict[str, Any], steps: int) -> dict[str, Any]:
+    optimizer = {"learning_rate": 3e-3, "warmup": 10}
+    return {
         "name": "see",
         "parts": parts,
         "steps": steps,
         "batch": {"examples": 16},
-        "optimizer": {"learning_rate": 3e-3, "warmup": 10},
+        "optimizer": optimizer,
     }
-    new = not (folder / "model").exists()
-    path = small_picture_experiment(folder, stages=[stage], **changes)
-    if new:
-        strengthen(folder / "model")
-    return run(read_experiment(path), folder, terminal=Console(file=io.StringIO()))
+
+
+def ran(path: Path, variant: str | None = None) -> Path:
+    """The folder of a run, or of that of a variant."""
+    terminal = Console(file=io.StringIO())
+    return run(read_experiment(path, variant=variant), path.parent, variant or "main", terminal)
 
 
 def test_chance_then_a_head_alone_then_the_whole_on_digits_that_neither_saw(tmp_path: Path) -> None:
     everything = {"vision": "full", "projector": "full", "language": "full"}
-    base = ran(tmp_path / "base", everything, 200, evaluate={"resamples": 100, "test_examples": 20})
+    path = small_picture_experiment(
+        tmp_path / "base",
+        stages=[stage_of(everything, 150)],
+        evaluate={"resamples": 100, "test_examples": 20},
+    )
+    strengthen(path.parent / "model")
+    base = ran(path)
     data = {
         "source": PICTURES | {"pictures": 1200, "seed": 3, "samples": [0, 0.8]},
         "split": {
@@ -70,11 +77,19 @@ def test_chance_then_a_head_alone_then_the_whole_on_digits_that_neither_saw(tmp_
         "prompt": "?",
         "answer": {"kind": "head", "hidden": 64},
     }
+    shutil.copytree(base / "stages" / "see" / "model", tmp_path / "headed" / "model")
+    path = small_picture_experiment(
+        tmp_path / "headed",
+        stages=[stage_of(WAYS["alone"], 200)],
+        data=data,
+        task=task,
+        evaluate={"resamples": 200, "metrics": ["accuracy"]},
+        variants={way: {"stages.0.parts": parts} for way, parts in WAYS.items()},
+    )
     found = {}
-    for way, parts in WAYS.items():
-        shutil.copytree(base / "stages" / "see" / "model", tmp_path / way / "model")
-        folder = ran(tmp_path / way, parts, 250, data=data, task=task)
-        found[way] = read_json(folder / "evaluation" / "scores.json")["metrics"]["accuracy"]
+    for way in WAYS:
+        scores = read_json(ran(path, way) / "evaluation" / "scores.json")
+        found[way] = scores["metrics"]["accuracy"]
     chance = 1 / len(DIGITS)
     assert chance < found["alone"]["low"]
     assert found["alone"]["high"] < found["whole"]["low"]

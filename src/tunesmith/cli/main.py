@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import importlib
 import pkgutil
 import sys
@@ -36,6 +38,8 @@ def application() -> typer.Typer:
 
 def main() -> None:
     """Run the command line and exit with a code that tells what went wrong; see docs/commands.md."""
+    # Else Python looks through all that PyTorch and transformers made for garbage once more, for a second, at the end.
+    atexit.register(gc.freeze)
     try:
         application()(prog_name="tunesmith")
     except TunesmithError as error:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from tunesmith.data.picture import Picture
@@ -28,7 +26,7 @@ def normalise(text: str) -> str:
     '?!'
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(folded.translate(_punctuation()).split()) or " ".join(folded.split())
+    return " ".join(folded.translate(_FOLDED).split()) or " ".join(folded.split())
 
 
 def words(normalised: str) -> list[str]:
@@ -60,10 +58,14 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-@cache
-def _punctuation() -> dict[int, str | None]:
-    """What becomes of punctuation (a space) and of invisible format characters (nothing)."""
-    categories = ((code, unicodedata.category(chr(code))) for code in range(sys.maxunicode + 1))
-    return {
-        code: None if kind == "Cf" else " " for code, kind in categories if kind == "Cf" or kind[0] == "P"
-    }
+class _Folded(dict[int, int | str | None]):
+    """What becomes of a character: a space of punctuation, nothing of what is invisible (category Cf). Filled as
+    characters come, for Unicode has a million of them."""
+
+    def __missing__(self, code: int) -> int | str | None:
+        kind = unicodedata.category(chr(code))
+        self[code] = None if kind == "Cf" else " " if kind[0] == "P" else code
+        return self[code]
+
+
+_FOLDED = _Folded()
