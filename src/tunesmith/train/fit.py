@@ -78,6 +78,8 @@ def backward(loaded: LoadedModel, batches: Sequence[Batch], loss: Loss) -> Float
             batch_nats = loss(loaded, batch)
             (batch_nats / weight).backward()  # type: ignore[no-untyped-call]
             nats += batch_nats.detach()
+            # What it was computed by would live on beside the next batch's.
+            del batch_nats
     except torch.OutOfMemoryError:
         return None
     return nats

@@ -14,7 +14,7 @@ from tests.tiny import tiny_model
 from tunesmith.data.collate import collate, to_device
 from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.model.kernels import graphs
-from tunesmith.model.kernels.graphs import MOST_WORK, SIGHTINGS, Graph, Key, Line, Stack
+from tunesmith.model.kernels.graphs import MOST_WORK, SIGHTINGS, Given, Graph, Key, Line, Stack
 from tunesmith.model.trainable import Trainable
 from tunesmith.train.loss import answer_loss
 
@@ -24,20 +24,20 @@ WIDTH = 8
 class Unrecorded(Graph):
     """A graph that does its work anew each time, for machines without a GPU."""
 
-    def __init__(self, run: Any, key: Key, _: Any, parameters: Any, gradients: list[Tensor], __: Any) -> None:
-        self.key, self._run, self._parameters, self._gradients = key, run, parameters, gradients
+    def __init__(self, run: Any, key: Key, _: Any, twins: Any, gradients: list[Tensor], __: Any) -> None:
+        self.key, self._run, self._twins, self._gradients = key, run, twins, gradients
         self.pool = None
 
-    def forward(self, rows: Tensor, cosine: Tensor, sine: Tensor, blocks: Tensor) -> tuple[Tensor, int]:
+    def forward(self, given: Given) -> tuple[Tensor, int]:
         with torch.enable_grad():
-            self._rows = rows.detach().requires_grad_(self.key.needs_gradient)
-            self._out = self._run(self._rows, cosine, sine, blocks, self.key.longest)
+            self._rows = given.rows.detach().requires_grad_(self.key.needs_gradient)
+            self._out = self._run(self._rows, *given[1:], self.key.longest)
         return self._out.detach(), 0
 
     def backward(self, gradient: Tensor, turn: int) -> Tensor | None:
-        wanted = [self._rows] * self.key.needs_gradient + self._parameters
+        wanted = [self._rows] * self.key.needs_gradient + self._twins
         found = torch.autograd.grad(self._out, wanted, gradient)
-        torch._foreach_add_(self._gradients, list(found[-len(self._parameters) :]))
+        torch._foreach_add_(self._gradients, list(found[-len(self._twins) :]))
         return found[0] if self.key.needs_gradient else None
 
 
@@ -51,7 +51,10 @@ def layer(monkeypatch: pytest.MonkeyPatch) -> nn.Linear:
 
 
 def stack_of(layer: nn.Linear, work: float = 1.0) -> Stack:
-    return Stack(lambda rows, *_: layer(rows).tanh(), list(layer.parameters()), work)
+    twin = nn.Linear(WIDTH, WIDTH)
+    for one, weight in zip(twin.parameters(), layer.parameters(), strict=True):
+        one.data = weight.data
+    return Stack(lambda rows, *_: twin(rows).tanh(), list(twin.parameters()), list(layer.parameters()), work)
 
 
 def line(tokens: int) -> tuple[Tensor, Tensor, Tensor, Line]:
@@ -114,7 +117,9 @@ def test_the_gradient_of_what_goes_in_comes_back(layer: nn.Linear) -> None:
 
 def test_sizes_come_in_steps_so_that_few_graphs_are_enough(layer: nn.Linear) -> None:
     stack = stack_of(layer)
-    keys = {stack._key(hidden, where) for hidden, _, _, where in map(line, range(15_800, 16_385, 40))}
+    keys = set()
+    for hidden, *angles, where in map(line, range(15_800, 16_385, 40)):
+        keys.add(stack._key(Given(hidden.squeeze(0), *angles, where.blocks), where.longest))
     assert {key.tokens for key in keys if key} == {15_872, 16_384}
     assert len(keys) == 2
 

@@ -77,12 +77,13 @@ def _stack(layers: list[Any]) -> None:
             out = short_attention.attended(queries, keys, values, where, longest, attention.scaling, True)
             return out.squeeze(0).flatten(1)
 
-        for block in blocks:
+        for block in apart:
             rows = block(rows, cosine, sine, attend)
         return rows
 
-    parameters = [weight for block in blocks for weight in block.parameters]
-    stack = Stack(run, parameters, 2 * sum(block.size for block in blocks) / len(blocks))
+    apart = [block.apart() for block in blocks]
+    weights, twins = ([one for block in each for one in block.parameters] for each in (blocks, apart))
+    stack = Stack(run, twins, weights, 2 * sum(block.size for block in blocks) / len(blocks))
     for layer in layers:
         vars(layer)[_STACK] = stack
     vars(layers[0])[_FIRST] = True

@@ -27,6 +27,9 @@ GPU."""
 SIGHTINGS = 2
 """So often lines of one size are run as they are before they are worth a graph."""
 MOST_GRAPHS = 16
+MOST_OFF = 0.02
+"""Relative difference of a recording to what it recorded: of the same work on the same numbers a library may choose
+another order of sums, of which 16 bits make a few thousandths over many layers."""
 LEAST_STEP, BLOCK_STEP = 256, 128
 """Tokens and blocks of attention come in multiples: of the tokens also of a thirty-second of the next power of two."""
 
@@ -58,12 +61,15 @@ class Key(NamedTuple):
 class Stack:
     """Layers that follow one another, and their graphs."""
 
-    def __init__(self, run: Run, parameters: Sequence[nn.Parameter], work: float) -> None:
-        """`work` is the arithmetic of one layer for one token."""
-        self._run, self._parameters, self._work = run, list(parameters), work
+    def __init__(
+        self, run: Run, twins: Sequence[nn.Parameter], weights: Sequence[nn.Parameter], work: float
+    ) -> None:
+        """`run` is made of the twins, parameters that share their numbers with the weights; `work` is the arithmetic of
+        one layer for one token."""
+        self._run, self._twins, self._weights, self._work = run, list(twins), list(weights), work
         self._graphs: dict[Key, Graph] = {}
         self._seen: Counter[Key] = Counter()
-        self._is_off = False
+        self._is_off = not weights
         self._gradients: list[Tensor] = []
         self._came_out: weakref.ref[Tensor] | None = None
 
@@ -75,30 +81,31 @@ class Stack:
         self, hidden: Float[Tensor, "1 token width"], cosine: Angles, sine: Angles, line: Line
     ) -> Any:
         """What comes out of the last layer; None if there is no graph for such a line."""
-        key = self._key(hidden, line)
-        graph = None if key is None else self._graphs.get(key) or self._recorded(key, hidden, cosine)
+        given = Given(hidden.squeeze(0), cosine, sine, line.blocks)
+        key = self._key(given, line.longest)
+        graph = None if key is None else self._graphs.get(key) or self._recorded(key, given)
         if graph is None:
             return None
         self._place_gradients()
-        out = _Replayed.apply(hidden.squeeze(0), cosine, sine, line.blocks, graph, self._parameters[0])[None]  # type: ignore[no-untyped-call]
+        out = _Replayed.apply(*given, graph, self._weights[0])[None]  # type: ignore[no-untyped-call]
         self._came_out = weakref.ref(out)
         return out
 
-    def _key(self, hidden: Tensor, line: Line) -> Key | None:
-        tokens = hidden.shape[1]
-        if self._is_off or not self._parameters or tokens * self._work > MOST_WORK:
+    def _key(self, given: Given, longest: int) -> Key | None:
+        tokens = len(given.rows)
+        if self._is_off or tokens * self._work > MOST_WORK:
             return None
         step = max(LEAST_STEP, 1 << max((tokens - 1).bit_length() - 5, 0))
         filled = -(-tokens // step) * step
-        blocks = len(line.blocks) - (tokens - filled) // BLOCK
-        longest = BLOCK if line.longest <= BLOCK else BLOCK + 1
-        return Key(filled, -(-blocks // BLOCK_STEP) * BLOCK_STEP, longest, hidden.requires_grad)
+        blocks = len(given.blocks) - (tokens - filled) // BLOCK
+        longest = BLOCK if longest <= BLOCK else BLOCK + 1
+        return Key(filled, -(-blocks // BLOCK_STEP) * BLOCK_STEP, longest, given.rows.requires_grad)
 
-    def _recorded(self, key: Key, hidden: Tensor, cosine: Tensor) -> Graph | None:
+    def _recorded(self, key: Key, given: Given) -> Graph | None:
         self._seen[key] += 1
         if self._seen[key] <= SIGHTINGS or len(self._graphs) == MOST_GRAPHS:
             return None
-        device = hidden.device
+        device = given.rows.device
         # What a graph works in stays its own.
         if (
             2 * torch.cuda.max_memory_allocated(device)
@@ -107,16 +114,20 @@ class Stack:
             self._is_off = True
             return None
         if not self._gradients:
-            flat = torch.zeros(sum(one.numel() for one in self._parameters), device=device)
-            pieces = flat.split([one.numel() for one in self._parameters])
+            sizes = [one.numel() for one in self._weights]
+            flat = torch.zeros(sum(sizes), device=device)
             self._gradients = [
-                piece.view_as(one) for piece, one in zip(pieces, self._parameters, strict=True)
+                piece.view_as(one) for piece, one in zip(flat.split(sizes), self._weights, strict=True)
             ]
         pool = next((graph.pool for graph in self._graphs.values()), None)
+        numbers = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         try:
-            graph = Graph(self._run, key, (hidden, cosine), self._parameters, self._gradients, pool)
-        except RuntimeError as error:
+            graph = Graph(self._run, key, given, self._twins, self._gradients, pool)
+        except Exception as error:
+            # Training goes on without.
             self._is_off = True
+            if numbers is not None:
+                _give_back(device, numbers)
             why = str(error).strip().partition("\n")[0]
             logging.getLogger(__name__).warning("no CUDA graphs, kernels are started one by one: %s", why)
             return None
@@ -125,74 +136,120 @@ class Stack:
 
     def _place_gradients(self) -> None:
         """Make the fixed places the weights' gradients, with what those are so far."""
-        first = self._parameters[0]
-        if first.grad is self._gradients[0]:
+        if self._weights[0].grad is self._gradients[0]:
             return
         torch._foreach_zero_(self._gradients)
-        for weight, place in zip(self._parameters, self._gradients, strict=True):
+        for weight, place in zip(self._weights, self._gradients, strict=True):
             if weight.grad is not None:
                 place.copy_(weight.grad)
             weight.grad = place
 
 
+def _give_back(device: torch.device, numbers: Tensor) -> None:
+    """Let the device's random numbers go on from here: a recording that failed leaves them in the middle of one."""
+    generator = torch.cuda.default_generators[device.index or 0]
+    generator.graphsafe_set_state(torch.Generator(device).graphsafe_get_state())
+    generator.set_state(numbers)
+
+
+class Given(NamedTuple):
+    """What goes into the layers."""
+
+    rows: Rows
+    cosine: Angles
+    sine: Angles
+    blocks: Blocks
+
+
 class Graph:
-    """Both passes over lines of one size."""
+    """Both passes over lines of one size. That they give what the layers give one by one is checked once, on the line
+    that they are recorded with."""
 
     def __init__(
         self,
         run: Run,
         key: Key,
-        like: tuple[Tensor, Tensor],
-        parameters: Sequence[nn.Parameter],
+        given: Given,
+        twins: Sequence[nn.Parameter],
         gradients: list[Tensor],
         pool: Any,
     ) -> None:
-        hidden, angles = like
-        self._rows = hidden.new_zeros(key.tokens, hidden.shape[2]).requires_grad_(key.needs_gradient)
-        self._cosine, self._sine = (angles.new_zeros(key.tokens, angles.shape[1]) for _ in range(2))
-        self._blocks = torch.zeros(key.blocks, 3, dtype=torch.int32, device=hidden.device)
+        rows, cosine, sine, _ = given
+        self._rows = rows.new_zeros(key.tokens, rows.shape[1]).requires_grad_(key.needs_gradient)
+        self._cosine, self._sine = (one.new_zeros(key.tokens, one.shape[1]) for one in (cosine, sine))
+        self._blocks = torch.zeros(key.blocks, 3, dtype=torch.int32, device=rows.device)
         self._turn = 0
-        given = (self._rows, self._cosine, self._sine, self._blocks, key.longest)
-        wanted = [*([self._rows] if key.needs_gradient else []), *parameters]
+        with torch.no_grad():
+            self._fill(given)
+        placed = (self._rows, self._cosine, self._sine, self._blocks, key.longest)
+        wanted = [*([self._rows] if key.needs_gradient else []), *twins]
+        # Another thread brings batches to the GPU meanwhile.
+        mode: Any = {"capture_error_mode": "thread_local"}
         with torch.enable_grad():
-            self._warm_up(run, given, wanted)
+            plain = self._warm_up(run, placed, wanted)
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-            # Another thread brings batches to the GPU meanwhile.
-            mode = {"capture_error_mode": "thread_local"}
-            with torch.cuda.graph(self._forward, pool=pool, **mode):  # type: ignore[arg-type]
-                out = run(*given)
+            with torch.cuda.graph(self._forward, pool=pool, **mode):
+                out = run(*placed)
             self.pool = self._forward.pool()
-            self._gradient = torch.zeros_like(out)
-            with torch.cuda.graph(self._backward, pool=self.pool, **mode):  # type: ignore[arg-type]
+            self._gradient = torch.ones_like(out)
+            with torch.cuda.graph(self._backward, pool=self.pool, **mode):
                 found = torch.autograd.grad(out, wanted, self._gradient)
-                torch._foreach_add_(gradients, list(found[-len(parameters) :]))
+                torch._foreach_add_(gradients, list(found[-len(twins) :]))
         self._out = out.detach()
         self._of_rows = found[0] if key.needs_gradient else None
+        self._check(plain, gradients)
 
-    def _warm_up(self, run: Run, given: Any, wanted: list[Tensor]) -> None:
-        """Once without recording, on a stream of its own: what is set up at the first call may not be recorded."""
+    @staticmethod
+    def _warm_up(run: Run, placed: Any, wanted: list[Tensor]) -> tuple[Tensor, ...]:
+        """Once without recording, on a stream of its own, since what is set up at the first call cannot be recorded:
+        what comes out, and all gradients of its sum."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            out = run(*given)
-            torch.autograd.grad(out, wanted, torch.zeros_like(out))
+            out = run(*placed)
+            found = torch.autograd.grad(out, wanted, torch.ones_like(out))
         torch.cuda.current_stream().wait_stream(stream)
+        return out.detach(), *found
 
-    def forward(self, rows: Tensor, cosine: Tensor, sine: Tensor, blocks: Tensor) -> tuple[Tensor, int]:
-        """What comes out, and which turn of this graph it was."""
-        tokens, filled = len(rows), len(self._rows)
-        for place, given in ((self._rows, rows), (self._cosine, cosine), (self._sine, sine)):
-            place[:tokens].copy_(given)
-            if tokens < filled:
-                place[tokens:].zero_()
+    @torch.no_grad()
+    def _check(self, plain: tuple[Tensor, ...], gradients: list[Tensor]) -> None:
+        """Replay what was recorded beside what the layers gave, and leave the gradients as they were."""
+        before = [one.clone() for one in gradients]
+        torch._foreach_zero_(gradients)
+        self._forward.replay()
+        self._backward.replay()
+        out, *found = plain
+        pairs = [(self._out, out), *zip(gradients, found[-len(gradients) :], strict=True)]
+        if self._of_rows is not None:
+            pairs.append((self._of_rows, found[0]))
+        differences = [
+            (one.float() - right.float()).norm() / (right.float().norm() + 1e-30) for one, right in pairs
+        ]
+        torch._foreach_copy_(gradients, before)
+        worst = torch.stack(differences).max().item()
+        if not worst <= MOST_OFF:
+            raise RuntimeError(f"what was recorded gives something else (by {worst:.1e})")
+
+    def _fill(self, given: Given) -> int:
+        """Put what is given into its places, and behind it tokens that nothing looks at; the number of its tokens."""
+        tokens, filled = len(given.rows), len(self._rows)
+        for place, one in ((self._rows, given.rows), (self._cosine, given.cosine), (self._sine, given.sine)):
+            place[:tokens].copy_(one)
+            place[tokens:].zero_()
+        number = len(given.blocks)
         self._blocks.zero_()
-        self._blocks[: len(blocks)].copy_(blocks)
+        self._blocks[:number].copy_(given.blocks)
         if tokens < filled:
-            starts = torch.arange(tokens, filled, BLOCK, device=rows.device)
-            fillers = torch.stack(
+            starts = torch.arange(tokens, filled, BLOCK, device=given.rows.device)
+            behind = torch.stack(
                 [starts, (filled - starts).clamp_max(BLOCK), torch.zeros_like(starts)], dim=1
             )
-            self._blocks[len(blocks) : len(blocks) + len(fillers)].copy_(fillers)
+            self._blocks[number : number + len(behind)].copy_(behind)
+        return tokens
+
+    def forward(self, given: Given) -> tuple[Tensor, int]:
+        """What comes out, and which turn of this graph it was."""
+        tokens = self._fill(given)
         self._forward.replay()
         self._turn += 1
         return self._out[:tokens].detach(), self._turn
@@ -215,7 +272,7 @@ class _Replayed(torch.autograd.Function):
     def forward(
         ctx: Any, rows: Tensor, cosine: Tensor, sine: Tensor, blocks: Tensor, graph: Graph, _: Tensor
     ) -> Tensor:
-        out, ctx.turn = graph.forward(rows, cosine, sine, blocks)
+        out, ctx.turn = graph.forward(Given(rows, cosine, sine, blocks))
         ctx.graph = graph
         return out
 

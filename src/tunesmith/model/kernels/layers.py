@@ -9,7 +9,7 @@ themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -206,6 +206,15 @@ class Block:
         """The residual stream after the layer; `again` as of the MLP."""
         *heads, beside = self.into(hidden, cosine, sine)
         return self.mlp(self.out_of(attend(*heads), beside), again)
+
+    def apart(self) -> Block:
+        """The same on parameters of its own (see `Fan.apart`)."""
+        into, out_of, mlp = self.into, self.out_of, self.mlp
+        return Block(
+            replace(into, fan=into.fan.apart()),
+            replace(out_of, fan=out_of.fan.apart()),
+            replace(mlp, fan=mlp.fan.apart(), down=mlp.down.apart()),
+        )
 
     @property
     def fans(self) -> tuple[Fan, ...]:

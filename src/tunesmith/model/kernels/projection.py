@@ -160,6 +160,15 @@ class Fan:
     ups: Float[Tensor, "out rank"] | None
     """Copies of all `up`, times their scales."""
 
+    def apart(self) -> Fan:
+        """The same on parameters of its own, which share their numbers with these: what holds on to the gradients of
+        these does not know of them."""
+        adapters = (
+            one and replace(one, down=nn.Parameter(one.down.data), up=nn.Parameter(one.up.data))
+            for one in self.adapters
+        )
+        return replace(self, adapters=tuple(adapters))
+
     @property
     def parameters(self) -> list[nn.Parameter]:
         """Of all adapters, `down` before `up`."""
