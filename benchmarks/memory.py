@@ -48,6 +48,7 @@ from tunesmith.model.families._sight import Sight
 from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.families.qwen2_5_vl import Qwen25Vl
 from tunesmith.model.heads import hidden_width, new_head
+from tunesmith.model.kernels.exchange import exchange
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
@@ -235,6 +236,9 @@ def keep_off_gpu() -> None:
 def measure(case: Case, trainable: Trainable, examples: Examples) -> dict[str, float]:
     """Peak bytes and median seconds of an update, by the product's own loop."""
     device, settings = trainable.loaded.device, Optimizer()
+    if trainable.loaded.kernels == "fused":
+        # Anew, so that graphs of the case before do not lie beside it.
+        exchange(trainable.loaded.model, trainable.loaded.compute, trainable.loaded.cuda_graphs)
     checkpoint(trainable.loaded.model, case.checkpointing)
     tokens = sum(examples.length(index) for index in range(case.examples))
     size = case.examples * case.micro_batches

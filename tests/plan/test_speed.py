@@ -25,11 +25,11 @@ def test_the_rate_is_that_of_a_product_and_is_had_in_a_moment() -> None:
     assert own / 50 < rate < own * 50
 
 
-@pytest.mark.skipif(not RECORDS, reason="no GPU's record is in benchmarks/memory/")
 def test_the_efficiency_is_the_median_of_the_record() -> None:
     shares = [
         case["micro_batches"] * case["forecast"]["flop"] / case["measured"]["seconds"] / record["matrix_rate"]
         for record in (json.loads(path.read_text()) for path in RECORDS)
         for case in record["cases"]
     ]
-    assert pytest.approx(float(np.median(shares)), abs=0.1) == EFFICIENCY
+    assert shares
+    assert pytest.approx(float(np.median(shares)), abs=0.05) == EFFICIENCY
