@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,14 @@ class Clock:
     On a GPU the times are those at which the GPU was done, recorded without making the engine wait for it.
     """
 
-    def __init__(self, warmup: int, updates: int, deadline: float) -> None:
+    def __init__(
+        self, warmup: int, updates: int, deadline: float, tell: Callable[[], None] = lambda: None
+    ) -> None:
         self.warmup, self.updates = warmup, updates
         self.deadline = deadline
         """Time by `time.time()` after which a slow engine makes do with fewer updates."""
+        self._tell = tell
+        """Is called when the timed updates begin."""
         self.loss: float | None = None
         self.tokens: int | None = None
         self.ready = self.first = 0.0
@@ -54,6 +58,8 @@ class Clock:
         """An update is done. Of the first one, loss and real tokens are kept."""
         self._mark()
         done = len(self._marks) - 1
+        if done == max(self.warmup - 1, 1):
+            self._tell()
         if done == 1:
             self.first = time.time()
             self.saw(loss, tokens)

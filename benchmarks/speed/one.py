@@ -1,7 +1,8 @@
 """One engine's process: `python -m benchmarks.speed.one ENGINE RESULT`, a file of `engines/` and one for the result.
 
 It imports all that the engine needs, says so by a line to its standard output, and waits for a line with the file of
-its job (JSON) from its standard input. Only then does it touch the GPU, and only then do its clocks begin.
+its job (JSON) from its standard input. Only then does it touch the GPU, and only then do its clocks begin. Another line
+says when the timed updates begin.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -54,19 +56,19 @@ def main(engine: str, result_file: Path) -> None:
     except Exception as error:
         failed = _error(error)
     os.write(ready, b"ready\n")
-    os.close(ready)
     job_file = sys.stdin.readline().strip()
     if job_file:
         began = time.time()
-        result_file.write_text(json.dumps(failed or _result(run, Path(job_file), began)))
+        tell = partial(os.write, ready, b"timing\n")
+        result_file.write_text(json.dumps(failed or _result(run, Path(job_file), began, tell)))
 
 
-def _result(run: Any, job_file: Path, began: float) -> dict[str, Any]:
+def _result(run: Any, job_file: Path, began: float, tell: Callable[[], Any]) -> dict[str, Any]:
     from benchmarks.speed.engines import Job, NotOfferedError
 
     told = json.loads(job_file.read_text())
     try:
-        return _measured(run, Job(**(told | {"folder": Path(told["folder"])})), began)
+        return _measured(run, Job(**(told | {"folder": Path(told["folder"])})), began, tell)
     except NotOfferedError as reason:
         return {"error": str(reason), "offered": False}
     except Exception as error:
@@ -81,10 +83,10 @@ def _error(error: Exception) -> dict[str, Any]:
     return {"error": f"{type(error).__name__}: {lines[0][:300]}"}
 
 
-def _measured(run: Any, job: Any, began: float) -> dict[str, Any]:
+def _measured(run: Any, job: Any, began: float, tell: Callable[[], Any]) -> dict[str, Any]:
     from benchmarks.speed.clock import Clock, matrix_rate
 
-    clock = Clock(job.warmup, job.updates, job.deadline)
+    clock = Clock(job.warmup, job.updates, job.deadline, tell)
     run(job, clock)
     result = clock.measured()
     result |= {

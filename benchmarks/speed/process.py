@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -59,20 +60,36 @@ class Process:
         with suppress(BrokenPipeError), self._process.stdin as word:
             word.write(f"{self._given}\n".encode())
 
-    def has_ended(self, limit: float) -> bool:
-        """Wait for its end; False if it had to be stopped after so many seconds."""
+    def has_ended(self, limit: float, beside: Process | None = None) -> bool:
+        """Wait for its end, with the process `beside` halted from its first timed update on; False if it had to be
+        stopped after so many seconds."""
+        assert self._process.stdout is not None
+        until, said = time.monotonic() + limit, b""
+        while b"timing" not in said and (left := until - time.monotonic()) > 0:
+            if select.select([self._process.stdout], [], [], left)[0]:
+                said += (more := os.read(self._process.stdout.fileno(), 64))
+                if not more:
+                    break
+        if beside is not None and b"timing" in said:
+            beside._signal(signal.SIGSTOP)
         try:
-            self._process.wait(limit)
+            self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.stop()
             return False
+        finally:
+            if beside is not None:
+                beside._signal(signal.SIGCONT)
         self._close()
         return True
 
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
     def stop(self) -> None:
         """End it and all processes that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._process.wait()
         self._close()
 
@@ -108,11 +125,12 @@ class Ahead:
         process, self._waiting = self._waiting, None
         return process
 
-    def start_next(self) -> None:
-        """Let the next one begin to import, if there is one and it has not begun."""
+    def start_next(self) -> Process | None:
+        """The next one, if there is one, which has begun to import."""
         if self._waiting is None and (engine := next(self._coming, None)):
             self._waiting = Process(engine, self._place)
             self._started.append(self._waiting)
+        return self._waiting
 
     def leave_out(self) -> None:
         """Do without the next one."""

@@ -72,8 +72,7 @@ class Runs:
         if ready and limit > 0:
             # A slow engine makes do with fewer updates before it is stopped.
             process.begin(job, began + 0.75 * limit)
-            self.ahead.start_next()
-            ended = process.has_ended(limit)
+            ended = process.has_ended(limit, self.ahead.start_next())
         else:
             process.stop()
             ended = False
