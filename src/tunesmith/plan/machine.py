@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from tunesmith.data.batch import Segments
 from tunesmith.model import kernels
 from tunesmith.model.attention import choose
-from tunesmith.model.kernels import fp8
+from tunesmith.model.kernels import fp8, short_attention
 from tunesmith.model.kernels.fused import Added, gated
 
 NEEDED = ("torch", "transformers", "peft", "datasets", "tokenizers", "safetensors", "pyarrow", "numpy")
@@ -53,6 +54,7 @@ def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
         "attention": [
             _try("auto", lambda: "takes {}: {}".format(*choose("auto", device, torch.bfloat16))),
             _try("varlen", lambda: _varlen_attention(device)),
+            _try("short segments", lambda: _short_attention(device)),
             _try("flash_attention_2", lambda: _flash_attention(device), FLASH),
             _try("sdpa", lambda: _plain_attention(device)),
         ],
@@ -121,6 +123,19 @@ def _varlen_attention(device: torch.device) -> str:
     heads, boundaries = _packed(device)
     varlen_attn(heads, heads, heads, boundaries, boundaries, 5, 5)
     return "torch's own kernel"
+
+
+def _short_attention(device: torch.device) -> str:
+    _needs_gpu(device)
+    heads, boundaries = _packed(device)
+    each = heads.transpose(0, 1)[None]
+    blocks = short_attention.blocks_of(Segments.end_to_end(boundaries.diff().tolist())).to(device)
+    found = short_attention.attended(each, each, each, blocks, 5, 0.125, True)
+    scores = (each[0] @ each[0].mT).float()[:, :3, :3] * 0.125
+    seen = torch.ones(3, 3, device=device).tril().bool()
+    wanted = scores.masked_fill(~seen, float("-inf")).softmax(-1) @ each[0, :, :3].float()
+    _check_error(found[0, :3, 0].cpu(), wanted[0].cpu(), 2e-2)
+    return f"triton {metadata.version('triton')}"
 
 
 def _flash_attention(device: torch.device) -> str:

@@ -17,6 +17,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from tunesmith.data.batch import Segments
 from tunesmith.model.kernels import projection
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
+from tunesmith.model.kernels.short_attention import LONGEST
 
 ATTENTION = "counted_varlen"
 """Name in transformers' registry of the attention that stands for a variable-length kernel."""
@@ -201,33 +202,34 @@ def _attention(
     lengths = [query.shape[2]] if segments is None else segments.lengths.tolist()
     pairs = sum(length**2 for length in lengths)
     seen = pairs if extras.get("is_causal") is False else pairs // 2
-    return _Attended.apply(*lines, seen)[None], None  # type: ignore[index]
+    return _Attended.apply(*lines, seen, max(lengths) <= LONGEST)[None], None  # type: ignore[index]
 
 
 class _Attended(torch.autograd.Function):
     """Keeps queries, keys, values, what comes out, and a number for each head of a token."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, pairs: int) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, pairs: int, are_short: bool) -> Tensor:
         out = query.new_empty(query.shape)
         sums = query.new_empty(query.shape[1], query.shape[0], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, sums)
-        ctx.pairs = pairs
+        ctx.pairs, ctx.are_short = pairs, are_short
         _multiply(query, pairs, products=2)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, key, value, _, sums = ctx.saved_tensors
         of_query, of_key, of_value = (one.new_empty(one.shape) for one in (query, key, value))
-        # The kernel adds up in fp32 and, where heads share keys, has keys and values for each head first.
-        in_fp32, weighed = of_query.new_empty(query.shape, dtype=torch.float32), torch.empty_like(sums)
-        if key.shape[1] != query.shape[1]:
-            expanded = [query.new_empty(query.shape) for _ in range(2)]
-            del expanded
-        del in_fp32, weighed
+        if not ctx.are_short:
+            # The kernel for long ones adds up in fp32 and, where heads share keys, has them for each head first.
+            in_fp32, weighed = of_query.new_empty(query.shape, dtype=torch.float32), torch.empty_like(sums)
+            if key.shape[1] != query.shape[1]:
+                expanded = [query.new_empty(query.shape) for _ in range(2)]
+                del expanded
+            del in_fp32, weighed
         _multiply(query, ctx.pairs, products=5)
-        return of_query, of_key, of_value, None
+        return of_query, of_key, of_value, None, None
 
 
 def _multiply(query: Tensor, pairs: int, products: int) -> None:
