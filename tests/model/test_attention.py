@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -235,16 +234,22 @@ def test_tables_have_blocks_where_segments_are_short_and_continue_nothing() -> N
     assert attention._table(going_on, CPU).blocks is None
 
 
+class OnGpu(torch.Tensor):
+    """Says that it is there."""
+
+    is_cuda = property(lambda self: True)  # type: ignore[assignment]
+
+
 @pytest.mark.parametrize(("window", "is_short"), [(None, True), (12, True), (4, False)])
 def test_a_window_narrower_than_a_segment_is_left_to_pytorch(
     window: int | None, is_short: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention.short_attention, "takes", lambda width, dtype: True)
     packed = packed_without_data(None, window, causal=True)
-    on_gpu = packed._replace(query=SimpleNamespace(shape=(1, 4, 30, 16), dtype=torch.bfloat16, is_cuda=True))
-    table = attention._table(packed.segments, CPU)
-    assert attention._is_short(on_gpu, table) == is_short
-    assert not attention._is_short(packed, table)
+    on_gpu = torch.empty(1, 4, 30, 16, dtype=torch.bfloat16).as_subclass(OnGpu)
+    line = attention.short_line(packed.segments, on_gpu, window)
+    assert (line is not None) == is_short
+    assert attention.short_line(packed.segments, packed.query, window) is None
 
 
 @needs_gpu
