@@ -13,8 +13,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from tunesmith.data.batch import Segments
+from tunesmith.errors import ModelError
 from tunesmith.model.attention import short_line
 from tunesmith.model.kernels import short_attention
 from tunesmith.model.kernels.adapters import NAME
@@ -30,6 +33,11 @@ VISION_BLOCK = {"norm1", "attn", "norm2", "mlp"}
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 HEAD_NORMS = {"q_norm", "k_norm"}
 VISION_ATTENTION = {"qkv", "proj"}
+
+PROBED = (20, 12)
+"""Lengths of the segments on which a layer's own forward pass is compared with the one that stands in its place."""
+MOST_OFF = {torch.float32: (1e-3, 1e-5), torch.bfloat16: (0.05, 0.01)}
+"""How far apart both may be, by precision: as shares of what the layer adds, and of what comes out."""
 
 _OWN, _AGAIN = "_forward_as_whole", "_makes_products_again"
 _BLOCK, _STACK, _FIRST = "_as_block", "_in_stack", "_first_in_stack"
@@ -66,7 +74,7 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
 def _stack(layers: list[Any]) -> None:
     """Let layers that follow one another be replayed together, if all of them are decoder layers of one kind."""
     blocks = [vars(layer).get(_BLOCK) for layer in layers]
-    if None in blocks or any(vars(layer.self_attn).get("sliding_window") for layer in layers):
+    if None in blocks or any(_window(layer.self_attn) for layer in layers):
         return
     attention = layers[0].self_attn
 
@@ -154,7 +162,7 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
     vars(layer)[_BLOCK] = block
     plain = layer.forward
     loras = _loras(layer)
-    window = vars(attention).get("sliding_window")
+    window = _window(attention)
 
     def forward(
         hidden_states: Tensor,
@@ -168,6 +176,7 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
         is_asked = position_embeddings is not None and segments is not None and not more
         if (
             not is_asked
+            or position_embeddings[0].shape[-1] != attention.head_dim  # type: ignore[index]
             or named.get("past_key_values") is not None
             or not _is_on(loras)
             or hidden_states.dtype != compute
@@ -185,7 +194,49 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
         attend = partial(_attended, attention, segments, sliding_window=window)
         return block(hidden_states.squeeze(0), cosine, sine, attend, vars(layer).get(_AGAIN, False))[None]
 
+    copies.refresh()
+    if not _gives_the_same(layer, forward, compute):
+        del vars(layer)[_BLOCK]
+        return None
     return forward
+
+
+@torch.no_grad()
+def _gives_the_same(layer: Any, own: Callable[..., Any], compute: torch.dtype) -> bool:
+    """Whether the layer's forward pass in training gives what `own` gives for a few tokens. Some architectures put the
+    same parts together in another way: they scale what is added, or turn queries by other positions or not at all."""
+    weight = layer.input_layernorm.weight
+    if weight.is_meta or isinstance(weight, FakeTensor):
+        return True
+    device, tokens = weight.device, sum(PROBED)
+    chance = torch.Generator().manual_seed(0)
+    # Small beside what the layer adds, whatever its size: norms make it as large as any other.
+    hidden = 0.1 * torch.randn(1, tokens, len(weight), generator=chance)
+    angles = 6 * torch.rand(1, tokens, layer.self_attn.head_dim, generator=chance)
+    hidden, *turned = (one.to(device, compute) for one in (hidden, angles.cos(), angles.sin()))
+    asked: Any = {"position_embeddings": tuple(turned), "segments": Segments.end_to_end(list(PROBED))}
+    was_training = layer.training
+    layer.train()
+    try:
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            torch.autocast(device.type, dtype=compute, enabled=compute != torch.float32),
+        ):
+            plain = layer.forward(hidden, attention_mask=None, **asked)
+    except (RuntimeError, TypeError, ValueError, ModelError):
+        return False
+    finally:
+        layer.train(was_training)
+    of_added, of_all = MOST_OFF[compute]
+    allowed = of_added * (plain - hidden).norm() + of_all * plain.norm()
+    return bool((own(hidden, **asked) - plain).norm() <= allowed)
+
+
+def _window(attention: Any) -> int | None:
+    """How many tokens one sees in this layer, None for all before it: some architectures have it from their config."""
+    known = vars(attention)
+    has_own = "sliding_window" in known
+    return known["sliding_window"] if has_own else vars(attention.config).get("sliding_window")  # type: ignore[no-any-return]
 
 
 def _is_replayed(layer: Any) -> bool:
