@@ -17,6 +17,7 @@ from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model import kernels
+from tunesmith.model.attention import REGISTERED
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels import layers
 from tunesmith.model.kernels.exchange import exchange, whole_layers
@@ -123,6 +124,16 @@ def test_layers_of_the_same_parts_put_together_otherwise_stay_as_they_are(
 ) -> None:
     place = tiny_model(tmp_path / "model", model_type, **config)
     assert compare(place, TEXT, sees=False, most=1e-6) == number
+
+
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3", *FAMILIES])
+def test_a_gpus_attention_is_not_needed_to_know_a_layer(tmp_path: Path, model_type: str) -> None:
+    make = tiny_seeing_model if model_type in FAMILIES else tiny_model
+    trainable = trainable_of(make(tmp_path / "model", model_type), sees=False)
+    inner = transformers_model(trainable.loaded.model)
+    inner.set_attn_implementation(REGISTERED["varlen"])
+    assert exchange(inner, torch.float32) >= 2
+    assert inner.config._attn_implementation == REGISTERED["varlen"]
 
 
 def test_a_window_that_only_the_config_knows_is_kept_to(tmp_path: Path) -> None:
@@ -262,11 +273,11 @@ def test_on_a_gpu_a_model_learns_as_with_its_plain_layers(
     place = (tiny_seeing_model if sees else tiny_model)(tmp_path / "model", model_type)
     asked = conversations(tmp_path) if sees else TEXT
     results = []
-    for kernels in ("none", "fused"):
+    for chosen in ("none", "fused"):
         trainable = trainable_of(
-            place, sees, weights=weights, attention="varlen", kernels=kernels, device="cuda"
+            place, sees, weights=weights, attention="varlen", kernels=chosen, device="cuda"
         )
-        assert trainable.loaded.kernels == kernels
+        assert trainable.loaded.kernels == chosen
         results.append(learnt(trainable, asked))
     (plain, wanted), (loss, found) = results
     assert loss == pytest.approx(plain, rel=0.02)
