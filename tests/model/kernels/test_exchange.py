@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,16 @@ def test_exchanging_again_puts_the_first_layers_back(tmp_path: Path) -> None:
     loaded.model.requires_grad_(True)
     assert exchange(loaded.model, torch.float32) == 0
     assert type(layer) is kind
+
+
+def test_what_an_earlier_stage_recorded_is_let_go(tmp_path: Path) -> None:
+    model = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded.model
+    exchange(model, torch.float32, cuda_graphs=True)
+    stacks = [weakref.ref(vars(layer)["_in_stack"]) for layer in whole_layers(model)]
+    assert len(stacks) == 2
+    assert stacks[0]() is stacks[1]() is not None
+    exchange(model, torch.float32)
+    assert stacks[0]() is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernels run on a GPU only")

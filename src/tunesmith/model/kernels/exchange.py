@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.data.batch import Segments
@@ -77,7 +78,11 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
 def _stack(layers: list[Any]) -> None:
     """Let layers that follow one another be replayed together, if all of them are decoder layers of one kind."""
     blocks = [vars(layer).get(_BLOCK) for layer in layers]
-    if None in blocks or any(_window(layer.self_attn) for layer in layers):
+    if (
+        None in blocks
+        or any(_window(layer.self_attn) for layer in layers)
+        or not all(isinstance(layer, GradientCheckpointingLayer) for layer in layers)
+    ):
         return
     attention = layers[0].self_attn
 
