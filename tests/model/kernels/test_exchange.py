@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ from tunesmith.config.experiment import Model
 from tunesmith.data.collate import collate, to_device
 from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.methods import Method
+from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
+from tunesmith.model import kernels
+from tunesmith.model.attention import REGISTERED
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels import layers
-from tunesmith.model.kernels.exchange import exchange
+from tunesmith.model.kernels.exchange import exchange, whole_layers
 from tunesmith.model.kernels.fused import gated
 from tunesmith.model.kernels.projection import Plain
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import transformers_model
+from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.train.loss import answer_loss
 
@@ -104,6 +109,72 @@ def test_layers_with_only_some_adapters_are_exchanged_too(tmp_path: Path) -> Non
     place = tiny_model(tmp_path / "model", "qwen2")
     some = Lora(rank=4, alpha=6, targets=["q_proj", "down_proj"])
     assert compare(place, TEXT, sees=False, most=1e-6, lora=some) == 2
+
+
+@pytest.mark.parametrize(
+    ("model_type", "config", "number"),
+    [
+        ("granite", {"residual_multiplier": 0.2}, 0),
+        ("helium", {"head_dim": 16}, 0),
+        ("ernie4_5", {}, 0),
+        ("smollm3", {"no_rope_layer_interval": 2}, 1),
+    ],
+)
+def test_layers_of_the_same_parts_put_together_otherwise_stay_as_they_are(
+    tmp_path: Path, model_type: str, config: dict[str, Any], number: int
+) -> None:
+    place = tiny_model(tmp_path / "model", model_type, **config)
+    assert compare(place, TEXT, sees=False, most=1e-6) == number
+
+
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3", *FAMILIES])
+def test_a_gpus_attention_is_not_needed_to_know_a_layer(tmp_path: Path, model_type: str) -> None:
+    make = tiny_seeing_model if model_type in FAMILIES else tiny_model
+    trainable = trainable_of(make(tmp_path / "model", model_type), sees=False)
+    inner = transformers_model(trainable.loaded.model)
+    inner.set_attn_implementation(REGISTERED["varlen"])
+    assert exchange(inner, torch.float32) >= 2
+    assert inner.config._attn_implementation == REGISTERED["varlen"]
+
+
+def test_a_window_that_only_the_config_knows_is_kept_to(tmp_path: Path) -> None:
+    place = tiny_model(tmp_path / "model", "mistral", sliding_window=8)
+    assert compare(place, TEXT, sees=False, most=1e-6) == 2
+
+
+def test_dropout_between_layers_is_not_left_out(tmp_path: Path) -> None:
+    place = tiny_model(tmp_path / "model", "seed_oss", head_dim=16, residual_dropout=0.1)
+    assert exchange(trainable_of(place, sees=False).loaded.model, torch.float32) == 0
+
+
+@pytest.mark.parametrize("second", [Full(), Lora(rank=2, start="new"), LORA], ids=str)
+def test_a_later_stage_and_what_it_leaves_are_of_the_trained_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: Method
+) -> None:
+    monkeypatch.setattr(kernels, "choose", lambda *_: ("fused", "for this test"))
+    place = tiny_model(tmp_path / "model", "qwen2")
+    trainable = trainable_of(place, sees=False)
+    update(trainable)
+    assert any(whole_layers(trainable.loaded.model))
+    trainable = make_trainable(trainable.loaded, {"language": second}, seed=0)
+    assert any(whole_layers(trainable.loaded.model)) == (second.kind == "lora")
+    update(trainable)
+    loaded = trainable.loaded
+    loaded.train(False)
+    batch = collate([loaded.family.render(one) for one in TEXT])
+    save_result(trainable, tmp_path / "left")
+    again = load(Model(path=str(place), weights="fp32", kernels="none"), start=tmp_path / "left")
+    with torch.no_grad():
+        torch.testing.assert_close(again.logits(batch), loaded.logits(batch), rtol=1e-4, atol=1e-5)
+
+
+def update(trainable: Trainable) -> None:
+    """A step that moves every trained weight."""
+    weights = [weight for group in trainable.groups for weight in group.parameters.values()]
+    optimizer = torch.optim.AdamW(weights, lr=0.01)
+    learnt(trainable, TEXT)
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 @pytest.mark.parametrize(
@@ -193,6 +264,16 @@ def test_exchanging_again_puts_the_first_layers_back(tmp_path: Path) -> None:
     assert type(layer) is kind
 
 
+def test_what_an_earlier_stage_recorded_is_let_go(tmp_path: Path) -> None:
+    model = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded.model
+    exchange(model, torch.float32, cuda_graphs=True)
+    stacks = [weakref.ref(vars(layer)["_in_stack"]) for layer in whole_layers(model)]
+    assert len(stacks) == 2
+    assert stacks[0]() is stacks[1]() is not None
+    exchange(model, torch.float32)
+    assert stacks[0]() is None
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernels run on a GPU only")
 @pytest.mark.parametrize("weights", ["bf16", "nf4", "fp8"])
 @pytest.mark.parametrize("model_type", ["qwen2", "qwen3", *FAMILIES])
@@ -203,11 +284,11 @@ def test_on_a_gpu_a_model_learns_as_with_its_plain_layers(
     place = (tiny_seeing_model if sees else tiny_model)(tmp_path / "model", model_type)
     asked = conversations(tmp_path) if sees else TEXT
     results = []
-    for kernels in ("none", "fused"):
+    for chosen in ("none", "fused"):
         trainable = trainable_of(
-            place, sees, weights=weights, attention="varlen", kernels=kernels, device="cuda"
+            place, sees, weights=weights, attention="varlen", kernels=chosen, device="cuda"
         )
-        assert trainable.loaded.kernels == kernels
+        assert trainable.loaded.kernels == chosen
         results.append(learnt(trainable, asked))
     (plain, wanted), (loss, found) = results
     assert loss == pytest.approx(plain, rel=0.02)

@@ -26,15 +26,14 @@ class Unrecorded(Graph):
 
     def __init__(self, run: Any, key: Key, _: Any, twins: Any, gradients: list[Tensor], __: Any) -> None:
         self.key, self._run, self._twins, self._gradients = key, run, twins, gradients
-        self.pool = None
 
-    def forward(self, given: Given) -> tuple[Tensor, int]:
+    def forward(self, given: Given) -> Tensor:
         with torch.enable_grad():
             self._rows = given.rows.detach().requires_grad_(self.key.needs_gradient)
             self._out = self._run(self._rows, *given[1:], self.key.longest)
-        return self._out.detach(), 0
+        return self._out.detach()
 
-    def backward(self, gradient: Tensor, turn: int) -> Tensor | None:
+    def backward(self, gradient: Tensor) -> Tensor | None:
         wanted = [self._rows] * self.key.needs_gradient + self._twins
         found = torch.autograd.grad(self._out, wanted, gradient)
         torch._foreach_add_(self._gradients, list(found[-len(self._twins) :]))
@@ -102,6 +101,38 @@ def test_gradients_add_up_however_passes_are_mixed(layer: nn.Linear) -> None:
     layer.zero_grad(set_to_none=True)
     layer(given[4][0]).tanh().sum().backward()
     torch.testing.assert_close(once, [weight.grad for weight in layer.parameters()])
+
+
+@pytest.mark.parametrize("later", [90, 700])
+def test_a_backward_pass_after_another_replay_is_refused(layer: nn.Linear, later: int) -> None:
+    stack = stack_of(layer)
+    for tokens in (100, 700) * SIGHTINGS:
+        stack(*line(tokens))
+    first, second = stack(*line(100)), stack(*line(later))
+    with pytest.raises(RuntimeError, match="cuda_graphs: false"):
+        first.sum().backward()
+    second.sum().backward()
+    with pytest.raises(RuntimeError, match="cuda_graphs: false"):
+        second.sum().backward()
+
+
+def test_what_cannot_be_recorded_is_run_as_it_is(
+    layer: nn.Linear, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stack = stack_of(layer)
+    for _ in range(SIGHTINGS):
+        stack(*line(100))
+    stack(*line(100)).sum().backward()
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("not on this day")
+
+    monkeypatch.setattr(graphs, "Graph", fail)
+    for _ in range(SIGHTINGS + 1):
+        assert stack(*line(700)) is None
+    assert "not on this day" in caplog.text
+    assert stack(*line(100)) is None
+    layer(torch.ones(1, WIDTH)).sum().backward()
 
 
 def test_the_gradient_of_what_goes_in_comes_back(layer: nn.Linear) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from tunesmith.data.collate import collate, to_device
 from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.errors import ModelError
 from tunesmith.model import kernels
+from tunesmith.model.kernels import liger
 from tunesmith.model.load import load
 from tunesmith.train.loss import answer_loss
 
@@ -40,6 +43,16 @@ def test_none_leaves_the_model_as_it_is() -> None:
     layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
     kernels.use(layer, "none", torch.device("cpu"))
     assert "forward" not in vars(layer[0])
+
+
+@pytest.mark.parametrize(("name", "is_known"), [("qwen2", True), ("qwen2_5_vl", True), ("helium", False)])
+def test_heads_that_are_turned_in_another_way_are_left_to_the_architecture(name: str, is_known: bool) -> None:
+    architecture = ModuleType("copied")
+    known = vars(importlib.import_module(f"transformers.models.{name}.modeling_{name}"))
+    plain = {one: known[one] for one in liger.ROTATIONS if one in known}
+    vars(architecture).update(plain)
+    liger._exchange_rotations(architecture)
+    assert all((vars(architecture)[one] is not plain[one]) == is_known for one in plain)
 
 
 @needs_gpu

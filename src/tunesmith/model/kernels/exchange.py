@@ -7,15 +7,20 @@ packed batch, or with its adapter switched off.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tunesmith.model.attention import short_line
+from tunesmith.data.batch import Segments
+from tunesmith.errors import ModelError
+from tunesmith.model.attention import REGISTERED, short_line
 from tunesmith.model.kernels import short_attention
 from tunesmith.model.kernels.adapters import NAME
 from tunesmith.model.kernels.fused import Heads
@@ -30,6 +35,13 @@ VISION_BLOCK = {"norm1", "attn", "norm2", "mlp"}
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 HEAD_NORMS = {"q_norm", "k_norm"}
 VISION_ATTENTION = {"qkv", "proj"}
+
+SMALL = {
+    "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16
+}  # fmt: skip
+"""Sizes of a layer that an architecture is tried with."""
+PROBED = (20, 12)
+"""Lengths of the segments that it is given."""
 
 _OWN, _AGAIN = "_forward_as_whole", "_makes_products_again"
 _BLOCK, _STACK, _FIRST = "_as_block", "_in_stack", "_first_in_stack"
@@ -66,7 +78,11 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
 def _stack(layers: list[Any]) -> None:
     """Let layers that follow one another be replayed together, if all of them are decoder layers of one kind."""
     blocks = [vars(layer).get(_BLOCK) for layer in layers]
-    if None in blocks or any(vars(layer.self_attn).get("sliding_window") for layer in layers):
+    if (
+        None in blocks
+        or any(_window(layer.self_attn) for layer in layers)
+        or not all(isinstance(layer, GradientCheckpointingLayer) for layer in layers)
+    ):
         return
     attention = layers[0].self_attn
 
@@ -129,7 +145,11 @@ def _forward(layer: nn.Module, compute: torch.dtype, copies: Copies) -> Callable
     """The layer's forward pass by whole functions; None if it is of another kind."""
     parts = dict(layer.named_children())
     if parts.keys() == DECODER_LAYER:
-        return _decoder_layer(layer, compute, copies)
+        forward = _decoder_layer(layer, compute, copies)
+        if forward is not None and not _is_usual(layer):
+            del vars(layer)[_BLOCK]
+            return None
+        return forward
     if parts.keys() == VISION_BLOCK:
         return _vision_block(layer, compute, copies)
     return None
@@ -154,7 +174,7 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
     vars(layer)[_BLOCK] = block
     plain = layer.forward
     loras = _loras(layer)
-    window = vars(attention).get("sliding_window")
+    window = _window(attention)
 
     def forward(
         hidden_states: Tensor,
@@ -168,6 +188,7 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
         is_asked = position_embeddings is not None and segments is not None and not more
         if (
             not is_asked
+            or position_embeddings[0].shape[-1] != attention.head_dim  # type: ignore[index]
             or named.get("past_key_values") is not None
             or not _is_on(loras)
             or hidden_states.dtype != compute
@@ -186,6 +207,47 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
         return block(hidden_states.squeeze(0), cosine, sine, attend, vars(layer).get(_AGAIN, False))[None]
 
     return forward
+
+
+@torch.no_grad()
+def _is_usual(layer: Any) -> bool:
+    """Whether a small layer like this one gives in training what the whole functions give. Some architectures put the
+    same parts together in another way: they scale what is added, or turn queries by other positions or not at all."""
+    # A forecast asks this of layers without data.
+    with unset_fake_temporarily(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        # Not `torch.manual_seed`, which is a GPU's too.
+        torch.default_generator.manual_seed(0)
+        try:
+            small = _small(layer).train()
+            own = _decoder_layer(small, torch.float32, Copies())
+            if own is None:
+                return False
+            hidden = torch.randn(1, sum(PROBED), len(small.input_layernorm.weight))
+            angles = 6 * torch.rand(1, sum(PROBED), small.self_attn.head_dim)
+            turned, segments = (angles.cos(), angles.sin()), Segments.end_to_end(list(PROBED))
+            plain = small.forward(hidden, attention_mask=None, position_embeddings=turned, segments=segments)
+            whole = own(hidden, position_embeddings=turned, segments=segments)
+            return torch.allclose(whole, plain, rtol=1e-3, atol=1e-3)
+        except (RuntimeError, TypeError, ValueError, AttributeError, ModelError):
+            return False
+
+
+def _small(layer: Any) -> Any:
+    """A small layer of the same architecture and place in the model, all of whose weights matter."""
+    config = copy(layer.self_attn.config)
+    vars(config).update(SMALL)
+    config._attn_implementation = REGISTERED["sdpa"]
+    small = type(layer)(config, layer.self_attn.layer_idx).float()
+    for weight in small.parameters():
+        weight.add_(torch.randn_like(weight), alpha=0.2)
+    return small.requires_grad_(False)
+
+
+def _window(attention: Any) -> int | None:
+    """How many tokens one sees in this layer, None for all before it: some architectures have it from their config."""
+    known = vars(attention)
+    has_own = "sliding_window" in known
+    return known["sliding_window"] if has_own else vars(attention.config).get("sliding_window")  # type: ignore[no-any-return]
 
 
 def _is_replayed(layer: Any) -> bool:

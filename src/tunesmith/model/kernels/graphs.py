@@ -12,6 +12,7 @@ import logging
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -72,6 +73,9 @@ class Stack:
         self._is_off = not weights
         self._gradients: list[Tensor] = []
         self._came_out: weakref.ref[Tensor] | None = None
+        self._pool: Any = None
+        self.turn = 0
+        """Number of the latest replay: graphs share their memory, so that it is the only one with a backward pass."""
 
     def gave(self, hidden: Tensor) -> bool:
         """Whether this is what the last replay gave, so that the layers have nothing left to do."""
@@ -87,7 +91,7 @@ class Stack:
         if graph is None:
             return None
         self._place_gradients()
-        out = _Replayed.apply(*given, graph, self._weights[0])[None]  # type: ignore[no-untyped-call]
+        out = _Replayed.apply(*given, graph, self, self._weights[0])[None]  # type: ignore[no-untyped-call]
         self._came_out = weakref.ref(out)
         return out
 
@@ -110,6 +114,7 @@ class Stack:
         most = torch.cuda.get_device_properties(device).total_memory
         if 3 * torch.cuda.max_memory_allocated(device) > most:
             self._is_off = True
+            self._graphs.clear()
             return None
         if not self._gradients:
             sizes = [one.numel() for one in self._weights]
@@ -117,15 +122,18 @@ class Stack:
             self._gradients = [
                 piece.view_as(one) for piece, one in zip(flat.split(sizes), self._weights, strict=True)
             ]
-        pool = next((graph.pool for graph in self._graphs.values()), None)
-        numbers = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        self.turn += 1
+        before = _Before(device) if device.type == "cuda" else None
+        if before is not None and self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
         try:
-            graph = Graph(self._run, key, given, self._twins, self._gradients, pool)
+            graph = Graph(self._run, key, given, self._twins, self._gradients, self._pool)
         except Exception as error:
             # Training goes on without.
             self._is_off = True
-            if numbers is not None:
-                _give_back(device, numbers)
+            self._graphs.clear()
+            if before is not None:
+                before.put_back(self._pool)
             why = str(error).strip().partition("\n")[0]
             logging.getLogger(__name__).warning("no CUDA graphs, kernels are started one by one: %s", why)
             return None
@@ -143,11 +151,26 @@ class Stack:
             weight.grad = place
 
 
-def _give_back(device: torch.device, numbers: Tensor) -> None:
-    """Let the device's random numbers go on from here: a recording that failed leaves them in the middle of one."""
-    generator = torch.cuda.default_generators[device.index or 0]
-    generator.graphsafe_set_state(torch.Generator(device).graphsafe_get_state())
-    generator.set_state(numbers)
+class _Before:
+    """What a recording that fails leaves otherwise: the stream that work goes to, the device's random numbers, and
+    where the allocator takes memory from."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.current_stream(device)
+        self._numbers = torch.cuda.get_rng_state(device)
+
+    def put_back(self, pool: Any) -> None:
+        """Go on as before; `pool` is what was recorded into."""
+        index = self._device.index or 0
+        torch.cuda.set_stream(self._stream)
+        generator = torch.cuda.default_generators[index]
+        generator.graphsafe_set_state(torch.Generator(self._device).graphsafe_get_state())
+        generator.set_state(self._numbers)
+        # Where the recording itself could not be ended (not all failures are such), nobody has told the allocator.
+        with suppress(RuntimeError):
+            torch._C._cuda_endAllocateToPool(index, pool)
+            torch._C._cuda_releasePool(index, pool)
 
 
 class Given(NamedTuple):
@@ -176,7 +199,6 @@ class Graph:
         self._rows = rows.new_zeros(key.tokens, rows.shape[1]).requires_grad_(key.needs_gradient)
         self._cosine, self._sine = (one.new_zeros(key.tokens, one.shape[1]) for one in (cosine, sine))
         self._blocks = torch.zeros(key.blocks, 3, dtype=torch.int32, device=rows.device)
-        self._turn = 0
         with torch.no_grad():
             self._fill(given)
         placed = (self._rows, self._cosine, self._sine, self._blocks, key.longest)
@@ -188,9 +210,8 @@ class Graph:
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._forward, pool=pool, **mode):
                 out = run(*placed)
-            self.pool = self._forward.pool()
             self._gradient = torch.ones_like(out)
-            with torch.cuda.graph(self._backward, pool=self.pool, **mode):
+            with torch.cuda.graph(self._backward, pool=pool, **mode):
                 found = torch.autograd.grad(out, wanted, self._gradient)
                 torch._foreach_add_(gradients, list(found[-len(twins) :]))
         self._out = out.detach()
@@ -245,19 +266,14 @@ class Graph:
             self._blocks[number : number + len(behind)].copy_(behind)
         return tokens
 
-    def forward(self, given: Given) -> tuple[Tensor, int]:
-        """What comes out, and which turn of this graph it was."""
+    def forward(self, given: Given) -> Tensor:
+        """What comes out."""
         tokens = self._fill(given)
         self._forward.replay()
-        self._turn += 1
-        return self._out[:tokens].detach(), self._turn
+        return self._out[:tokens].detach()
 
-    def backward(self, gradient: Tensor, turn: int) -> Tensor | None:
+    def backward(self, gradient: Tensor) -> Tensor | None:
         """Gradient of the rows; those of the weights are added to their places."""
-        if turn != self._turn:
-            raise RuntimeError(
-                "the layers were run again before this backward pass; set model.cuda_graphs: false"
-            )
         tokens = len(gradient)
         self._gradient[:tokens].copy_(gradient)
         self._gradient[tokens:].zero_()
@@ -268,12 +284,24 @@ class Graph:
 class _Replayed(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, rows: Tensor, cosine: Tensor, sine: Tensor, blocks: Tensor, graph: Graph, _: Tensor
+        ctx: Any,
+        rows: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        blocks: Tensor,
+        graph: Graph,
+        stack: Stack,
+        _: Tensor,
     ) -> Tensor:
-        out, ctx.turn = graph.forward(Given(rows, cosine, sine, blocks))
-        ctx.graph = graph
-        return out
+        stack.turn += 1
+        ctx.graph, ctx.stack, ctx.turn = graph, stack, stack.turn
+        return graph.forward(Given(rows, cosine, sine, blocks))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return ctx.graph.backward(gradients[0], ctx.turn), None, None, None, None, None
+        if ctx.turn != ctx.stack.turn:
+            raise RuntimeError(
+                "the layers were run again before this backward pass; set model.cuda_graphs: false"
+            )
+        ctx.stack.turn += 1
+        return ctx.graph.backward(gradients[0]), None, None, None, None, None, None

@@ -8,6 +8,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 NORM = "RMSNorm"
@@ -58,8 +59,27 @@ def _exchange_rotations(architecture: ModuleType) -> None:
     fused = {"apply_rotary_pos_emb": _rotated, "apply_rotary_pos_emb_vision": _rotated_patches}
     for name in ROTATIONS:
         plain = vars(architecture).get(name)
-        if plain is not None and _DONE not in vars(plain):
+        if plain is not None and _DONE not in vars(plain) and _turns_halves(plain):
             vars(architecture)[name] = _on_gpu(fused[name], plain)
+
+
+def _turns_halves(plain: Callable[..., Any]) -> bool:
+    """Whether the function turns a head's first half against its second, as Liger's does; some architectures turn
+    neighbours against each other, or add to the angles."""
+    chance = torch.Generator().manual_seed(0)
+    is_of_patches = "vision" in plain.__name__
+    angles = torch.randn(1, 3, 4, generator=chance).tile(2)
+    heads = torch.randn(1, 2, 3, 8, generator=chance)
+    first, second = heads.chunk(2, dim=-1)
+    wanted = heads * angles.cos() + torch.cat([-second, first], dim=-1) * angles.sin()
+    if is_of_patches:
+        heads, wanted = (one.squeeze(0).transpose(0, 1) for one in (heads, wanted))
+        angles = angles.squeeze(0)
+    try:
+        found = plain(heads, heads, angles.cos(), angles.sin())
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return False
+    return all(one.shape == wanted.shape and torch.allclose(one, wanted, atol=1e-5) for one in found)
 
 
 def _on_gpu(fused: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
