@@ -21,7 +21,7 @@ from tunesmith.model import kernels
 from tunesmith.model.attention import REGISTERED
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels import layers
-from tunesmith.model.kernels.exchange import exchange, whole_layers
+from tunesmith.model.kernels.exchange import WHOLE, exchange, whole_layers
 from tunesmith.model.kernels.fused import gated
 from tunesmith.model.kernels.projection import Plain
 from tunesmith.model.load import load
@@ -267,7 +267,7 @@ def test_exchanging_again_puts_the_first_layers_back(tmp_path: Path) -> None:
 def test_what_an_earlier_stage_recorded_is_let_go(tmp_path: Path) -> None:
     model = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded.model
     exchange(model, torch.float32, cuda_graphs=True)
-    stacks = [weakref.ref(vars(layer)["_in_stack"]) for layer in whole_layers(model)]
+    stacks = [weakref.ref(vars(layer)[WHOLE].stack) for layer in whole_layers(model)]
     assert len(stacks) == 2
     assert stacks[0]() is stacks[1]() is not None
     exchange(model, torch.float32)

@@ -14,6 +14,7 @@ from tests.tiny import tiny_model
 from tunesmith.data.collate import collate, to_device
 from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.model.kernels import graphs
+from tunesmith.model.kernels.exchange import WHOLE, whole_layers
 from tunesmith.model.kernels.graphs import MOST_WORK, SIGHTINGS, Given, Graph, Key, Line, Stack
 from tunesmith.model.trainable import Trainable
 from tunesmith.train.loss import answer_loss
@@ -188,10 +189,8 @@ def test_on_a_gpu_replays_learn_what_layers_do(tmp_path: Path, model_type: str, 
             cuda_graphs=cuda_graphs,
         )  # fmt: skip
         results.append(passes(trainable, asked))
-        stack: Any = next(
-            (vars(one)["_in_stack"] for one in trainable.loaded.model.modules() if "_in_stack" in vars(one)),
-            None,
-        )
+        layer = next(whole_layers(trainable.loaded.model))
+        stack: Any = vars(layer)[WHOLE].stack
         assert (stack is not None) == cuda_graphs
     assert stack._graphs
     assert not stack._is_off

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -43,9 +44,23 @@ SMALL = {
 PROBED = (20, 12)
 """Lengths of the segments that it is given."""
 
-_OWN, _AGAIN = "_forward_as_whole", "_makes_products_again"
-_BLOCK, _STACK, _FIRST = "_as_block", "_in_stack", "_first_in_stack"
+WHOLE = "_whole"
+"""Where a layer that was exchanged has its `Whole`."""
 _undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
+
+
+@dataclass(eq=False)
+class Whole:
+    """What a layer is run by."""
+
+    block: Block
+    forward: Callable[..., Any] = field(init=False)
+    again: bool = False
+    """Whether the backward pass computes the two wide products of the MLP again."""
+    stack: Stack | None = None
+    """What replays the layer together with its neighbours."""
+    is_first: bool = False
+    """Of those."""
 
 
 def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) -> int:
@@ -58,14 +73,14 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
     first: dict[str, Copies] = {}
     for name, layer in inner.named_modules():
         beside = name.rpartition(".")[0]
-        forward = _forward(layer, compute, copies := first.get(beside, Copies()))
-        if forward is None:
+        whole = _whole(layer, compute, copies := first.get(beside, Copies()))
+        if whole is None:
             continue
-        # The first layer of a stack makes the copies for all.
-        forward = forward if beside in first else _after(copies.refresh, forward)
+        if beside not in first:  # The first layer of a stack makes the copies for all.
+            whole.forward = _after(copies.refresh, whole.forward)
         first[beside] = copies
         undos.append(partial(_put_back, layer, type(layer)))
-        vars(layer)[_OWN] = forward
+        vars(layer)[WHOLE] = whole
         layer.__class__ = _with_own_forward(type(layer))  # type: ignore[arg-type]
     # Where there is a vision part, something may be added between two layers.
     if cuda_graphs and "vision_config" not in inner.config.sub_configs:
@@ -77,13 +92,11 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
 
 def _stack(layers: list[Any]) -> None:
     """Let layers that follow one another be replayed together, if all of them are decoder layers of one kind."""
-    blocks = [vars(layer).get(_BLOCK) for layer in layers]
-    if (
-        None in blocks
-        or any(_window(layer.self_attn) for layer in layers)
-        or not all(isinstance(layer, GradientCheckpointingLayer) for layer in layers)
-    ):
+    wholes: list[Whole] = [vars(layer)[WHOLE] for layer in layers if WHOLE in vars(layer)]
+    are_plain = all(isinstance(layer, GradientCheckpointingLayer) for layer in layers)
+    if len(wholes) < len(layers) or not are_plain or any(_window(layer.self_attn) for layer in layers):
         return
+    blocks = [whole.block for whole in wholes]
     attention = layers[0].self_attn
 
     def run(rows: Tensor, cosine: Tensor, sine: Tensor, where: Tensor, longest: int) -> Tensor:
@@ -100,9 +113,9 @@ def _stack(layers: list[Any]) -> None:
     apart = [block.apart() for block in blocks]
     weights, twins = ([one for block in each for one in block.parameters] for each in (blocks, apart))
     stack = Stack(run, twins, weights, 2 * sum(block.size for block in blocks) / len(blocks))
-    for layer in layers:
-        vars(layer)[_STACK] = stack
-    vars(layers[0])[_FIRST] = True
+    for whole in wholes:
+        whole.stack = stack
+    wholes[0].is_first = True
 
 
 def _after(first: Callable[[], None], forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,19 +128,18 @@ def _after(first: Callable[[], None], forward: Callable[..., Any]) -> Callable[.
 
 def whole_layers(model: nn.Module) -> Iterator[nn.Module]:
     """The layers that are run as whole functions."""
-    return (layer for layer in model.modules() if _OWN in vars(layer))
+    return (layer for layer in model.modules() if WHOLE in vars(layer))
 
 
 def make_products_again(layer: nn.Module, again: bool) -> None:
     """Let such a layer's backward pass compute the two wide products of its MLP again, or let them be kept."""
-    vars(layer)[_AGAIN] = again
+    vars(layer)[WHOLE].again = again
 
 
 def _put_back(layer: nn.Module, kind: type[nn.Module]) -> None:
     layer.__class__ = kind
-    del vars(layer)[_OWN]
-    for name in (_AGAIN, _BLOCK, _STACK, _FIRST):
-        vars(layer).pop(name, None)
+    # At once, and not when somebody looks for what nothing refers to: graphs hold much memory.
+    vars(layer).pop(WHOLE).stack = None
 
 
 @cache
@@ -136,26 +148,23 @@ def _with_own_forward(kind: type[nn.Module]) -> type[nn.Module]:
     goes on."""
 
     def forward(self: nn.Module, *given: Any, **named: Any) -> Any:
-        return vars(self)[_OWN](*given, **named)
+        return vars(self)[WHOLE].forward(*given, **named)
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
-def _forward(layer: nn.Module, compute: torch.dtype, copies: Copies) -> Callable[..., Any] | None:
-    """The layer's forward pass by whole functions; None if it is of another kind."""
+def _whole(layer: nn.Module, compute: torch.dtype, copies: Copies) -> Whole | None:
+    """The layer by whole functions; None if it is of another kind."""
     parts = dict(layer.named_children())
     if parts.keys() == DECODER_LAYER:
-        forward = _decoder_layer(layer, compute, copies)
-        if forward is not None and not _is_usual(layer):
-            del vars(layer)[_BLOCK]
-            return None
-        return forward
+        whole = _decoder_layer(layer, compute, copies)
+        return whole if whole is not None and _is_usual(layer) else None
     if parts.keys() == VISION_BLOCK:
         return _vision_block(layer, compute, copies)
     return None
 
 
-def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable[..., Any] | None:
+def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | None:
     attention = layer.self_attn
     parts = dict(attention.named_children())
     norm = _norm(layer.input_layernorm)
@@ -171,7 +180,7 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
     queries, keys = (one.out_features // attention.head_dim for one in projections[:2])
     heads = Heads(queries, keys, attention.head_dim)
     block = Block(IntoAttention(norm, turned, heads, head_norms or None), OutOfAttention(out), mlp)  # type: ignore[arg-type]
-    vars(layer)[_BLOCK] = block
+    whole = Whole(block)
     plain = layer.forward
     loras = _loras(layer)
     window = _window(attention)
@@ -182,7 +191,7 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
         position_embeddings: tuple[Tensor, Tensor] | None = None,
         **named: Any,
     ) -> Any:
-        stack, segments = vars(layer).get(_STACK), named.get("segments")
+        stack, segments = whole.stack, named.get("segments")
         if stack is not None and stack.gave(hidden_states):
             return hidden_states
         is_asked = position_embeddings is not None and segments is not None and not more
@@ -198,15 +207,16 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Callable
         assert position_embeddings is not None
         assert segments is not None
         cosine, sine = (one.squeeze(0) for one in position_embeddings)
-        if vars(layer).get(_FIRST) and _is_replayed(layer):
+        if stack is not None and whole.is_first and _is_replayed(layer, whole):
             line = short_line(segments, hidden_states[..., : attention.head_dim], None)
             out = None if line is None else stack(hidden_states, cosine, sine, Line(*line))
             if out is not None:
                 return out
         attend = partial(_attended, attention, segments, sliding_window=window)
-        return block(hidden_states.squeeze(0), cosine, sine, attend, vars(layer).get(_AGAIN, False))[None]
+        return block(hidden_states.squeeze(0), cosine, sine, attend, whole.again)[None]
 
-    return forward
+    whole.forward = forward
+    return whole
 
 
 @torch.no_grad()
@@ -226,8 +236,8 @@ def _is_usual(layer: Any) -> bool:
             angles = 6 * torch.rand(1, sum(PROBED), small.self_attn.head_dim)
             turned, segments = (angles.cos(), angles.sin()), Segments.end_to_end(list(PROBED))
             plain = small.forward(hidden, attention_mask=None, position_embeddings=turned, segments=segments)
-            whole = own(hidden, position_embeddings=turned, segments=segments)
-            return torch.allclose(whole, plain, rtol=1e-3, atol=1e-3)
+            found = own.forward(hidden, position_embeddings=turned, segments=segments)
+            return torch.allclose(found, plain, rtol=1e-3, atol=1e-3)
         except (RuntimeError, TypeError, ValueError, AttributeError, ModelError):
             return False
 
@@ -250,9 +260,9 @@ def _window(attention: Any) -> int | None:
     return known["sliding_window"] if has_own else vars(attention.config).get("sliding_window")  # type: ignore[no-any-return]
 
 
-def _is_replayed(layer: Any) -> bool:
+def _is_replayed(layer: Any, whole: Whole) -> bool:
     """Whether graphs may stand for this layer and those after it: in training, with all activations kept."""
-    is_kept = not layer.gradient_checkpointing and not vars(layer).get(_AGAIN)
+    is_kept = not layer.gradient_checkpointing and not whole.again
     return is_kept and layer.training and torch.is_grad_enabled()
 
 
@@ -264,7 +274,7 @@ def _attended(attention: Any, segments: Any, *heads: Tensor, **more: Any) -> Ten
     return attended.squeeze(0).flatten(1)  # type: ignore[no-any-return]
 
 
-def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Callable[..., Any] | None:
+def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Whole | None:
     attention = block.attn
     norm = _norm(block.norm1)
     mlp = _gated(block.norm2, block.mlp, copies, compute)
@@ -274,7 +284,7 @@ def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Callable[
     if turned is None or out is None or attention.attention_dropout:
         return None
     heads = Heads(attention.num_heads, attention.num_heads, attention.head_dim)
-    whole = Block(IntoAttention(norm, turned, heads, None), OutOfAttention(out), mlp)
+    whole = Whole(Block(IntoAttention(norm, turned, heads, None), OutOfAttention(out), mlp))
     plain = block.forward
     loras = _loras(block)
 
@@ -289,9 +299,10 @@ def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Callable[
             return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
         assert position_embeddings is not None
         attend = partial(_attended, attention, named["segments"], is_causal=False)
-        return whole(hidden_states, *position_embeddings, attend, vars(block).get(_AGAIN, False))
+        return whole.block(hidden_states, *position_embeddings, attend, whole.again)
 
-    return forward
+    whole.forward = forward
+    return whole
 
 
 def _gated(norm: nn.Module, mlp: Any, copies: Copies, compute: torch.dtype) -> GatedMlp | None:
