@@ -15,7 +15,7 @@ from tunesmith.data.collate import collate, to_device
 from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.model.kernels import graphs
 from tunesmith.model.kernels.exchange import WHOLE, whole_layers
-from tunesmith.model.kernels.graphs import MOST_WORK, SIGHTINGS, Given, Graph, Key, Line, Stack
+from tunesmith.model.kernels.graphs import MOST_WORK, SIGHTINGS, Given, Graph, Key, Layers, Line, Stack
 from tunesmith.model.trainable import Trainable
 from tunesmith.train.loss import answer_loss
 
@@ -25,8 +25,9 @@ WIDTH = 8
 class Unrecorded(Graph):
     """A graph that does its work anew each time, for machines without a GPU."""
 
-    def __init__(self, run: Any, key: Key, _: Any, twins: Any, gradients: list[Tensor], __: Any) -> None:
-        self.key, self._run, self._twins, self._gradients = key, run, twins, gradients
+    def __init__(self, layers: Layers, key: Key, _: Any, gradients: list[Tensor], __: Any) -> None:
+        self._run, self._twins = layers
+        self.key, self._gradients = key, gradients
 
     def forward(self, given: Given) -> Tensor:
         with torch.enable_grad():
@@ -54,7 +55,11 @@ def stack_of(layer: nn.Linear, work: float = 1.0) -> Stack:
     twin = nn.Linear(WIDTH, WIDTH)
     for one, weight in zip(twin.parameters(), layer.parameters(), strict=True):
         one.data = weight.data
-    return Stack(lambda rows, *_: twin(rows).tanh(), list(twin.parameters()), list(layer.parameters()), work)
+    return Stack(layers_of(layer), layers_of(twin), work)
+
+
+def layers_of(layer: nn.Linear) -> Layers:
+    return Layers(lambda rows, *_: layer(rows).tanh(), list(layer.parameters()))
 
 
 def line(tokens: int) -> tuple[Tensor, Tensor, Tensor, Line]:
@@ -65,14 +70,22 @@ def line(tokens: int) -> tuple[Tensor, Tensor, Tensor, Line]:
 
 def test_a_line_is_worth_a_graph_when_its_like_was_seen_often_enough(layer: nn.Linear) -> None:
     stack = stack_of(layer)
-    for _ in range(SIGHTINGS):
-        assert stack(*line(100)) is None
-    assert stack(*line(700)) is None, "another size"
-    hidden, *more = line(90)
-    out = stack(hidden, *more)
-    torch.testing.assert_close(out, layer(hidden).tanh())
-    assert stack.gave(out)
-    assert not stack.gave(hidden)
+    for number, tokens in enumerate((100,) * SIGHTINGS + (700, 90)):
+        hidden, *more = line(tokens)
+        out = stack(hidden, *more)
+        torch.testing.assert_close(out, layer(hidden).tanh())
+        assert stack.gave(out)
+        assert not stack.gave(hidden)
+        assert len(stack._graphs) == (number > SIGHTINGS)
+
+
+def test_a_line_that_is_filled_up_says_of_every_token_to_which_segment_it_belongs() -> None:
+    hidden, cosine, sine, where = line(300)
+    filled = Given(hidden.squeeze(0), cosine, sine, where.blocks).filled(Key(512, 128, 65, False))
+    assert [len(one) for one in filled[:3]] == [512] * 3
+    torch.testing.assert_close(filled.rows[:300], hidden[0])
+    assert not filled.rows[300:].any()
+    assert filled.blocks.tolist() == [[0, 300, 0], [300, 64, 0], [364, 64, 0], [428, 64, 0], [492, 20, 0]]
 
 
 def test_where_work_hides_the_start_of_kernels_there_is_no_graph(layer: nn.Linear) -> None:
@@ -130,10 +143,11 @@ def test_what_cannot_be_recorded_is_run_as_it_is(
 
     monkeypatch.setattr(graphs, "Graph", fail)
     for _ in range(SIGHTINGS + 1):
-        assert stack(*line(700)) is None
+        stack(*line(700))
     assert "not on this day" in caplog.text
-    assert stack(*line(100)) is None
-    layer(torch.ones(1, WIDTH)).sum().backward()
+    assert not stack._graphs
+    hidden, *more = line(100)
+    torch.testing.assert_close(stack(hidden, *more), layer(hidden).tanh())
 
 
 def test_the_gradient_of_what_goes_in_comes_back(layer: nn.Linear) -> None:

@@ -25,7 +25,7 @@ from tunesmith.model.attention import REGISTERED, short_line
 from tunesmith.model.kernels import short_attention
 from tunesmith.model.kernels.adapters import NAME
 from tunesmith.model.kernels.fused import Heads
-from tunesmith.model.kernels.graphs import Line, Stack
+from tunesmith.model.kernels.graphs import Layers, Line, Stack
 from tunesmith.model.kernels.layers import Block, GatedMlp, IntoAttention, Norm, OutOfAttention
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
 from tunesmith.model.kernels.projection import ALIGNED, Copies, Pad, fan
@@ -99,20 +99,24 @@ def _stack(layers: list[Any]) -> None:
     blocks = [whole.block for whole in wholes]
     attention = layers[0].self_attn
 
-    def run(rows: Tensor, cosine: Tensor, sine: Tensor, where: Tensor, longest: int) -> Tensor:
+    def run(
+        blocks: list[Block], rows: Tensor, cosine: Tensor, sine: Tensor, where: Tensor, longest: int
+    ) -> Tensor:
         def attend(*heads: Tensor) -> Tensor:
             each = (one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for one in heads)
             queries, keys, values = each
             out = short_attention.attended(queries, keys, values, where, longest, attention.scaling, True)
             return out.squeeze(0).flatten(1)
 
-        for block in apart:
+        for block in blocks:
             rows = block(rows, cosine, sine, attend)
         return rows
 
-    apart = [block.apart() for block in blocks]
-    weights, twins = ([one for block in each for one in block.parameters] for each in (blocks, apart))
-    stack = Stack(run, twins, weights, 2 * sum(block.size for block in blocks) / len(blocks))
+    def layers_of(blocks: list[Block]) -> Layers:
+        return Layers(partial(run, blocks), [one for block in blocks for one in block.parameters])
+
+    work = 2 * sum(block.size for block in blocks) / len(blocks)
+    stack = Stack(layers_of(blocks), layers_of([block.apart() for block in blocks]), work)
     for whole in wholes:
         whole.stack = stack
     wholes[0].is_first = True

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tunesmith.model.kernels.fused import Rows
 from tunesmith.model.kernels.short_attention import BLOCK
@@ -41,6 +42,14 @@ Run = Callable[[Rows, Angles, Angles, Blocks, int], Rows]
 longest segment."""
 
 
+class Layers(NamedTuple):
+    """What is recorded."""
+
+    run: Run
+    weights: list[nn.Parameter]
+    """All that have gradients."""
+
+
 class Line(NamedTuple):
     """Where segments stand, for attention."""
 
@@ -62,15 +71,13 @@ class Key(NamedTuple):
 class Stack:
     """Layers that follow one another, and their graphs."""
 
-    def __init__(
-        self, run: Run, twins: Sequence[nn.Parameter], weights: Sequence[nn.Parameter], work: float
-    ) -> None:
-        """`run` is made of the twins, parameters that share their numbers with the weights; `work` is the arithmetic of
-        one layer for one token."""
-        self._run, self._twins, self._weights, self._work = run, list(twins), list(weights), work
+    def __init__(self, layers: Layers, apart: Layers, work: float) -> None:
+        """`apart` are the same layers on parameters of their own, which share their numbers with the weights; `work` is
+        the arithmetic of one layer for one token."""
+        self._layers, self._apart, self._work = layers, apart, work
         self._graphs: dict[Key, Graph] = {}
         self._seen: Counter[Key] = Counter()
-        self._is_off = not weights
+        self._is_off = False
         self._gradients: list[Tensor] = []
         self._came_out: weakref.ref[Tensor] | None = None
         self._pool: Any = None
@@ -84,20 +91,24 @@ class Stack:
     def __call__(
         self, hidden: Float[Tensor, "1 token width"], cosine: Angles, sine: Angles, line: Line
     ) -> Any:
-        """What comes out of the last layer; None if there is no graph for such a line."""
+        """What comes out of the last layer; None if such a line is not worth a graph. Without a graph the layers run
+        one by one over the same filled line, so that it is the same to the last bit when it was recorded."""
         given = Given(hidden.squeeze(0), cosine, sine, line.blocks)
         key = self._key(given, line.longest)
-        graph = None if key is None else self._graphs.get(key) or self._recorded(key, given)
-        if graph is None:
+        if key is None:
             return None
-        self._place_gradients()
-        out = _Replayed.apply(*given, graph, self, self._weights[0])[None]  # type: ignore[no-untyped-call]
+        graph = self._graphs.get(key) or self._recorded(key, given)
+        if graph is None:
+            out = self._layers.run(*given.filled(key), key.longest)[None, : len(given.rows)]
+        else:
+            self._place_gradients()
+            out = _Replayed.apply(*given, graph, self, self._layers.weights[0])[None]  # type: ignore[no-untyped-call]
         self._came_out = weakref.ref(out)
         return out
 
     def _key(self, given: Given, longest: int) -> Key | None:
         tokens = len(given.rows)
-        if self._is_off or tokens * self._work > MOST_WORK:
+        if not self._layers.weights or tokens * self._work > MOST_WORK:
             return None
         step = max(LEAST_STEP, 1 << max((tokens - 1).bit_length() - 5, 0))
         filled = -(-tokens // step) * step
@@ -107,7 +118,7 @@ class Stack:
 
     def _recorded(self, key: Key, given: Given) -> Graph | None:
         self._seen[key] += 1
-        if self._seen[key] <= SIGHTINGS or len(self._graphs) == MOST_GRAPHS:
+        if self._is_off or self._seen[key] <= SIGHTINGS or len(self._graphs) == MOST_GRAPHS:
             return None
         device = given.rows.device
         # What a graph works in stays its own, and takes up to one and a half times as much.
@@ -117,17 +128,18 @@ class Stack:
             self._graphs.clear()
             return None
         if not self._gradients:
-            sizes = [one.numel() for one in self._weights]
+            weights = self._layers.weights
+            sizes = [one.numel() for one in weights]
             flat = torch.zeros(sum(sizes), device=device)
             self._gradients = [
-                piece.view_as(one) for piece, one in zip(flat.split(sizes), self._weights, strict=True)
+                piece.view_as(one) for piece, one in zip(flat.split(sizes), weights, strict=True)
             ]
         self.turn += 1
         before = _Before(device) if device.type == "cuda" else None
         if before is not None and self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         try:
-            graph = Graph(self._run, key, given, self._twins, self._gradients, self._pool)
+            graph = Graph(self._apart, key, given, self._gradients, self._pool)
         except Exception as error:
             # Training goes on without.
             self._is_off = True
@@ -142,10 +154,11 @@ class Stack:
 
     def _place_gradients(self) -> None:
         """Make the fixed places the weights' gradients, with what those are so far."""
-        if self._weights[0].grad is self._gradients[0]:
+        weights = self._layers.weights
+        if weights[0].grad is self._gradients[0]:
             return
         torch._foreach_zero_(self._gradients)
-        for weight, place in zip(self._weights, self._gradients, strict=True):
+        for weight, place in zip(weights, self._gradients, strict=True):
             if weight.grad is not None:
                 place.copy_(weight.grad)
             weight.grad = place
@@ -181,6 +194,19 @@ class Given(NamedTuple):
     sine: Angles
     blocks: Blocks
 
+    def filled(self, key: Key) -> Given:
+        """The same with tokens behind it that nothing looks at."""
+        missing = key.tokens - len(self.rows)
+        rows, cosine, sine = (functional.pad(one, (0, 0, 0, missing)) for one in self[:3])
+        behind = _behind(len(self.rows), key.tokens, self.blocks)
+        return Given(rows, cosine, sine, torch.cat([self.blocks, behind]))
+
+
+def _behind(tokens: int, filled: int, blocks: Blocks) -> Int32[Tensor, "filler 3"]:
+    """Blocks of the segments that fill a line up."""
+    starts = torch.arange(tokens, filled, BLOCK, dtype=blocks.dtype, device=blocks.device)
+    return torch.stack([starts, (filled - starts).clamp_max(BLOCK), torch.zeros_like(starts)], dim=1)
+
 
 class Graph:
     """Both passes over lines of one size. That they give what the layers give one by one is checked once, on the line
@@ -188,13 +214,13 @@ class Graph:
 
     def __init__(
         self,
-        run: Run,
+        layers: Layers,
         key: Key,
         given: Given,
-        twins: Sequence[nn.Parameter],
         gradients: list[Tensor],
         pool: Any,
     ) -> None:
+        run, twins = layers
         rows, cosine, sine, _ = given
         self._rows = rows.new_zeros(key.tokens, rows.shape[1]).requires_grad_(key.needs_gradient)
         self._cosine, self._sine = (one.new_zeros(key.tokens, one.shape[1]) for one in (cosine, sine))
@@ -259,10 +285,7 @@ class Graph:
         self._blocks.zero_()
         self._blocks[:number].copy_(given.blocks)
         if tokens < filled:
-            starts = torch.arange(tokens, filled, BLOCK, device=given.rows.device)
-            behind = torch.stack(
-                [starts, (filled - starts).clamp_max(BLOCK), torch.zeros_like(starts)], dim=1
-            )
+            behind = _behind(tokens, filled, given.blocks)
             self._blocks[number : number + len(behind)].copy_(behind)
         return tokens
 
