@@ -155,7 +155,10 @@ def _known(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """By name, what an earlier call found."""
     if not asked.go_on or not asked.out or not asked.out.is_file():
         return {}
-    return {one["name"]: one for one in json.loads(asked.out.read_text()) if "error" not in one}
+    try:
+        return {one["name"]: one for one in json.loads(asked.out.read_text()) if "error" not in one}
+    except (ValueError, KeyError, TypeError):
+        raise SystemExit(f"--continue: {asked.out} is no whole file of losses; name another") from None
 
 
 def _said(setting: Setting, results: Results) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import signal
 import sys
@@ -80,7 +79,7 @@ def _earlier(asked: argparse.Namespace, machine: Row) -> dict[Key, Row]:
     """The rows that are to be kept: all but those of engines that were not installed."""
     if not asked.go_on or not (asked.out / "speed.json").is_file():
         return {}
-    told = json.loads((asked.out / "speed.json").read_text())
+    told = table.read(asked.out / "speed.json")
     here, there = ([of[name] for name in ("device", "torch", "small")] for of in (machine, told["machine"]))
     if here != there:
         raise SystemExit(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.speed.compare import Row, best_peers, group_of, is_peer, speed
-from benchmarks.speed.table import versions
+from benchmarks.speed.table import read, versions
 
 KINDS = ("as installed", "with flash attention")
 
@@ -68,7 +67,7 @@ def main() -> None:
     """Print them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.markdown", description=__doc__)
     parser.add_argument("file", type=Path)
-    told = json.loads(parser.parse_args().file.read_text())
+    told = read(parser.parse_args().file)
     print("\n".join(pages(told["machine"], told["rows"])))
 
 

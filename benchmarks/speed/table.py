@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.speed.compare import Row, group_of, is_peer
 from benchmarks.speed.methods import METHODS
@@ -55,6 +56,18 @@ def versions(rows: Sequence[Row]) -> str:
     for row in rows:
         found |= row.get("versions", {})
     return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+
+
+def read(file: Path) -> dict[str, Any]:
+    """What `write` wrote; SystemExit with a sentence if it is no such file."""
+    try:
+        told = json.loads(file.read_text())
+        return {"machine": told["machine"], "rows": told["rows"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no whole speed.json"
+        raise SystemExit(
+            f"{file}: cannot be read ({why}). It is what `python -m benchmarks.speed --out FOLDER` writes"
+        ) from None
 
 
 def write(folder: Path, machine: Row, rows: Sequence[Row]) -> None:

@@ -130,6 +130,15 @@ def test_a_page_shows_speed_memory_and_ratios_of_every_group() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"rows": []}'])
+def test_a_file_that_holds_no_table_is_told_in_a_sentence(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "speed.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SystemExit, match=r"speed\.json: cannot be read"):
+        table.read(file)
+
+
 def test_what_fills_the_readme_names_only_what_there_is() -> None:
     keys = [key for one in GOALS for key in one.keys]
     assert len(set(keys)) == len(keys)
