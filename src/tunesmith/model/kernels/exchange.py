@@ -46,6 +46,7 @@ PROBED = (20, 12)
 
 WHOLE = "_whole"
 """Where a layer that was exchanged has its `Whole`."""
+_usual: dict[tuple[type, int, str], bool] = {}
 _undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
 
 
@@ -223,10 +224,20 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | 
     return whole
 
 
-@torch.no_grad()
 def _is_usual(layer: Any) -> bool:
-    """Whether a small layer like this one gives in training what the whole functions give. Some architectures put the
-    same parts together in another way: they scale what is added, or turn queries by other positions or not at all."""
+    """Whether a small layer like this one gives in training what the whole functions give; tried once for each
+    architecture and place in it, since forecasts and stages ask again and again."""
+    attention = layer.self_attn
+    like = type(layer), attention.layer_idx, attention.config.to_json_string()
+    if like not in _usual:
+        _usual[like] = _gives_what_is_usual(layer)
+    return _usual[like]
+
+
+@torch.no_grad()
+def _gives_what_is_usual(layer: Any) -> bool:
+    """Some architectures put the same parts together in another way: they scale what is added, or turn queries by other
+    positions or not at all."""
     # A forecast asks this of layers without data.
     with unset_fake_temporarily(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
         # Not `torch.manual_seed`, which is a GPU's too.
