@@ -269,10 +269,7 @@ def _by_flash(packed: Packed, query: Tensor, key: Tensor, value: Tensor, table: 
         query,
         key,
         value,
-        table.query_ends,
-        table.key_ends,
-        table.longest_query,
-        table.longest_keys,
+        *table.bounds,
         0.0,
         packed.causal and left < 0,
         False,
@@ -305,9 +302,7 @@ def _by_varlen_attn(packed: Packed, query: Tensor, key: Tensor, value: Tensor, t
         extras["is_causal"] = packed.causal
     if "enable_gqa" in known:  # Before it was there, heads were shared without being told.
         extras["enable_gqa"] = query.shape[1] != key.shape[1]
-    attended: Any = varlen_attn(
-        query, key, value, table.query_ends, table.key_ends, table.longest_query, table.longest_keys, **extras
-    )
+    attended: Any = varlen_attn(query, key, value, *table.bounds, **extras)
     return attended  # type: ignore[no-any-return]
 
 
@@ -320,10 +315,7 @@ def _flash(packed: Packed) -> Attended:
         query,
         key,
         value,
-        table.query_ends,
-        table.key_ends,
-        table.longest_query,
-        table.longest_keys,
+        *table.bounds,
         dropout_p=packed.dropout,
         softmax_scale=packed.scale,
         causal=packed.causal,
@@ -388,6 +380,11 @@ class Table(NamedTuple):
     """How keys and values are laid out; None if they are as they stand."""
     blocks: Int[Tensor, "block 3"] | None
     """Blocks of segments; None if keys and values are laid out anew, or segments are long."""
+
+    @property
+    def bounds(self) -> tuple[Tensor, Tensor, int, int]:
+        """Ends of queries and of keys and the longest of each, in the order in which such kernels take them."""
+        return self.query_ends, self.key_ends, self.longest_query, self.longest_keys
 
 
 def _laid_out(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Table]:
