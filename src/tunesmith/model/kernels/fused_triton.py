@@ -51,10 +51,18 @@ def _norm_back(gradient, hidden, factor, weight, beside, out, width, block: tl.c
 
 @triton.jit
 @no_type_check
-def _rank_tile(inner, rows, tokens, stride, ranks, inside):
+def _rank_tile(inner, ranks, rows, stride, rank, tokens):
     """A tile of what adapters' first products gave."""
-    mask = (rows[:, None] < tokens) & inside[None, :]
-    return tl.load(inner + rows[:, None] * stride + ranks[None, :], mask=mask, other=0.0)
+    inside = (rows[:, None] < tokens) & (ranks[None, :] < rank)
+    return tl.load(inner + rows[:, None] * stride + ranks[None, :], mask=inside, other=0.0)
+
+
+@triton.jit
+@no_type_check
+def _all_ranks(inner, rows, stride, rank, tokens, padded: tl.constexpr):
+    """All ranks of one adapter, and the rows of what its first product gave."""
+    ranks = tl.arange(0, padded)
+    return ranks, _rank_tile(inner, ranks, rows, stride, rank, tokens)
 
 
 @triton.jit
@@ -93,7 +101,7 @@ def _sum(
         low = tl.where(begin < first_end, 0, tl.where(begin < second_end, first_rank, second_rank))
         high = tl.where(begin < first_end, first_rank, tl.where(begin < second_end, second_rank, rank))
         ranks = low + tl.arange(0, padded)
-        left = _rank_tile(inner, rows, tokens, inner_stride, ranks, ranks < high)
+        left = _rank_tile(inner, ranks, rows, inner_stride, high, tokens)
         whole += tl.dot(left, _matrix_tile(up, ranks, columns, 1, up_stride, high, width))
     if has_beside:
         whole += tl.load(beside + place, mask=inside, other=0.0).to(tl.float32)
@@ -111,11 +119,9 @@ def _gate(
 ):  # fmt: skip
     rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     if gate_padded > 0:
-        gate_ranks = tl.arange(0, gate_padded)
-        gate_left = _rank_tile(gate_inner, rows, tokens, inner_stride, gate_ranks, gate_ranks < gate_rank)
+        gate_ranks, gate_left = _all_ranks(gate_inner, rows, inner_stride, gate_rank, tokens, gate_padded)
     if up_padded > 0:
-        up_ranks = tl.arange(0, up_padded)
-        up_left = _rank_tile(up_inner, rows, tokens, inner_stride, up_ranks, up_ranks < up_rank)
+        up_ranks, up_left = _all_ranks(up_inner, rows, inner_stride, up_rank, tokens, up_padded)
     if down_padded > 0:
         down_ranks = tl.arange(0, down_padded)
         inner = tl.zeros((num_rows, down_padded), tl.float32)
@@ -154,16 +160,13 @@ def _gate_back(
 ):  # fmt: skip
     rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     if gate_padded > 0:
-        gate_ranks = tl.arange(0, gate_padded)
-        gate_left = _rank_tile(gate_inner, rows, tokens, inner_stride, gate_ranks, gate_ranks < gate_rank)
+        gate_ranks, gate_left = _all_ranks(gate_inner, rows, inner_stride, gate_rank, tokens, gate_padded)
         of_gate_inner = tl.zeros((num_rows, gate_padded), tl.float32)
     if up_padded > 0:
-        up_ranks = tl.arange(0, up_padded)
-        up_left = _rank_tile(up_inner, rows, tokens, inner_stride, up_ranks, up_ranks < up_rank)
+        up_ranks, up_left = _all_ranks(up_inner, rows, inner_stride, up_rank, tokens, up_padded)
         of_up_inner = tl.zeros((num_rows, up_padded), tl.float32)
     if more_padded > 0:
-        more_ranks = tl.arange(0, more_padded)
-        more_left = _rank_tile(more_inner, rows, tokens, more_rank, more_ranks, more_ranks < more_rank)
+        more_ranks, more_left = _all_ranks(more_inner, rows, more_rank, more_rank, tokens, more_padded)
     for tile in range(num_tiles):
         columns = (tl.program_id(0) * num_tiles + tile) * num_columns + tl.arange(0, num_columns)
         inside = (rows[:, None] < tokens) & (columns[None, :] < width)
