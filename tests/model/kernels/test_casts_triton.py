@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-
-import pytest
+from tests.model.kernels.triton_runs import compare, needs_triton
 
 COMPARE = """
-import torch
 from tunesmith.model.kernels import casts, casts_triton
-torch.manual_seed(0)
 for dtype in (torch.float16, torch.float8_e4m3fn, torch.float8_e5m2):
     for width in (40, 896, 3420):
         for factor in (None, torch.rand(width)):
@@ -28,19 +20,9 @@ for dtype in (torch.float16, torch.float8_e4m3fn, torch.float8_e5m2):
             assert not found[:, width:].float().any()
 matrix = torch.randn(200, 330).to(torch.float8_e4m3fn)
 assert torch.equal(casts_triton.transposed(matrix).float(), matrix.float().t())
-print("as the plain ones")
 """
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
 def test_kernels_give_what_the_plain_functions_do() -> None:
-    # It must be said before Triton is imported.
-    done = subprocess.run(
-        [sys.executable, "-c", COMPARE],
-        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[3],
-        check=False,
-    )
-    assert done.stdout.strip() == "as the plain ones", done.stderr
+    compare(COMPARE, on_gpu=False)

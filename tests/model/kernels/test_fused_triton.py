@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-
-import pytest
 import torch
+
+from tests.model.kernels.triton_runs import compare, needs_triton
 
 COMPARE = """
-import sys
-import torch
 from tunesmith.model.kernels import fused, fused_triton
 from tunesmith.model.kernels.fused import Added, Heads, Turning
 from tunesmith.model.kernels.projection import Copy
 
-device, dtype, most = sys.argv[1], getattr(torch, sys.argv[2]), float(sys.argv[3])
-torch.manual_seed(0)
-if device == "cpu":  # NumPy 2.4 refuses what the interpreter's loops take for a number.
-    from triton.runtime import interpreter
-    patch = interpreter._patch_lang_tensor
-    def patched(tensor, scope):
-        patch(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
-    interpreter._patch_lang_tensor = patched
 
 def random(*shape):
     return torch.randn(*shape).to(device, dtype)
@@ -105,21 +90,9 @@ for rows, columns, wide in ((5, 300, 300), (40, 16, 48), (64, 1, 7)):
 fused_triton.copy(copies, fused_triton.table(copies))
 for copy in copies:
     compare("copy", copy.place, plain(lambda one: 1.5 * one, copy.of))
-print("as the plain ones")
 """
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
 def test_kernels_give_what_the_plain_functions_do() -> None:
-    has_gpu = torch.cuda.is_available()
-    given = ["cuda", "bfloat16", "0.012"] if has_gpu else ["cpu", "float32", "1e-5"]
-    # It must be said before Triton is imported.
-    told = {} if has_gpu else {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPARE, *given],
-        env=os.environ | told | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "as the plain ones", done.stderr
+    compare(COMPARE, on_gpu=torch.cuda.is_available())

@@ -3,31 +3,15 @@ in fp32."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-
-import pytest
 import torch
+
+from tests.model.kernels.triton_runs import compare, needs_triton
 
 COMPARE = """
-import sys
-import torch
 from tunesmith.data.batch import Segments
 from tunesmith.model.attention import Packed, _plain
 from tunesmith.model.kernels.short_attention import attended, blocks_of
 
-device, dtype, most = sys.argv[1], getattr(torch, sys.argv[2]), float(sys.argv[3])
-if device == "cpu":
-    # Where a loop ends is an array of one number to the interpreter, which NumPy 2.4 takes for no number.
-    from triton.runtime import interpreter
-    patch = interpreter._patch_lang_tensor
-    def patched(tensor, scope):
-        patch(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
-    interpreter._patch_lang_tensor = patched
-torch.manual_seed(0)
 
 def lines(tokens, heads, width, is_one):
     # As a product gives them: (token, head, width), or all three side by side.
@@ -77,21 +61,9 @@ if device == "cuda":
         )
         assert torch.equal(first[0], second[0])
         assert all(torch.equal(one, other) for one, other in zip(first[1], second[1], strict=True))
-print("as the plain ones")
 """
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+@needs_triton
 def test_short_segments_attend_as_attention_is_defined() -> None:
-    has_gpu = torch.cuda.is_available()
-    given = ["cuda", "bfloat16", "0.012"] if has_gpu else ["cpu", "float32", "1e-5"]
-    # It must be said before Triton is imported.
-    told = {} if has_gpu else {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", COMPARE, *given],
-        env=os.environ | told | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "as the plain ones", done.stderr
+    compare(COMPARE, on_gpu=torch.cuda.is_available())
