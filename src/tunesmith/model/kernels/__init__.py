@@ -1,6 +1,7 @@
 """Fused kernels in the place of a model's plain layers: the same function, fewer passes over memory.
 
-A layer is exchanged by its own forward pass, on the instance, so that nothing outside the loaded model changes.
+A layer is exchanged by its own forward pass, and a whole one (`exchange`) by a class of its own too, so that nothing
+outside the loaded model changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whole decoder layers as three functions with gradients by hand: into attention, out of it, and the gated MLP.
+"""Whole layers as three functions with gradients by hand: into attention, out of it, and the gated MLP.
 
 They are for layers whose own weights are frozen, with or without LoRA (Hu et al. 2021) on their linear layers. Kept for
 the backward pass are the residual stream, the products and the few numbers of each adapter; norms and the gated product
