@@ -37,7 +37,7 @@ GOALS = (
         "short-text",
         "lora",
         "tunesmith unsloth+flash unsloth trl+flash trl tunesmith-checkpointing tunesmith-17gib"
-        " unsloth-checkpointing+flash unsloth-checkpointing trl-checkpointing+flash loop trl-padded",
+        " unsloth-checkpointing+flash unsloth-checkpointing trl-checkpointing+flash loop",
     ),
     group("short-text-16k", "lora", "tunesmith unsloth+flash unsloth trl+flash loop", "qwen3-0.6b"),
     group(
@@ -52,11 +52,14 @@ GOALS = (
         "qlora",
         "tunesmith tunesmith-7.6gib unsloth-checkpointing+flash unsloth-checkpointing unsloth+flash",
     ),
-    group(
-        "short-text", "full", "tunesmith-checkpointing trl-checkpointing+flash trl-checkpointing tunesmith"
-    ),
     group("long-text", "lora", "tunesmith unsloth+flash unsloth trl+flash"),
     group("many-questions", "lora", "tunesmith tunesmith-shared unsloth-checkpointing+flash"),
     group("short-text", "head", "tunesmith"),
+    group(
+        "short-text",
+        "full",
+        "tunesmith tunesmith-checkpointing trl+flash trl-checkpointing+flash trl-checkpointing",
+    ),
+    group("short-text", "lora", "trl-padded"),
 )
 """In the order of what they tell, should time run out."""
