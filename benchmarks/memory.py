@@ -118,6 +118,7 @@ CASES = [
     Case("vl-frozen", "qwen2.5-vl-7b", "lora-language", "none", 16),
     Case("vl-frozen-full", "qwen2.5-vl-7b", "lora-language", "full", 16),
     Case("7b-full", "qwen2.5-7b", "full", "full", 16),
+    Case("7b-full-8k", "qwen2.5-7b", "full", "none", 64),
 ]
 SMALL = [
     Case("toy-lora", "toy", "lora", "none", 4),

@@ -12,6 +12,7 @@ from tunesmith.model.kernels.fused import (
     Turning,
     gated,
     normalised,
+    of_norm,
     summed,
     through_gate,
     through_norm,
@@ -42,12 +43,16 @@ def test_a_norm_and_its_gradient_are_those_of_pytorch() -> None:
     torch.manual_seed(0)
     hidden, weight, gradient, beside = random(5, 8), random(8), random(5, 8), random(5, 8)
     hidden.requires_grad_()
+    weight.requires_grad_()
     wanted = functional.rms_norm(hidden, (8,), weight, 1e-5)
     wanted.backward(gradient)
+    weight.requires_grad_(False)
     found, factor = normalised(hidden.detach(), weight, 1e-5)
     close(found, wanted.detach())
     assert hidden.grad is not None
     close(through_norm(gradient, hidden.detach(), factor, weight, beside), hidden.grad + beside)
+    assert weight.grad is not None
+    close(of_norm(gradient, hidden.detach(), factor), weight.grad)
 
 
 def test_what_an_adapter_adds_and_what_goes_past_are_summed() -> None:
@@ -90,8 +95,8 @@ def test_gradients_of_a_gate_are_those_of_autograd_with_any_adapter_missing() ->
 def test_turning_back_is_the_gradient_of_turning_with_and_without_norms_of_heads() -> None:
     torch.manual_seed(0)
     cosine, sine, heads = random(TOKENS, 4), random(TOKENS, 4), Heads(3, 1, 4)
-    for weights in (None, (random(4), random(4))):
-        turning = Turning(cosine, sine, weights, 1e-5)
+    for weights in ((), (random(4).requires_grad_(), random(4).requires_grad_())):
+        turning = Turning(cosine, sine, weights or None, 1e-5)  # type: ignore[arg-type]
         rows = random(TOKENS, sum(heads.sizes)).requires_grad_()
         *raw, values = rows.split(heads.sizes, dim=1)
         wanted = []
@@ -102,9 +107,12 @@ def test_turning_back_is_the_gradient_of_turning_with_and_without_norms_of_heads
             turns = each * cosine[:, None] + torch.cat([-second, first], -1) * sine[:, None]
             wanted.append(turns.flatten(1))
         wanted.append(values)
-        for found, right in zip(turned(rows.detach(), heads, turning), wanted, strict=True):
-            close(found, right.detach())
+        for found, one in zip(turned(rows.detach(), heads, turning), wanted, strict=True):
+            close(found.detach(), one.detach())
         gradients = tuple(torch.randn_like(one) for one in wanted)
-        (right,) = torch.autograd.grad(wanted, rows, gradients)
-        kept = None if weights is None else rows.detach()
-        close(turned_back(gradients, kept, heads, turning), right)  # type: ignore[arg-type]
+        right = torch.autograd.grad(wanted, (rows, *weights), gradients)
+        kept = rows.detach() if weights else None
+        with torch.no_grad():
+            of_rows, of_weights = turned_back(gradients, kept, heads, turning, bool(weights))  # type: ignore[arg-type]
+        for found, one in zip((of_rows, *of_weights), right, strict=True):
+            close(found, one)

@@ -38,6 +38,12 @@ def added() -> Added:
     return Added(*(torch.zeros(size, 2, dtype=torch.bfloat16) for size in (TOKENS, WIDTH)))
 
 
+def turned_back(of_weights: bool) -> tuple[torch.Tensor, ...]:
+    given = projected().split(HEADS.sizes, dim=1), projected(), HEADS, turning(), of_weights
+    of_rows, of_norms = fused.turned_back(*given)
+    return of_rows, *of_norms
+
+
 CALLS: dict[str, Any] = {
     "normalised": lambda: fused.normalised(rows(), torch.zeros(WIDTH, dtype=torch.bfloat16), 1e-5),
     "through_norm": lambda: fused.through_norm(
@@ -53,9 +59,9 @@ CALLS: dict[str, Any] = {
     ),
     "turned": lambda: fused.turned(projected(), HEADS, turning()),
     "turned alone": lambda: fused.turned(projected(), HEADS, turning()._replace(weights=None)),
-    "turned_back": lambda: fused.turned_back(
-        projected().split(HEADS.sizes, dim=1), projected(), HEADS, turning()
-    ),
+    "of_norm": lambda: fused.of_norm(rows(), rows(), torch.zeros(TOKENS)),
+    "turned_back": lambda: turned_back(False),
+    "turned_back for weights": lambda: turned_back(True),
 }
 
 

@@ -43,6 +43,7 @@ for tokens, width, ranks in ((100, 200, (8, 20, 12)), (64, 640, (16, 16, 16)), (
     compare("norm", (normed, factor), plain(fused.normalised, hidden, weight, 1e-6))
     given = (gradient, hidden, factor, weight, beside)
     compare("through norm", fused_triton.through_norm(*given), plain(fused.through_norm, *given))
+    compare("of norm", fused_triton.of_norm(*given[:3]), plain(fused.of_norm, *given[:3]))
     both, inner, ups = random(tokens, 2 * width), random(tokens, sum(ranks)), random(2 * width, sum(ranks))
     first, second, third = inner.split(ranks, dim=1)
     of_first, of_second, _ = ups.split(ranks, dim=1)
@@ -73,8 +74,10 @@ for tokens, width, ranks in ((100, 200, (8, 20, 12)), (64, 640, (16, 16, 16)), (
             turning = Turning(random(tokens, wide), random(tokens, wide), norms, 1e-6)
             wanted = plain(fused.turned, rows, heads, turning)
             compare("turn", fused_triton.turned(rows.clone(), heads, turning), wanted)
-            given = (arriving, None if norms is None else rows, heads, turning)
-            compare("turn back", fused_triton.turned_back(*given), plain(fused.turned_back, *given))
+            for of_weights in (False, True)[: 1 if norms is None else 2]:
+                given = (arriving, None if norms is None else rows, heads, turning, of_weights)
+                found, wanted = fused_triton.turned_back(*given), plain(fused.turned_back, *given)
+                compare("turn back", (found[0], *found[1]), (wanted[0], *wanted[1]))
 for number, classes in ((5, 10_000), (3, 70)):
     logits = 3 * random(number, classes)
     targets = torch.randint(classes, (number,)).to(device)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.kernels.projection import NOTHING, Copies, Fan, Pad, fan
@@ -59,7 +60,10 @@ def test_outputs_and_all_gradients_are_those_of_the_layers(bias: bool, settings:
     torch.testing.assert_close(torch.cat(of_each, dim=1), added.inner @ added.up.T)
     of_inner = ours.to_inner(gradient)
     assert of_inner is not None
-    found = [ours.to_input(gradient, of_inner), *ours.of_parameters(of_inner.T @ hidden, gradient, inner)]
+    found = [
+        ours.to_input(gradient, of_inner),
+        *ours.of_parameters(of_inner.T @ hidden, gradient, inner, lambda: hidden),
+    ]
     for one, gradient in zip(found, right, strict=True):
         torch.testing.assert_close(one, gradient, rtol=1e-5, atol=1e-5)
 
@@ -77,9 +81,45 @@ def test_padding_changes_nothing_but_the_widths() -> None:
     wide = widened(gradient, 4)
     of_rows = padded.to_input(wide, padded.to_inner(wide))
     torch.testing.assert_close(of_rows, widened(plain.to_input(gradient, plain.to_inner(gradient)), 2))
-    down, up = padded.of_parameters(torch.ones(2, IN + 2), wide, padded.inner(widened(rows, 2)))
+    inner = padded.inner(widened(rows, 2))
+    down, up = padded.of_parameters(torch.ones(2, IN + 2), wide, inner, lambda: widened(rows, 2))
     assert down.shape == (2, IN)
     assert up.shape == (FIRST, 2)
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("pad", [NOTHING, Pad(inputs=2, outputs=4)])
+def test_layers_that_are_trained_have_gradients_of_their_own(pad: Pad, has_bias: bool) -> None:
+    torch.manual_seed(0)
+    first, second = (nn.Linear(IN, size, bias=has_bias) for size in (FIRST, FIRST + 3))
+    rows = torch.randn(7, IN, requires_grad=True)
+    wanted = [functional.pad(one(rows), (0, pad.outputs)) for one in (first, second)]
+    gradient = torch.randn(7, sum(one.shape[1] for one in wanted))
+    right = torch.autograd.grad(
+        torch.cat(wanted, 1), [rows, *first.parameters(), *second.parameters()], gradient
+    )
+    ours = fan([first, second], Copies(), torch.float32, pad)
+    assert ours is not None
+    with torch.no_grad():
+        given = functional.pad(rows, (0, pad.inputs))
+        torch.testing.assert_close(ours.product(given, None), torch.cat(wanted, 1))
+        found = [
+            ours.to_input(gradient, None)[:, :IN],
+            *ours.of_parameters(None, gradient, None, lambda: given),
+        ]
+    for one, wished in zip(found, right, strict=True):
+        torch.testing.assert_close(one, wished)
+    assert [one.shape for one in ours.parameters] == [one.shape for one in found[1:]]
+
+
+def test_layers_of_which_some_are_trained_are_refused() -> None:
+    first, second, third = (
+        nn.Linear(IN, 4),
+        nn.Linear(IN, 4).requires_grad_(False),
+        nn.Linear(IN, 4, bias=False),
+    )
+    for those in ([first, second], [second, first], [first, third], [first.half()]):
+        assert fan(those, Copies(), torch.float32) is None
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,9 @@ class Whole:
 
 
 def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) -> int:
-    """Run every layer that is frozen, but for plain adapters, as whole functions, and say how many those are. What an
-    earlier call exchanged is put back first. Where `cuda_graphs` may be used, they are for stacks of small layers."""
+    """Run every layer that is all trained, or frozen but for plain adapters, as whole functions, and say how many those
+    are. What an earlier call exchanged is put back first. Where `cuda_graphs` may be used, they are for stacks of small
+    layers with adapters."""
     inner = transformers_model(model)
     for undo in _undo.pop(inner, []):
         undo()
@@ -98,6 +99,8 @@ def _stack(layers: list[Any]) -> None:
     if len(wholes) < len(layers) or not are_plain or any(_window(layer.self_attn) for layer in layers):
         return
     blocks = [whole.block for whole in wholes]
+    if any(block.is_trained for block in blocks):
+        return
     attention = layers[0].self_attn
 
     def run(
@@ -182,6 +185,8 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | 
     out = fan([attention.o_proj], copies, compute)
     if mlp is None or turned is None or out is None or None in head_norms:
         return None
+    if len({bool(one.parameters) for one in head_norms if one is not None}) > 1:
+        return None
     queries, keys = (one.out_features // attention.head_dim for one in projections[:2])
     heads = Heads(queries, keys, attention.head_dim)
     block = Block(IntoAttention(norm, turned, heads, head_norms or None), OutOfAttention(out), mlp)  # type: ignore[arg-type]
@@ -200,18 +205,21 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | 
         if stack is not None and stack.gave(hidden_states):
             return hidden_states
         is_asked = position_embeddings is not None and segments is not None and not more
+        is_known = hidden_states.dtype == compute or block.is_trained
         if (
             not is_asked
             or position_embeddings[0].shape[-1] != attention.head_dim  # type: ignore[index]
             or named.get("past_key_values") is not None
             or not _is_on(loras)
-            or hidden_states.dtype != compute
+            or not is_known
         ):
             return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
         # Views, not indices: the gradient of an index is a tensor of zeros and a copy.
         assert position_embeddings is not None
         assert segments is not None
         cosine, sine = (one.squeeze(0) for one in position_embeddings)
+        # Embeddings that are trained are in fp32.
+        hidden_states = hidden_states.to(compute)
         if stack is not None and whole.is_first and _is_replayed(layer, whole):
             line = short_line(segments, hidden_states[..., : attention.head_dim], None)
             out = None if line is None else stack(hidden_states, cosine, sine, Line(*line))
@@ -310,11 +318,12 @@ def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Whole | N
         **named: Any,
     ) -> Any:
         is_asked = position_embeddings is not None and named.get("segments") is not None and not more
-        if not is_asked or not _is_on(loras) or hidden_states.dtype != compute:
+        is_known = hidden_states.dtype == compute or whole.block.is_trained
+        if not is_asked or not _is_on(loras) or not is_known:
             return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
         assert position_embeddings is not None
         attend = partial(_attended, attention, named["segments"], is_causal=False)
-        return whole.block(hidden_states, *position_embeddings, attend, whole.again)
+        return whole.block(hidden_states.to(compute), *position_embeddings, attend, whole.again)
 
     whole.forward = forward
     return whole
@@ -337,11 +346,7 @@ def _gated(norm: nn.Module, mlp: Any, copies: Copies, compute: torch.dtype) -> G
 def _norm(module: Any) -> Norm | None:
     """The norm, if it is one in whose place ours can stand."""
     weights = dict(module.named_parameters())
-    if (
-        not type(module).__name__.endswith(NORM)
-        or weights.keys() != NORM_PARTS
-        or weights["weight"].requires_grad
-    ):
+    if not type(module).__name__.endswith(NORM) or weights.keys() != NORM_PARTS:
         return None
     return Norm(module.weight, module.variance_epsilon)
 

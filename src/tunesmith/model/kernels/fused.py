@@ -56,7 +56,7 @@ def normalised(hidden: Rows, weight: Float[Tensor, "width"], epsilon: float) -> 
         return kernels.normalised(hidden, weight, epsilon)
     wide = hidden.float()
     factor = torch.rsqrt(wide.square().mean(1) + epsilon)
-    return (wide * factor[:, None]).to(hidden.dtype) * weight, factor
+    return ((wide * factor[:, None]).to(hidden.dtype) * weight).to(hidden.dtype), factor
 
 
 def through_norm(
@@ -69,6 +69,13 @@ def through_norm(
     weighed = gradient.float() * weight.float()
     of_hidden = (weighed - unit * (weighed * unit).mean(1, keepdim=True)) * factor[:, None]
     return (of_hidden + beside.float()).to(hidden.dtype)
+
+
+def of_norm(gradient: Rows, hidden: Rows, factor: PerRow) -> Float[Tensor, "width"]:
+    """Gradient of the norm's weight given that of its output, in fp32."""
+    if (kernels := _kernels(hidden)) is not None:
+        return kernels.of_norm(gradient, hidden, factor)  # type: ignore[no-any-return]
+    return (gradient.float() * hidden.float() * factor[:, None]).sum(0)
 
 
 def gated(
@@ -176,17 +183,23 @@ def turned(rows: Rows, heads: Heads, turning: Turning) -> tuple[Tensor, Tensor, 
 
 
 def turned_back(
-    gradients: tuple[Tensor, Tensor, Tensor], rows: Rows | None, heads: Heads, turning: Turning
-) -> Rows:
-    """Gradient of the rows given those of queries, keys and values; the rows are needed if there were norms."""
+    gradients: tuple[Tensor, Tensor, Tensor],
+    rows: Rows | None,
+    heads: Heads,
+    turning: Turning,
+    of_weights: bool = False,
+) -> tuple[Rows, tuple[Tensor, ...]]:
+    """Gradient of the rows given those of queries, keys and values; the rows are needed if there were norms. And those
+    of both norms' weights in fp32, if they are asked for."""
     if (kernels := _kernels(gradients[0])) is not None:
-        return kernels.turned_back(gradients, rows, heads, turning)
+        return kernels.turned_back(gradients, rows, heads, turning, of_weights)
     raw = [None] * 3 if rows is None else rows.split(heads.sizes, dim=1)
-    of_raw = [
+    found = [
         _turned_back(gradient, one, turning, weight)
         for gradient, one, weight in zip(gradients, raw, _weights(turning), strict=False)
     ]
-    return torch.cat([*of_raw, gradients[2]], dim=1)
+    of_rows = torch.cat([*(of_raw for of_raw, _ in found), gradients[2]], dim=1)
+    return of_rows, tuple(of_weight for _, of_weight in found if of_weights)
 
 
 def _weights(turning: Turning) -> tuple[Tensor | None, Tensor | None]:
@@ -202,16 +215,21 @@ def _turned(rows: Rows, turning: Turning, weight: Tensor | None) -> Rows:
     return (heads * cosine + _half_turned(heads) * sine).flatten(1).to(rows.dtype)
 
 
-def _turned_back(gradient: Rows, rows: Rows | None, turning: Turning, weight: Tensor | None) -> Rows:
+def _turned_back(
+    gradient: Rows, rows: Rows | None, turning: Turning, weight: Tensor | None
+) -> tuple[Rows, Tensor]:
+    """Gradients of the rows and of the norm's weight."""
     heads = _heads(gradient, turning)
     cosine, sine = turning.cosine[:, None].float(), turning.sine[:, None].float()
     of_heads = heads * cosine - _half_turned(heads * sine)
+    of_weight = of_heads.new_empty(0)
     if weight is not None:
         assert rows is not None
         unit, factor = _unit(_heads(rows, turning), turning)
+        of_weight = (of_heads * unit).sum((0, 1))
         weighed = of_heads * weight.float()
         of_heads = (weighed - unit * (weighed * unit).mean(-1, keepdim=True)) * factor
-    return of_heads.flatten(1).to(gradient.dtype)
+    return of_heads.flatten(1).to(gradient.dtype), of_weight
 
 
 def _heads(rows: Rows, turning: Turning) -> Float[Tensor, "token head head_width"]:

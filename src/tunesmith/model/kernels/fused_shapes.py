@@ -21,6 +21,11 @@ def through_norm(gradient: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(gradient)
 
 
+def of_norm(gradient: Tensor, *_: Any) -> Tensor:
+    """See `fused.of_norm`."""
+    return gradient.new_empty(gradient.shape[1], dtype=torch.float32)
+
+
 def summed(rows: Tensor, *_: Any) -> Tensor:
     """See `fused.summed`; written over the rows."""
     return rows
@@ -60,6 +65,15 @@ def turned(rows: Tensor, heads: Heads, turning: Turning) -> tuple[Tensor, ...]:
     return queries, keys, values
 
 
-def turned_back(gradients: tuple[Tensor, ...], rows: Tensor | None, heads: Heads, *_: Any) -> Tensor:
+def turned_back(
+    gradients: tuple[Tensor, ...],
+    rows: Tensor | None,
+    heads: Heads,
+    turning: Turning,
+    of_weights: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """See `fused.turned_back`."""
-    return gradients[0].new_empty(len(gradients[0]), sum(heads.sizes))
+    of_rows = gradients[0].new_empty(len(gradients[0]), sum(heads.sizes))
+    # One part a token lies there until they are summed.
+    parts = of_rows.new_empty(2, len(of_rows), heads.width, dtype=torch.float32) if of_weights else None
+    return of_rows, () if parts is None else tuple(parts.sum(1))

@@ -51,6 +51,25 @@ def _norm_back(gradient, hidden, factor, weight, beside, out, width, block: tl.c
 
 @triton.jit
 @no_type_check
+def _norm_weight_back(
+    gradient, hidden, factor, part, tokens, width,
+    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr,
+):  # fmt: skip
+    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
+    first = tl.program_id(1) * num_rows * num_tiles
+    summed = tl.zeros((num_columns,), dtype=tl.float32)
+    for tile in range(num_tiles):
+        rows = (first + tile * num_rows + tl.arange(0, num_rows)).to(tl.int64)
+        place = rows[:, None] * width + columns[None, :]
+        inside = (rows[:, None] < tokens) & (columns[None, :] < width)
+        scale = tl.load(factor + rows, mask=rows < tokens, other=0.0)[:, None]
+        unit = tl.load(hidden + place, mask=inside, other=0.0).to(tl.float32) * scale
+        summed += tl.sum(tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32) * unit, axis=0)
+    tl.store(part + tl.program_id(1) * width + columns, summed, mask=columns < width)
+
+
+@triton.jit
+@no_type_check
 def _rank_tile(inner, ranks, rows, stride, rank, tokens):
     """A tile of what adapters' first products gave."""
     inside = (rows[:, None] < tokens) & (ranks[None, :] < rank)
@@ -263,10 +282,21 @@ def _turn(
 
 @triton.jit
 @no_type_check
+def _store_shares(shares, parts, at, half, is_query, in_half):
+    """A token's part of the gradients of both norms' weights: of queries, and after all tokens' those of keys."""
+    of_query = tl.sum(tl.where(is_query, shares, 0.0), axis=0)[None, :]
+    of_key = tl.sum(tl.where(is_query, 0.0, shares), axis=0)[None, :]
+    tl.store(parts + at, of_query, mask=in_half)
+    tl.store(parts + tl.num_programs(0) * 2 * half + at, of_key, mask=in_half)
+
+
+@triton.jit
+@no_type_check
 def _turn_back(
     of_queries, of_keys, of_values, rows, out, query_stride, key_stride, value_stride, stride, out_stride,
-    cosine, sine, query_weight, key_weight, queries, keys, epsilon,
+    cosine, sine, query_weight, key_weight, parts, queries, keys, epsilon,
     half: tl.constexpr, padded_half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
+    of_weights: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     head = tl.arange(0, padded_heads)[:, None]
@@ -298,6 +328,10 @@ def _turn_back(
         factor = tl.rsqrt(squares / (2 * half) + epsilon)[:, None]
         low = low * factor
         high = high * factor
+        if of_weights:
+            at = token * 2 * half + column
+            _store_shares(of_first * low, parts, at, half, is_query, in_half)
+            _store_shares(of_second * high, parts, at + half, half, is_query, in_half)
         of_first = of_first * _norm_weight(query_weight, key_weight, head, column, queries, inside)
         of_second = of_second * _norm_weight(
             query_weight + half, key_weight + half, head, column, queries, inside
@@ -368,6 +402,8 @@ def _copy(
 
 ROWS, COLUMNS = 64, 64
 """Of a tile: small, so that what is added to it leaves registers for enough warps to keep memory busy."""
+NORM_ROWS, NORM_COLUMNS, NORM_TILES = 16, 128, 8
+"""Of a tile of a norm's input, and tiles one below the other over which one program sums."""
 _KINDS = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 TILES = 8
 """Side by side in one program of the gate, over which products with an adapter's matrix are summed."""
@@ -400,6 +436,18 @@ def through_norm(gradient: Tensor, hidden: Tensor, factor: Tensor, weight: Tenso
         num_warps=_warps(block),
     )
     return out
+
+
+def of_norm(gradient: Tensor, hidden: Tensor, factor: Tensor) -> Tensor:
+    """See `fused.of_norm`."""
+    tokens, width = hidden.shape
+    programs = triton.cdiv(tokens, NORM_ROWS * NORM_TILES)
+    part = factor.new_empty(programs, width)
+    _norm_weight_back[(triton.cdiv(width, NORM_COLUMNS), programs)](
+        gradient, hidden, factor, part, tokens, width,
+        num_rows=NORM_ROWS, num_columns=NORM_COLUMNS, num_tiles=NORM_TILES,
+    )  # fmt: skip
+    return part.sum(0)
 
 
 def summed(rows: Tensor, added: Added | None, beside: Tensor | None) -> Tensor:
@@ -501,19 +549,24 @@ def turned(rows: Tensor, heads: Heads, turning: Turning) -> tuple[Tensor, Tensor
 
 
 def turned_back(
-    gradients: tuple[Tensor, Tensor, Tensor], rows: Tensor | None, heads: Heads, turning: Turning
-) -> Tensor:
+    gradients: tuple[Tensor, Tensor, Tensor],
+    rows: Tensor | None,
+    heads: Heads,
+    turning: Turning,
+    of_weights: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """See `fused.turned_back`."""
     each = [one if one.stride(1) == 1 else one.contiguous() for one in gradients]
     tokens = len(each[0])
     out = each[0].new_empty(tokens, sum(heads.sizes))
     kept = out if rows is None else rows
+    parts = out.new_zeros(2, tokens, heads.width, dtype=torch.float32) if of_weights else out
     if tokens:
         _turn_back[(tokens,)](
-            *each, kept, out, *(one.stride(0) for one in (*each, kept, out)), *_turning(turning),
-            heads.queries, heads.keys, turning.epsilon, **_sizes(heads, turning),
+            *each, kept, out, *(one.stride(0) for one in (*each, kept, out)), *_turning(turning), parts,
+            heads.queries, heads.keys, turning.epsilon, **_sizes(heads, turning), of_weights=of_weights,
         )  # fmt: skip
-    return out
+    return out, tuple(parts.sum(1)) if of_weights else ()
 
 
 def table(copies: Sequence[Copy]) -> tuple[Tensor, Tensor]:

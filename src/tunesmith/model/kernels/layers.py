@@ -1,15 +1,16 @@
 """Whole layers as three functions with gradients by hand: into attention, out of it, and the gated MLP.
 
-They are for layers whose own weights are frozen, with or without LoRA (Hu et al. 2021) on their linear layers. Kept for
-the backward pass are the residual stream, the products and the few numbers of each adapter; norms and the gated product
-are made again there, where they cost one read. Gradients of neighbouring products are summed by the products
-themselves.
+They are for layers whose own weights are frozen, with or without LoRA (Hu et al. 2021) on their linear layers, or all
+trained. Kept for the backward pass are the residual stream, the products and the few numbers of each adapter; norms and
+the gated product are made again there, where they cost one read. Gradients of neighbouring products are summed by the
+products themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from tunesmith.model.kernels.fused import (
     Turning,
     gated,
     normalised,
+    of_norm,
     through_gate,
     through_norm,
     turned,
@@ -34,10 +36,23 @@ from tunesmith.model.kernels.projection import Fan, wide_product
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """An RMS norm with a frozen weight."""
+    """An RMS norm."""
 
     weight: Float[Tensor, "width"]
     epsilon: float
+
+    def __call__(self, hidden: Rows) -> Rows:
+        """The norm of every row."""
+        return normalised(hidden, self.weight, self.epsilon)[0]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The weight, if it is trained."""
+        return [self.weight] if isinstance(self.weight, nn.Parameter) and self.weight.requires_grad else []
+
+    def of_parameters(self, gradient: Rows, hidden: Rows, factor: PerRow) -> list[Tensor]:
+        """Gradient of `parameters`, given that of what comes out."""
+        return [of_norm(gradient, hidden, factor)] if self.parameters else []
 
     def of_downs(
         self, of_inner: Inner | None, hidden: Rows, factor: PerRow
@@ -66,9 +81,19 @@ class IntoAttention:
         queries, keys = self.head_norms
         return Turning(cosine, sine, (queries.weight, keys.weight), queries.epsilon)
 
+    @property
+    def of_heads(self) -> list[nn.Parameter]:
+        """Weights of the heads' norms, if they are trained."""
+        return [weight for norm in self.head_norms or () for weight in norm.parameters]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained."""
+        return [*self.norm.parameters, *self.fan.parameters, *self.of_heads]
+
     def __call__(self, hidden: Rows, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor, Rows]:
         """Queries and keys, turned, and values; and `hidden` for what goes past attention."""
-        return _IntoAttention.apply(hidden, self, cosine, sine, *self.fan.parameters)  # type: ignore[no-any-return]
+        return _IntoAttention.apply(hidden, self, cosine, sine, *self.parameters)  # type: ignore[no-any-return]
 
 
 class _IntoAttention(torch.autograd.Function):
@@ -89,14 +114,17 @@ class _IntoAttention(torch.autograd.Function):
         into: IntoAttention = ctx.into
         of_queries, of_keys, of_values, beside = gradients
         of_heads = of_queries, of_keys, of_values
-        of_rows = turned_back(of_heads, rows, into.heads, into.turning(cosine, sine))
+        turning = into.turning(cosine, sine)
+        of_rows, of_head_norms = turned_back(of_heads, rows, into.heads, turning, bool(into.of_heads))
         of_inner = into.fan.to_inner(of_rows)
-        of_hidden = None
-        if ctx.needs_input_grad[0]:
+        of_hidden, of_weight = None, []
+        if ctx.needs_input_grad[0] or into.norm.parameters:
             of_normed = into.fan.to_input(of_rows, of_inner)
+            of_weight = into.norm.of_parameters(of_normed, hidden, factor)
             of_hidden = through_norm(of_normed, hidden, factor, into.norm.weight, beside)
         of_downs = into.norm.of_downs(of_inner, hidden, factor)
-        return of_hidden, None, None, None, *into.fan.of_parameters(of_downs, of_rows, inner)
+        of_fan = into.fan.of_parameters(of_downs, of_rows, inner, partial(into.norm, hidden))
+        return of_hidden, None, None, None, *of_weight, *of_fan, *of_head_norms
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +154,8 @@ class _OutOfAttention(torch.autograd.Function):
         of_inner = fan.to_inner(gradient)
         of_attended = fan.to_input(gradient, of_inner) if ctx.needs_input_grad[0] else None
         of_downs = None if of_inner is None else wide_product(of_inner, attended)
-        return of_attended, gradients[0], None, *fan.of_parameters(of_downs, gradient, inner)
+        of_fan = fan.of_parameters(of_downs, gradient, inner, lambda: attended)
+        return of_attended, gradients[0], None, *of_fan
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -145,8 +174,12 @@ class GatedMlp:
     def __call__(self, hidden: Rows, again: bool = False) -> Rows:
         """The residual stream after the MLP; `again` makes gate and up once more in the backward pass instead of
         keeping them."""
-        parameters = (*self.fan.parameters, *self.down.parameters)
-        return _GatedMlp.apply(hidden, self, again, *parameters)  # type: ignore[no-any-return]
+        return _GatedMlp.apply(hidden, self, again, *self.parameters)  # type: ignore[no-any-return]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained."""
+        return [*self.norm.parameters, *self.fan.parameters, *self.down.parameters]
 
 
 class _GatedMlp(torch.autograd.Function):
@@ -169,21 +202,20 @@ class _GatedMlp(torch.autograd.Function):
         of_down_inner = mlp.down.to_inner(gradient)
         of_opened = mlp.down.base.backward(gradient)
         if both is None:
-            both = mlp.fan.base.forward(normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)[0])
+            both = mlp.fan.base.forward(mlp.norm(hidden))
         to_gate, to_up = mlp.fan.added_to_each(inner)
         more = mlp.down.added_to_input(of_down_inner)
         of_both, opened, of_inner = through_gate(of_opened, both, to_gate, to_up, more)
         of_down_down = None if of_down_inner is None else wide_product(of_down_inner, opened)
-        of_hidden = None
-        if ctx.needs_input_grad[0]:
+        of_down = mlp.down.of_parameters(of_down_down, gradient, down_inner, lambda: opened)
+        of_hidden, of_weight = None, []
+        if ctx.needs_input_grad[0] or mlp.norm.parameters:
             of_normed = mlp.fan.to_input(of_both, of_inner)
+            of_weight = mlp.norm.of_parameters(of_normed, hidden, factor)
             of_hidden = through_norm(of_normed, hidden, factor, mlp.norm.weight, gradient)
         of_downs = mlp.norm.of_downs(of_inner, hidden, factor)
-        return (
-            of_hidden, None, None,
-            *mlp.fan.of_parameters(of_downs, of_both, inner),
-            *mlp.down.of_parameters(of_down_down, gradient, down_inner),
-        )  # fmt: skip
+        of_fan = mlp.fan.of_parameters(of_downs, of_both, inner, partial(mlp.norm, hidden))
+        return of_hidden, None, None, *of_weight, *of_fan, *of_down
 
 
 def _is_again() -> bool:
@@ -208,7 +240,7 @@ class Block:
         return self.mlp(self.out_of(attend(*heads), beside), again)
 
     def apart(self) -> Block:
-        """The same on parameters of its own (see `Fan.apart`)."""
+        """The same on parameters of its own (see `Fan.apart`); for adapters."""
         into, out_of, mlp = self.into, self.out_of, self.mlp
         return Block(
             replace(into, fan=into.fan.apart()),
@@ -223,8 +255,14 @@ class Block:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """Of all adapters."""
-        return [weight for fan in self.fans for weight in fan.parameters]
+        """What is trained."""
+        return [*self.into.parameters, *self.out_of.fan.parameters, *self.mlp.parameters]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether some of its own weights are."""
+        norms = self.into.norm, self.mlp.norm, *(self.into.head_norms or ())
+        return any(fan.is_trained for fan in self.fans) or any(norm.parameters for norm in norms)
 
     @property
     def size(self) -> int:

@@ -1,4 +1,5 @@
-"""Linear layers with frozen weights and, perhaps, an adapter, seen as the few products that they are made of."""
+"""Linear layers, frozen with or without an adapter or trained themselves, seen as the few products that they are made
+of."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ MOST_RANK = 128
 """Up to which a tile of an adapter's product fits beside the tile that it is added to."""
 
 
-KINDS: dict[type, Callable[[Sequence[Any]], Frozen | None]] = {}
+KINDS: dict[type, Callable[[Sequence[Any]], Base | None]] = {}
 """Kinds of layers beside those that are known here, and the product that such layers of one input are together."""
 
 
@@ -50,8 +51,8 @@ class Copy(NamedTuple):
     scale: float
 
 
-class Frozen(Protocol):
-    """One product with the weights of all layers, which get no gradient."""
+class Base(Protocol):
+    """One product with the weights of all layers."""
 
     def forward(self, rows: Inputs) -> Outputs:
         """rows W^T + bias."""
@@ -68,13 +69,13 @@ class Plain:
     bias: Float[Tensor, "out"] | None
 
     def forward(self, rows: Inputs) -> Outputs:
-        """See `Frozen`."""
+        """See `Base`."""
         if self.bias is None:
             return torch.mm(rows, self.weight.T)
         return torch.addmm(self.bias, rows, self.weight.T)
 
     def backward(self, gradient: Outputs) -> Inputs:
-        """See `Frozen`."""
+        """See `Base`."""
         return torch.mm(gradient, self.weight)
 
 
@@ -86,11 +87,11 @@ class Nf4:
     bias: Float[Tensor, "out"] | None
 
     def forward(self, rows: Inputs) -> Outputs:
-        """See `Frozen`."""
+        """See `Base`."""
         return Plain(self._weight(rows.dtype), self.bias).forward(rows)
 
     def backward(self, gradient: Outputs) -> Inputs:
-        """See `Frozen`."""
+        """See `Base`."""
         return Plain(self._weight(gradient.dtype), None).backward(gradient)
 
     def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
@@ -117,17 +118,74 @@ class Fp8:
     bias: Float[Tensor, "out"] | None
 
     def forward(self, rows: Inputs) -> Outputs:
-        """See `Frozen`."""
+        """See `Base`."""
         return product(cast_rows(rows), self.weight, self.scales, self.bias, Fp8Linear.fast)
 
     def backward(self, gradient: Outputs) -> Inputs:
-        """See `Frozen`."""
+        """See `Base`."""
         cast = cast_rows(gradient, Fp8Linear.gradients, self.scales)
         return product(cast, transposed(self.weight), self._ones, fast=Fp8Linear.fast)
 
     @cached_property
     def _ones(self) -> Float32[Tensor, "in"]:
         return torch.ones(self.weight.shape[1], device=self.weight.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """In fp32, and trained: copied into the precision of the products for each of them."""
+
+    layers: Sequence[Any]
+    compute: torch.dtype
+    pad: Pad
+
+    def forward(self, rows: Inputs) -> Outputs:
+        """See `Base`."""
+        weight = self._weight()
+        biases = [layer.bias for layer in self.layers]
+        if biases[0] is None:
+            return Plain(weight, None).forward(rows)
+        whole = weight.new_zeros(len(weight))
+        torch._foreach_copy_([whole[place] for place in self._places()], biases)
+        return Plain(weight, whole).forward(rows)
+
+    def backward(self, gradient: Outputs) -> Inputs:
+        """See `Base`."""
+        return Plain(self._weight(), None).backward(gradient)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Each layer's weight and, if it has one, bias."""
+        return [
+            weight for layer in self.layers for weight in (layer.weight, layer.bias) if weight is not None
+        ]
+
+    def of_parameters(self, gradient: Outputs, rows: Inputs) -> list[Tensor]:
+        """Gradients of `parameters`, in fp32."""
+        of_weights = wide_product(gradient, rows)
+        found = []
+        for layer, place in zip(self.layers, self._places(), strict=True):
+            found.append(of_weights[place, : layer.in_features])
+            if layer.bias is not None:
+                found.append(gradient[:, place].sum(0, dtype=torch.float32))
+        return found
+
+    def _weight(self) -> Float[Tensor, "out in"]:
+        """Those of all layers, one below the other."""
+        first = self.layers[0]
+        heights = sum(layer.out_features + self.pad.outputs for layer in self.layers)
+        make = first.weight.new_empty if self.pad == NOTHING else first.weight.new_zeros
+        whole = make(heights, first.in_features + self.pad.inputs, dtype=self.compute)
+        into = [whole[place, : first.in_features] for place in self._places()]
+        torch._foreach_copy_(into, [layer.weight for layer in self.layers])
+        return whole  # type: ignore[no-any-return]
+
+    def _places(self) -> Iterator[slice]:
+        """Where each layer's outputs stand."""
+        start = 0
+        for layer in self.layers:
+            yield slice(start, start + layer.out_features)
+            start += layer.out_features + self.pad.outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +207,7 @@ class Fan:
     """Linear layers of one input, seen as one: their weights stand one below the other, what their adapters add stands
     in blocks along a diagonal. Sizes may be padded with zeros to what the matrix kernels like."""
 
-    base: Frozen
+    base: Base
     inputs: int
     widths: tuple[int, ...]
     """Outputs of each layer."""
@@ -170,8 +228,15 @@ class Fan:
         return replace(self, adapters=tuple(adapters))
 
     @property
+    def is_trained(self) -> bool:
+        """Whether the layers' own weights are."""
+        return isinstance(self.base, Trained)
+
+    @property
     def parameters(self) -> list[nn.Parameter]:
-        """Of all adapters, `down` before `up`."""
+        """What is trained: the layers' own weights, or their adapters, `down` before `up`."""
+        if isinstance(self.base, Trained):
+            return self.base.parameters
         return [weight for one in self.adapters if one for weight in (one.down, one.up)]
 
     @property
@@ -219,9 +284,16 @@ class Fan:
         return of_rows.addmm_(of_inner, self.downs)
 
     def of_parameters(
-        self, of_downs: Float[Tensor, "rank in"] | None, gradient: Outputs, inner: Inner | None
+        self,
+        of_downs: Float[Tensor, "rank in"] | None,
+        gradient: Outputs,
+        inner: Inner | None,
+        given: Callable[[], Inputs],
     ) -> list[Tensor]:
-        """Gradients of `parameters`: those of all `down` are given."""
+        """Gradients of `parameters`: those of all `down` are known; `given`, the input, is asked for only if the
+        layers' own weights are trained."""
+        if isinstance(self.base, Trained):
+            return self.base.of_parameters(gradient, given())
         if of_downs is None or inner is None:
             return []
         found: list[Tensor] = []
@@ -284,19 +356,19 @@ class Copies:
 
 def fan(layers: Sequence[nn.Module], copies: Copies, compute: torch.dtype, pad: Pad = NOTHING) -> Fan | None:
     """The layers, which have one input, as one, their sizes padded; None if their weights are of a kind that this does
-    not know or of several, or if it cannot train their weights or adapters."""
+    not know or of several, or if it cannot train their weights or adapters. Their own are trained all or not at all."""
     loras = [_lora(layer) for layer in layers]
     bases: list[Any] = [
         layer if lora is None else lora.get_base_layer() for layer, lora in zip(layers, loras, strict=True)
     ]
-    is_trained = any(weight.requires_grad for base in bases for weight in base.parameters(recurse=False))
-    if is_trained or any(lora is not None and not _fits(lora) for lora in loras):
+    if any(lora is not None and not _fits(lora) for lora in loras):
         return None
-    frozen = _frozen(bases, compute, pad)
-    if frozen is None:
+    is_trained = any(weight.requires_grad for one in bases for weight in one.parameters(recurse=False))
+    base = _trained(layers, compute, pad) if is_trained else _frozen(bases, compute, pad)
+    if base is None:
         return None
-    widths = tuple(base.out_features + pad.outputs for base in bases)
-    bare = Fan(frozen, bases[0].in_features + pad.inputs, widths, (None,) * len(widths), None, None)
+    widths = tuple(one.out_features + pad.outputs for one in bases)
+    bare = Fan(base, bases[0].in_features + pad.inputs, widths, (None,) * len(widths), None, None)
     return _with_adapters(bare, loras, copies, compute)
 
 
@@ -335,7 +407,17 @@ def _fits(lora: Any) -> bool:
     )
 
 
-def _frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Frozen | None:
+def _trained(layers: Sequence[Any], compute: torch.dtype, pad: Pad) -> Trained | None:
+    """The product that layers are together whose weights are all trained; None if some are not, or have adapters."""
+    weights = [weight for layer in layers for weight in layer.parameters()]
+    are_plain = all(type(layer) is nn.Linear for layer in layers)
+    are_alike = len({layer.bias is None for layer in layers}) == 1 if are_plain else False
+    if not are_alike or not all(one.requires_grad and one.dtype == torch.float32 for one in weights):
+        return None
+    return Trained(layers, compute, pad)
+
+
+def _frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
     """The product that the layers' own weights are together; None if they are of a kind that is not known or of
     several."""
     kinds = {type(base) for base in bases}
