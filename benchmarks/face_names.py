@@ -77,7 +77,9 @@ def measure(folder: Path, tokens: int, small: bool) -> dict[str, float]:
     updates = Updates(stage.name, Examples(render(asked)), size, tokens, STEPS, 0, workers=8)
     optimizer = build_optimizer(trainable.groups, stage.optimizer)
     times, before = [], time.perf_counter()
-    for step, _ in enumerate(fit(trainable, updates, optimizer, stage.optimizer, ClassLoss(stage.loss))):
+    started = fit(trainable, updates, optimizer, stage.optimizer, ClassLoss(stage.loss))
+    for step, underway in enumerate(started):
+        underway.result()
         now = time.perf_counter()
         if step >= WARMUP:
             times.append(now - before)

@@ -247,11 +247,11 @@ def measure(case: Case, trainable: Trainable, examples: Examples) -> dict[str, f
     optimizer = build_optimizer(trainable.groups, settings)
     seconds = []
     on_gpu = device.type == "cuda"
-    for step, update in enumerate(fit(trainable, updates, optimizer, settings, loss_of(case))):
+    for step, underway in enumerate(fit(trainable, updates, optimizer, settings, loss_of(case))):
         if updates.tokens_per_device != tokens:
             raise RuntimeError("memory ran out")
         if step >= WARMUP:
-            seconds.append(update.seconds)
+            seconds.append(underway.result().seconds)
         elif on_gpu:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()

@@ -64,7 +64,8 @@ def run(job: Job) -> dict[str, Any]:
     examples = Examples(material.trained)
     room = job.what.tokens_per_device
     updates = InOrder("train", examples, EXAMPLES, room, job.steps, SEED)
-    losses = [note.loss for note in fit(trainable, updates, optimizer, optimizer_settings, loss)]
+    started = fit(trainable, updates, optimizer, optimizer_settings, loss)
+    losses = [underway.result().loss for underway in started]
     return {
         "losses": losses,
         "begins_alike": begins_alike,

@@ -29,8 +29,8 @@ def test_what_is_restored_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> None
     model = trainable(tmp_path)
     updates = Updates.of(stage(), examples(), seed=1)
     optimizer = build_optimizer(model.groups, settings)
-    for note in fit(model, updates, optimizer, settings, answer_loss):
-        if note.step == 4:
+    for underway in fit(model, updates, optimizer, settings, answer_loss):
+        if underway.result().step == 4:
             save_checkpoint(tmp_path / "checkpoints", model, optimizer, Progress(4, 2, 0.5, 1, 3.0))
     again = trainable(tmp_path)
     optimizer = build_optimizer(again.groups, settings)

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +13,17 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import trained_state
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import AnswerLoss, answer_loss
+from tunesmith.train.observers import Update
 from tunesmith.train.optimizer import build_optimizer
+from tunesmith.train.underway import Underway
 from tunesmith.train.updates import Updates
 
 SETTINGS = Optimizer(learning_rate=1e-2)
+
+
+def noted(updates: Iterable[Underway]) -> list[Update]:
+    """All of them, done."""
+    return [one.result() for one in updates]
 
 
 def trained(
@@ -23,7 +31,7 @@ def trained(
 ) -> tuple[list[float], dict[str, torch.Tensor]]:
     model = trainable(folder, dropout=0.0)
     updates = Updates("adapt", examples(examples_of), 8, tokens_per_device, steps=6, seed=1)
-    notes = list(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, answer_loss))
+    notes = noted(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, answer_loss))
     return [note.loss for note in notes], trained_state(model)
 
 
@@ -38,7 +46,7 @@ def test_how_an_update_is_cut_into_micro_batches_changes_neither_loss_nor_weight
 def test_the_loss_falls_and_every_update_is_noted(tmp_path: Path) -> None:
     model = trainable(tmp_path, full=True)
     updates = Updates.of(stage(), examples(), seed=1)
-    notes = list(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, answer_loss))
+    notes = noted(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, answer_loss))
     assert [note.step for note in notes] == list(range(1, 10))
     assert notes[-1].loss < 0.8 * notes[0].loss
     assert notes[-1].epoch == 3
@@ -71,7 +79,7 @@ def test_gradients_are_clipped_to_the_norm_that_was_asked_for(tmp_path: Path) ->
             torch.stack([weight.grad.norm() for weight in model.groups[0].parameters.values()]).norm().item()
         )
     )
-    note = next(fit(model, updates, optimizer, SETTINGS.model_copy(update={"clip": 0.01}), answer_loss))
+    (note,) = noted(fit(model, updates, optimizer, SETTINGS.model_copy(update={"clip": 0.01}), answer_loss))
     assert note.gradient_norm > 0.01
     assert sizes == [pytest.approx(0.01, rel=1e-3)]
 
@@ -80,10 +88,10 @@ def test_it_goes_on_from_any_update_as_if_it_had_never_stopped(tmp_path: Path) -
     model = trainable(tmp_path, dropout=0.0)
     updates = Updates("adapt", examples(), 8, 64, steps=6, seed=1)
     optimizer = build_optimizer(model.groups, SETTINGS)
-    for note in fit(model, updates, optimizer, SETTINGS, answer_loss):
-        if note.step == 2:
+    for underway in fit(model, updates, optimizer, SETTINGS, answer_loss):
+        if underway.result().step == 2:
             break
-    rest = list(fit(model, replace(updates), optimizer, SETTINGS, answer_loss, start=2))
+    rest = noted(fit(model, replace(updates), optimizer, SETTINGS, answer_loss, start=2))
     assert [note.step for note in rest] == [3, 4, 5, 6]
     whole = trainable(tmp_path, dropout=0.0)
     list(fit(whole, updates, build_optimizer(whole.groups, SETTINGS), SETTINGS, answer_loss))
@@ -109,7 +117,7 @@ def test_an_update_that_does_not_fit_is_cut_smaller_and_nothing_is_lost(tmp_path
     model = trainable(tmp_path / "b", dropout=0.0)
     updates = Updates("adapt", examples(24), 8, 10_000, steps=6, seed=1)
     optimizer = build_optimizer(model.groups, SETTINGS)
-    notes = list(fit(model, updates, optimizer, SETTINGS, WithoutMemory(40)))
+    notes = noted(fit(model, updates, optimizer, SETTINGS, WithoutMemory(40)))
     assert [note.loss for note in notes] == pytest.approx(wanted_losses, rel=1e-5)
     assert notes[-1].tokens_per_device == updates.tokens_per_device <= 40
     for name in wanted:
@@ -124,7 +132,7 @@ def test_a_forecast_that_was_too_small_is_corrected_by_what_was_reached(
     updates = Updates("adapt", examples(24), 8, 10_000, steps=2, seed=1, expected_gib=lambda size: size / 40)
     largest = max(len(batch.tokens) for batch in updates.micro_batches(0))
     assert updates.forecast_gib == 250
-    notes = list(
+    notes = noted(
         fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, WithoutMemory(largest - 1))
     )
     size = notes[0].tokens_per_device
@@ -136,7 +144,7 @@ def test_a_forecast_that_was_too_small_is_corrected_by_what_was_reached(
 def test_without_a_forecast_there_is_none_to_correct(tmp_path: Path) -> None:
     model = trainable(tmp_path, dropout=0.0)
     updates = Updates("adapt", examples(24), 8, 10_000, steps=1, seed=1)
-    (note,) = fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, WithoutMemory(40))
+    (note,) = noted(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, WithoutMemory(40)))
     assert note.forecast_gib is None
 
 

@@ -187,7 +187,7 @@ def test_accumulation_is_exact_with_weights(tmp_path: Path) -> None:
         settings = stage(batch=Batch(examples=16, tokens_per_device=capacity), steps=1, epochs=None)
         updates = Updates.of(settings, made, seed=1)
         optimizer = torch.optim.SGD([{"params": weights, "lr": 0.0, "peak": 0.0}])
-        note = next(fit(trained, updates, optimizer, settings.optimizer, loss))
+        note = next(fit(trained, updates, optimizer, settings.optimizer, loss)).result()
         found.append((note.loss, note.gradient_norm, note.trained_tokens))
     assert found[0] == pytest.approx(found[1], rel=1e-4)
     assert found[0][2] == 16

@@ -6,10 +6,12 @@ import torch
 from tests.train.small import examples, stage, trainable
 from tunesmith.config.experiment import Checkpoints, Stage
 from tunesmith.config.settings import Duration
+from tunesmith.data.batch import Batch
+from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import trained_state
 from tunesmith.model.trainable import Trainable
 from tunesmith.train.checkpoint import Progress, latest_checkpoint
-from tunesmith.train.loss import answer_loss
+from tunesmith.train.loss import AnswerLoss, answer_loss
 from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart, Update
 from tunesmith.train.stages import Judge, train_stage
 from tunesmith.train.updates import Updates
@@ -55,6 +57,30 @@ def test_events_come_in_order_and_say_what_is_trained(tmp_path: Path) -> None:
     assert not events[-1].stopped_early
 
 
+def test_an_update_is_told_of_once_the_next_has_started_unless_something_is_made_of_it(
+    tmp_path: Path,
+) -> None:
+    course: list[str] = []
+
+    class Noted(AnswerLoss):
+        def __call__(self, loaded: LoadedModel, batch: Batch) -> torch.Tensor:
+            course.append("start")
+            return super().__call__(loaded, batch)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Update):
+            course.append(f"update {event.step}")
+
+    model, settings = trainable(tmp_path), stage()
+    updates = Updates("adapt", examples(), 8, 10_000, steps=5, seed=1)
+    saved = Checkpoints(every=Duration(3.0, "steps"))
+    train_stage(model, updates, settings, saved, tmp_path / "checkpoints", Noted(), None, listen)
+    assert course == [
+        "start", "start", "update 1", "start", "update 2", "update 3",
+        "start", "start", "update 4", "update 5",
+    ]  # fmt: skip
+
+
 def test_the_weights_at_the_end_are_the_best_not_the_last(tmp_path: Path) -> None:
     model = trainable(tmp_path, dropout=0.0)
     values = [0.1, 0.2, 0.9, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
@@ -67,10 +93,10 @@ def test_the_weights_at_the_end_are_the_best_not_the_last(tmp_path: Path) -> Non
     from tunesmith.train.fit import fit
     from tunesmith.train.optimizer import build_optimizer
 
-    for note in fit(
+    for underway in fit(
         three, updates, build_optimizer(three.groups, settings.optimizer), settings.optimizer, answer_loss
     ):
-        if note.step == 3:
+        if underway.result().step == 3:
             break
     for name, weight in trained_state(model).items():
         assert torch.equal(weight, trained_state(three)[name])

@@ -27,6 +27,7 @@ from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import ClassLoss, answer_loss
 from tunesmith.train.optimizer import build_optimizer
+from tunesmith.train.underway import Underway
 from tunesmith.train.updates import Updates
 
 
@@ -61,7 +62,11 @@ def run(job: Job, clock: Clock) -> None:
     loss = ClassLoss(Loss()) if job.way.name == "head" else answer_loss
     updates = _updates(job, clock, loaded.family)
     clock.start(weight for group in trainable.groups for weight in group.parameters.values())
-    for note in fit(trainable, updates, optimizer, settings, loss):
+    before: Underway | None = None
+    for underway in fit(trainable, updates, optimizer, settings, loss):
+        # As in a stage, the newest is at work while the one before is told of.
+        note = (before or underway).result()
+        before = underway
         # A token that is laid out once for several samples counts for each.
         clock.tick(note.loss, job.work.tokens if job.settings.shared else note.tokens)
         if clock.over:

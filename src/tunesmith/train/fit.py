@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from tunesmith.train.memory import peak_memory_gib
 from tunesmith.train.observers import Update
 from tunesmith.train.optimizer import set_learning_rate
 from tunesmith.train.schedule import factor, warmup_steps
+from tunesmith.train.underway import Underway, Watch
 from tunesmith.train.updates import Updates
 
 
@@ -28,8 +29,9 @@ def fit(
     settings: OptimizerSettings,
     loss: Loss,
     start: int = 0,
-) -> Iterator[Update]:
-    """Train from update `start` (0 for the first) to the last, giving a note of each once the weights have moved.
+) -> Iterator[Underway]:
+    """Train from update `start` (0 for the first) to the last, giving each once it has been started: who asks for its
+    result waits for it, and who does not lets the GPU work on while the next one is prepared.
 
     Gradients are those of the mean loss per trained token (or whatever the loss counts) over the whole update, however
     it is cut into micro-batches; if memory runs out, the update is cut smaller and done again. Whoever iterates may
@@ -39,7 +41,7 @@ def fit(
     weights = [weight for group in trainable.groups for weight in group.parameters.values()]
     warmup = warmup_steps(settings.warmup, updates.steps)
     loaded.train()
-    began = time.perf_counter()
+    watch = Watch(loaded.device)
     for step, batches in updates.ahead(start, loaded.device):
         rate = set_learning_rate(optimizer, factor(step, updates.steps, warmup, settings.schedule))
         while (nats := backward(loaded, batches, loss)) is None:
@@ -49,23 +51,21 @@ def fit(
         norm = torch.nn.utils.clip_grad_norm_(weights, settings.clip or float("inf"))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        note = Update(
+        note = partial(
+            Update,
             stage=updates.stage,
             step=step + 1,
             steps=updates.steps,
             epoch=(step + 1) / updates.steps_per_epoch,
-            loss=nats.item() / weight,
             learning_rate=rate,
-            gradient_norm=norm.item(),
             tokens=sum(len(batch.tokens) for batch in batches),
             trained_tokens=sum(loss.num_trained(batch) for batch in batches),
-            seconds=time.perf_counter() - began,
             memory_gib=peak_memory_gib(loaded.device),
             tokens_per_device=updates.tokens_per_device,
             forecast_gib=updates.forecast_gib,
         )
-        yield note
-        began = time.perf_counter()
+        yield Underway(note, watch, torch.stack([nats, norm]), weight)
+        watch = Watch(loaded.device)
 
 
 def backward(loaded: LoadedModel, batches: Sequence[Batch], loss: Loss) -> Float[Tensor, ""] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from tunesmith.train.loss import Loss
 from tunesmith.train.memory import forget_peak
 from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart
 from tunesmith.train.optimizer import build_optimizer
+from tunesmith.train.underway import Underway
 from tunesmith.train.updates import Updates
 
 
@@ -82,16 +84,25 @@ def train_stage(
     save_every = checkpoints.every.steps(updates.steps_per_epoch)
     judge_every = judge.every.steps(updates.steps_per_epoch) if judge else updates.steps
     stopped = judge is not None and judge.has_lost_patience(progress)
-    for update in () if stopped else fit(trainable, updates, optimizer, stage.optimizer, loss, progress.step):
-        listen(update)
-        progress = replace(progress, step=update.step, seconds=progress.seconds + update.seconds)
-        is_last, is_best = update.step == updates.steps, False
-        if judge and (is_last or update.step % judge_every == 0):
+    started: deque[Underway] = deque()
+    for underway in (
+        () if stopped else fit(trainable, updates, optimizer, stage.optimizer, loss, progress.step)
+    ):
+        step, is_best = progress.step + len(started) + 1, False
+        is_last = step == updates.steps
+        is_judged, is_saved = is_last or step % judge_every == 0, is_last or step % save_every == 0
+        started.append(underway)
+        # The newest is told of when the next one has been started, so that a GPU never waits for that.
+        while len(started) > (0 if is_judged or is_saved else 1):
+            update = started.popleft().result()
+            listen(update)
+            progress = replace(progress, step=update.step, seconds=progress.seconds + update.seconds)
+        if judge and is_judged:
             metrics = judge.measure()
             progress, is_best = judge.note(progress, metrics)
-            listen(Evaluation(stage.name, update.step, metrics, is_best))
+            listen(Evaluation(stage.name, step, metrics, is_best))
             stopped = judge.has_lost_patience(progress)
-        if is_best or is_last or stopped or update.step % save_every == 0:
+        if is_best or is_saved or stopped:
             save_checkpoint(folder, trainable, optimizer, progress)
             discard_checkpoints(folder, checkpoints.keep, progress.best_step)
         if stopped:
