@@ -190,10 +190,12 @@ def passes(trainable: Trainable, asked: list[list[Conversation]]) -> list[tuple[
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are a GPU's")
-@pytest.mark.parametrize("model_type", ["qwen2", "qwen3"])
+@pytest.mark.parametrize(("model_type", "num_layers"), [("qwen2", 2), ("qwen3", 2), ("qwen3", 28)])
 @pytest.mark.parametrize("weights", ["bf16", "nf4"])
-def test_on_a_gpu_replays_learn_what_layers_do(tmp_path: Path, model_type: str, weights: str) -> None:
-    place = tiny_model(tmp_path / "model", model_type)
+def test_on_a_gpu_replays_learn_what_layers_do(
+    tmp_path: Path, model_type: str, num_layers: int, weights: str
+) -> None:
+    place = tiny_model(tmp_path / "model", model_type, layers=num_layers)
     longer = Conversation("a:3", (Turn.of("user", "And what is it all for? " * 9),), "Nobody knows.")
     asked = [TEXT, [longer, *TEXT], TEXT, [longer], [longer, *TEXT], TEXT]
     results = []

@@ -225,18 +225,19 @@ class Graph:
         self._rows = rows.new_zeros(key.tokens, rows.shape[1]).requires_grad_(key.needs_gradient)
         self._cosine, self._sine = (one.new_zeros(key.tokens, one.shape[1]) for one in (cosine, sine))
         self._blocks = torch.zeros(key.blocks, 3, dtype=torch.int32, device=rows.device)
+        self._gradient = torch.zeros_like(self._rows)
         with torch.no_grad():
-            self._fill(given)
+            # Through norms of tokens that are zero, gradients would grow from layer to layer without bounds.
+            self._gradient[: self._fill(given)] = 1.0
         placed = (self._rows, self._cosine, self._sine, self._blocks, key.longest)
         wanted = [*([self._rows] if key.needs_gradient else []), *twins]
         # Another thread brings batches to the GPU meanwhile.
         mode: Any = {"capture_error_mode": "thread_local"}
         with torch.enable_grad():
-            plain = self._warm_up(run, placed, wanted)
+            plain = self._warm_up(run, placed, wanted, self._gradient)
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._forward, pool=pool, **mode):
                 out = run(*placed)
-            self._gradient = torch.ones_like(out)
             with torch.cuda.graph(self._backward, pool=pool, **mode):
                 found = torch.autograd.grad(out, wanted, self._gradient)
                 torch._foreach_add_(gradients, list(found[-len(twins) :]))
@@ -245,14 +246,14 @@ class Graph:
         self._check(plain, gradients)
 
     @staticmethod
-    def _warm_up(run: Run, placed: Any, wanted: list[Tensor]) -> tuple[Tensor, ...]:
+    def _warm_up(run: Run, placed: Any, wanted: list[Tensor], gradient: Tensor) -> tuple[Tensor, ...]:
         """Once without recording, on a stream of its own, since what is set up at the first call cannot be recorded:
-        what comes out, and all gradients of its sum."""
+        what comes out, and all gradients given its own."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             out = run(*placed)
-            found = torch.autograd.grad(out, wanted, torch.ones_like(out))
+            found = torch.autograd.grad(out, wanted, gradient)
         torch.cuda.current_stream().wait_stream(stream)
         return out.detach(), *found
 
