@@ -240,17 +240,9 @@ def benchmark() -> Any:
         sys.path.pop(0)
 
 
-BESIDE_GRAPHS = "0.6b-lora-full"
-"""Measured beside the graphs of the case before it, which took a tenth of its peak; the benchmark drops them by now."""
-
-
 def recorded(step: int = 1) -> list[Any]:
     return [
-        pytest.param(
-            case,
-            id=f"{path.stem}-{case['name']}",
-            marks=[pytest.mark.xfail(strict=True)] if case["name"] == BESIDE_GRAPHS else [],
-        )
+        pytest.param(case, id=f"{path.stem}-{case['name']}")
         for path in RECORDS
         for case in json.loads(path.read_text())["cases"][::step]
     ]
