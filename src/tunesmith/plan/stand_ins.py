@@ -86,14 +86,22 @@ class _Products:
     def __init__(self, layers: Sequence[Quantised]) -> None:
         self._outputs = sum(layer.out_features for layer in layers)
         self._inputs, self._precision = layers[0].in_features, layers[0].precision
+        self._made = projection.Made(self._whole)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Outputs."""
-        return _product(rows, (self._outputs, self._inputs), self._precision)
+        if self._precision == "fp8":
+            return _product(rows, (self._outputs, self._inputs), self._precision)
+        return rows @ self._made.forward(rows.dtype).T
 
     def backward(self, gradient: Tensor) -> Tensor:
         """Gradient of the input."""
-        return _product(gradient, (self._inputs, self._outputs), self._precision)
+        if self._precision == "fp8":
+            return _product(gradient, (self._inputs, self._outputs), self._precision)
+        return gradient @ self._made.backward(gradient.dtype)
+
+    def _whole(self, dtype: torch.dtype) -> Tensor:
+        return torch.empty(self._outputs, self._inputs, dtype=dtype)
 
 
 def _products(layers: Sequence[Quantised]) -> _Products | None:

@@ -23,7 +23,7 @@ from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels import layers
 from tunesmith.model.kernels.exchange import WHOLE, exchange, whole_layers
 from tunesmith.model.kernels.fused import gated
-from tunesmith.model.kernels.projection import Plain
+from tunesmith.model.kernels.projection import Nf4, Plain
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import transformers_model
@@ -252,6 +252,27 @@ def test_what_comes_out_of_a_layer_is_not_computed_again(
     )
     assert shapes.count(both) == 2 * number
     assert shapes.count(down) == number
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level
+) -> None:
+    trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False, weights="nf4")
+    number = exchange(trainable.loaded.model, trainable.loaded.compute)
+    checkpoint(trainable.loaded.model, level)
+    wholes: list[tuple[int, ...]] = []
+    make = Nf4._weight
+
+    def counted(self: Nf4, dtype: torch.dtype) -> torch.Tensor:
+        whole = make(self, dtype)
+        wholes.append(tuple(whole.shape))
+        return whole
+
+    monkeypatch.setattr(Nf4, "_weight", counted)
+    learnt(trainable, TEXT)
+    # Four forward and four backward; of the first layer, nobody may ask for the gradient of what goes in.
+    assert len(wholes) == 8 * number - (level == "none")
 
 
 def test_an_update_of_the_weights_is_seen_by_the_next_pass(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from tunesmith.model.kernels.fused import (
     turned,
     turned_back,
 )
-from tunesmith.model.kernels.projection import Fan, wide_product
+from tunesmith.model.kernels.projection import Fan, is_again, wide_product
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +192,7 @@ class _GatedMlp(torch.autograd.Function):
         opened, down_inner = gated(both, to_gate, to_up, mlp.down.downs)
         ctx.save_for_backward(hidden, factor, inner, down_inner, None if again else both)
         ctx.mlp = mlp
-        return torch.empty_like(hidden) if _is_again() else mlp.down.product(opened, down_inner, hidden)
+        return torch.empty_like(hidden) if is_again() else mlp.down.product(opened, down_inner, hidden)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -216,12 +216,6 @@ class _GatedMlp(torch.autograd.Function):
         of_downs = mlp.norm.of_downs(of_inner, hidden, factor)
         of_fan = mlp.fan.of_parameters(of_downs, of_both, inner, partial(mlp.norm, hidden))
         return of_hidden, None, None, *of_weight, *of_fan, *of_down
-
-
-def _is_again() -> bool:
-    """Whether a layer's forward pass is done again within the backward pass, for what it keeps and not for what comes
-    out of it at its end."""
-    return torch._C._current_graph_task_id() != -1
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from tunesmith.model.kernels.adapters import NAME, is_plain
 from tunesmith.model.kernels.casts import cast_rows, product, transposed
 from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.kernels.fused import Added, Inner, summed
+from tunesmith.model.kernels.nf4 import write_whole
 from tunesmith.model.quantise import is_nf4
 
 Inputs = Float[Tensor, "token in"]
@@ -61,6 +62,31 @@ class Base(Protocol):
         """gradient W."""
 
 
+def is_again() -> bool:
+    """Whether a forward pass is done again within the backward pass, for what that needs and not for what comes out."""
+    return torch._C._current_graph_task_id() != -1
+
+
+class Made:
+    """Weights in the form that products take, made for each: but what a forward pass makes that is done again, the
+    backward pass, which follows at once, takes over."""
+
+    def __init__(self, make: Callable[[torch.dtype], Float[Tensor, "out in"]]) -> None:
+        self._make = make
+        self._kept: Tensor | None = None
+
+    def forward(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
+        """For a forward pass."""
+        whole = self._make(dtype)
+        self._kept = whole if is_again() else None
+        return whole
+
+    def backward(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
+        """For a backward pass."""
+        whole, self._kept = self._kept, None
+        return self._make(dtype) if whole is None else whole
+
+
 @dataclass(frozen=True, eq=False)
 class Plain:
     """In the precision of the products."""
@@ -88,24 +114,22 @@ class Nf4:
 
     def forward(self, rows: Inputs) -> Outputs:
         """See `Base`."""
-        return Plain(self._weight(rows.dtype), self.bias).forward(rows)
+        return Plain(self._made.forward(rows.dtype), self.bias).forward(rows)
 
     def backward(self, gradient: Outputs) -> Inputs:
         """See `Base`."""
-        return Plain(self._weight(gradient.dtype), None).backward(gradient)
+        return Plain(self._made.backward(gradient.dtype), None).backward(gradient)
+
+    @cached_property
+    def _made(self) -> Made:
+        return Made(self._weight)
 
     def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
-        from bitsandbytes.functional import dequantize_4bit
-
-        stored = [layer.weight for layer in self.layers]
         heights = [layer.out_features for layer in self.layers]
-        whole = stored[0].data.new_empty(sum(heights), self.layers[0].in_features, dtype=dtype)
-        for one, place in zip(stored, whole.split(heights), strict=True):
-            # Only on a GPU can it be told where to.
-            if place.is_cuda and one.quant_state.dtype == dtype:
-                dequantize_4bit(one.data, one.quant_state, out=place)
-            else:
-                place.copy_(dequantize_4bit(one.data, one.quant_state))
+        first = self.layers[0]
+        whole = first.weight.data.new_empty(sum(heights), first.in_features, dtype=dtype)
+        for layer, place in zip(self.layers, whole.split(heights), strict=True):
+            write_whole(layer.weight, place)
         return whole  # type: ignore[no-any-return]
 
 
@@ -136,12 +160,11 @@ class Trained:
     """In fp32, and trained: copied into the precision of the products for each of them."""
 
     layers: Sequence[Any]
-    compute: torch.dtype
     pad: Pad
 
     def forward(self, rows: Inputs) -> Outputs:
         """See `Base`."""
-        weight = self._weight()
+        weight = self._made.forward(rows.dtype)
         biases = [layer.bias for layer in self.layers]
         if biases[0] is None:
             return Plain(weight, None).forward(rows)
@@ -151,7 +174,11 @@ class Trained:
 
     def backward(self, gradient: Outputs) -> Inputs:
         """See `Base`."""
-        return Plain(self._weight(), None).backward(gradient)
+        return Plain(self._made.backward(gradient.dtype), None).backward(gradient)
+
+    @cached_property
+    def _made(self) -> Made:
+        return Made(self._weight)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -170,12 +197,12 @@ class Trained:
                 found.append(gradient[:, place].sum(0, dtype=torch.float32))
         return found
 
-    def _weight(self) -> Float[Tensor, "out in"]:
+    def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
         """Those of all layers, one below the other."""
         first = self.layers[0]
         heights = sum(layer.out_features + self.pad.outputs for layer in self.layers)
         make = first.weight.new_empty if self.pad == NOTHING else first.weight.new_zeros
-        whole = make(heights, first.in_features + self.pad.inputs, dtype=self.compute)
+        whole = make(heights, first.in_features + self.pad.inputs, dtype=dtype)
         into = [whole[place, : first.in_features] for place in self._places()]
         torch._foreach_copy_(into, [layer.weight for layer in self.layers])
         return whole  # type: ignore[no-any-return]
@@ -364,7 +391,7 @@ def fan(layers: Sequence[nn.Module], copies: Copies, compute: torch.dtype, pad: 
     if any(lora is not None and not _fits(lora) for lora in loras):
         return None
     is_trained = any(weight.requires_grad for one in bases for weight in one.parameters(recurse=False))
-    base = _trained(layers, compute, pad) if is_trained else _frozen(bases, compute, pad)
+    base = _trained(layers, pad) if is_trained else _frozen(bases, compute, pad)
     if base is None:
         return None
     widths = tuple(one.out_features + pad.outputs for one in bases)
@@ -407,14 +434,14 @@ def _fits(lora: Any) -> bool:
     )
 
 
-def _trained(layers: Sequence[Any], compute: torch.dtype, pad: Pad) -> Trained | None:
+def _trained(layers: Sequence[Any], pad: Pad) -> Trained | None:
     """The product that layers are together whose weights are all trained; None if some are not, or have adapters."""
     weights = [weight for layer in layers for weight in layer.parameters()]
     are_plain = all(type(layer) is nn.Linear for layer in layers)
     are_alike = len({layer.bias is None for layer in layers}) == 1 if are_plain else False
     if not are_alike or not all(one.requires_grad and one.dtype == torch.float32 for one in weights):
         return None
-    return Trained(layers, compute, pad)
+    return Trained(layers, pad)
 
 
 def _frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
