@@ -227,9 +227,9 @@ def test_a_pytorch_with_another_flash_attention_is_asked_by_its_public_function(
 
 
 def test_tables_have_blocks_where_segments_are_short_and_continue_nothing() -> None:
-    short, long = Segments.end_to_end([512, 3]), Segments.end_to_end([3, 513])
+    short, long = Segments.end_to_end([1024, 3]), Segments.end_to_end([3, 1025])
     going_on = Segments.end_to_end([9, 3], continues=[-1, 0])
-    assert len(attention._table(short, CPU).blocks) == 9
+    assert len(attention._table(short, CPU).blocks) == 17
     assert attention._table(long, CPU).blocks is None
     assert attention._table(going_on, CPU).blocks is None
 

@@ -23,7 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.data.batch import Segments
 from tunesmith.errors import ModelError
-from tunesmith.model.kernels import short_attention
+from tunesmith.model.kernels import long_attention, short_attention
 from tunesmith.model.kernels.spread import Spread
 from tunesmith.model.modules import transformers_model
 
@@ -230,6 +230,10 @@ def _varlen(packed: Packed) -> Attended:
         scale = packed.scale or packed.query.shape[-1] ** -0.5
         return short_attention.attended(packed.query, packed.key, packed.value, *line, scale, packed.causal)
     query, key, value, table = _laid_out(packed)
+    is_long = table.line is not None and packed.causal and _sees_all(packed.window, table)
+    if is_long and long_attention.takes(query.shape[-1], query.dtype, query.device):
+        scale = packed.scale or query.shape[-1] ** -0.5
+        return long_attention.attended(packed.query, packed.key, packed.value, table.line, scale)  # type: ignore[arg-type]
     attend = _by_flash if _flash_is_known() else _by_varlen_attn
     return attend(packed, query, key, value, table)[None]
 
@@ -240,8 +244,13 @@ def short_line(segments: Segments, heads: Tensor, window: int | None) -> tuple[T
     if not heads.is_cuda or not short_attention.takes(heads.shape[-1], heads.dtype):
         return None
     table = _table(segments, heads.device)
-    sees_all = window is None or window >= table.longest_query
-    return (table.blocks, table.longest_query) if sees_all and table.blocks is not None else None
+    is_short = table.blocks is not None and _sees_all(window, table)
+    return (table.blocks, table.longest_query) if is_short else None  # type: ignore[return-value]
+
+
+def _sees_all(window: int | None, table: Table) -> bool:
+    """Whether a window leaves nothing of a segment out."""
+    return window is None or window >= table.longest_query
 
 
 FLASH = (
@@ -380,6 +389,8 @@ class Table(NamedTuple):
     """How keys and values are laid out; None if they are as they stand."""
     blocks: Int[Tensor, "block 3"] | None
     """Blocks of segments; None if keys and values are laid out anew, or segments are long."""
+    line: long_attention.Line | None
+    """Long segments and the others; None if keys and values are laid out anew, or none is long."""
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor, int, int]:
@@ -405,11 +416,14 @@ def _table(segments: Segments, device: torch.device) -> Table:
     if max(parents) < 0:
         is_short = max(sizes) <= short_attention.LONGEST
         blocks = short_attention.blocks_of(segments).to(device, non_blocking=True) if is_short else None
-        return Table(ends, ends, max(sizes), max(sizes), None, blocks)
+        line = long_attention.line_of(segments)
+        if line is not None and line.blocks is not None:
+            line = line._replace(blocks=line.blocks.to(device, non_blocking=True))
+        return Table(ends, ends, max(sizes), max(sizes), None, blocks, line)
     lengths = torch.tensor(
         [size + (sizes[parent] if parent >= 0 else 0) for size, parent in zip(sizes, parents, strict=True)],
         dtype=torch.int32,
     )
     key_ends = functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
     spread = Spread.of(segments, device)
-    return Table(ends, key_ends.to(device), max(sizes), int(lengths.max()), spread, None)
+    return Table(ends, key_ends.to(device), max(sizes), int(lengths.max()), spread, None, None)

@@ -402,7 +402,7 @@ def _copy(
 
 ROWS, COLUMNS = 64, 64
 """Of a tile: small, so that what is added to it leaves registers for enough warps to keep memory busy."""
-NORM_ROWS, NORM_COLUMNS, NORM_TILES = 16, 128, 8
+NORM_ROWS, NORM_COLUMNS, NORM_TILES = 64, 64, 4
 """Of a tile of a norm's input, and tiles one below the other over which one program sums."""
 _KINDS = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 TILES = 8

@@ -220,11 +220,18 @@ three programs run side by side instead of two."""
 
 
 def forward(
-    query: Tensor, key: Tensor, value: Tensor, blocks: Tensor, scale: float, causal: bool
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    blocks: Tensor,
+    scale: float,
+    causal: bool,
+    out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What comes out, (token, head, width), and the logarithms of the sums."""
+    """What comes out, (token, head, width), and the logarithms of the sums. Where it is known where to write, only
+    rows of the blocks are written."""
     _, heads, tokens, width = query.shape
-    out = query.new_empty(tokens, heads, width)
+    out = query.new_empty(tokens, heads, width) if out is None else out
     # A kernel is compiled anew for lengths that 16 does not divide, and for those that it does.
     sums = query.new_empty(heads, triton.cdiv(tokens, 16) * 16, dtype=torch.float32)
     kernel: Any = _forward[(len(blocks) * heads,)]
@@ -238,25 +245,36 @@ def forward(
     return out, sums
 
 
+Gradients = tuple[Tensor, Tensor, Tensor]
+"""Of queries, keys and values, (token, head, width)."""
+
+
 def backward(
-    gradient: Tensor, saved: Saved, blocks: Tensor, longest: int, scale: float, causal: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of queries, keys and values, (token, head, width)."""
+    gradient: Tensor,
+    saved: Saved,
+    blocks: Tensor,
+    longest: int,
+    scale: float,
+    causal: bool,
+    found: Gradients | None = None,
+) -> Gradients:
+    """All gradients; of `found`, only rows of the blocks are written."""
     query, key, value, out, sums = saved
     gradient = gradient if gradient.stride(2) == 1 else gradient.contiguous()
     tokens, heads, width = out.shape
     kept, alone = key.shape[1], longest <= BLOCK
-    of_query = torch.empty_like(out)
-    of_key, of_value = (out.new_empty(tokens, kept, width) for _ in range(2))
+    if found is None:
+        of_key, of_value = (out.new_empty(tokens, kept, width) for _ in range(2))
+        found = torch.empty_like(out), of_key, of_value
     kernel: Any = _backward[(len(blocks) * (kept if alone else kept + heads),)]
     kernel(
-        query, key, value, out, gradient, sums, of_query, of_key, of_value, blocks, sums.stride(0), scale,
+        query, key, value, out, gradient, sums, *found, blocks, sums.stride(0), scale,
         query.stride(2), query.stride(1), key.stride(2), key.stride(1), value.stride(2), value.stride(1),
         gradient.stride(0), gradient.stride(1),
         heads=heads, group=heads // kept, width=width, padded=_padded(width), block=BLOCK,
         step=STEP, causal=causal, alone=alone, num_warps=WARPS, num_stages=STAGES,
     )  # fmt: skip
-    return of_query, of_key, of_value
+    return found
 
 
 @lru_cache
