@@ -1,11 +1,12 @@
-"""Attention over short segments: kernels of ours, PyTorch's flash attention, and `varlen_attn` around that.
+"""Attention over packed lines: as training does it, PyTorch's flash attention, and `varlen_attn` around that.
 
     python benchmarks/attention_passes.py [--only qwen3-0.6b] [--tune]
 
-For packed short texts in the shapes of Qwen3-0.6B and Qwen2.5-7B, and for a vision tower's windows: milliseconds that
+For packed short texts in the shapes of Qwen3-0.6B and Qwen2.5-7B, for a vision tower's windows, and for long texts
+(`model.kernels.short_attention` and `long_attention` say where they differ): milliseconds that
 the kernels of a call take on the GPU, forward and backward, milliseconds that the CPU takes to start them, and how far
 output and gradients are from attention in fp32 (the largest of the four differences, each relative to what it differs
-from). With --tune also ours compiled in other ways. Needs a GPU; about 20 seconds, twice that with --tune.
+from). With --tune also ours compiled in other ways. Needs a GPU; about a minute.
 """
 
 from __future__ import annotations
@@ -53,8 +54,13 @@ LINES = {
     "qwen3-0.6b": Line(texts(16384), 16, 8, 128, True),
     "qwen2.5-7b": Line(texts(8192), 28, 4, 128, True),
     "windows": Line([64] * (16 * 1296 // 64), 16, 16, 80, False),
+    **{
+        f"of {size}": Line([size] * (16384 // size), 28, 4, 128, True)
+        for size in (600, 1000, 1500, 2048, 2800, 4096, 8192)
+    },
+    "long texts": Line([512, 900, 1500, 2500, 3600, 7372], 28, 4, 128, True),
 }
-"""The last: 16 pictures of 1,296 patches."""
+"""Windows are those of 16 pictures of 1,296 patches; all below them have the heads of Qwen2.5-7B."""
 
 TUNINGS: tuple[dict[str, int | None], ...] = (
     {"STEP": 16},
@@ -62,7 +68,7 @@ TUNINGS: tuple[dict[str, int | None], ...] = (
     {"STAGES": 2},
     {"REGISTERS": None},
 )
-"""Constants of `short_attention_triton` instead of its own."""
+"""Constants of `short_attention_triton` instead of its own, for lines of short segments."""
 
 
 def main() -> None:
@@ -88,7 +94,9 @@ def compare(name: str, line: Line, tune: bool) -> None:
     gradient = random(1, sum(line.lengths), line.heads, line.width)
     exact = exactly(packed, gradient)
     ours = [("ours, " + ", ".join(f"{key} {value}" for key, value in one.items()), one) for one in TUNINGS]
-    plans = [(by, by, {}) for by in WAYS] + [(by, "ours", one) for by, one in ours if tune]
+    plans = [(by, by, {}) for by in WAYS] + [
+        (by, "ours", one) for by, one in ours if tune and max(line.lengths) <= 400
+    ]
     for by, way, constants in plans:
         try:
             with tuned(constants):
@@ -123,14 +131,8 @@ def random(*shape: int) -> Tensor:
 
 def by_ours(packed: Packed) -> Tensor:
     from tunesmith.model import attention
-    from tunesmith.model.kernels import short_attention
 
-    table = attention._table(packed.segments, packed.query.device)
-    assert table.blocks is not None
-    scale = packed.query.shape[-1] ** -0.5
-    return short_attention.attended(
-        packed.query, packed.key, packed.value, table.blocks, table.longest_query, scale, packed.causal
-    )
+    return attention._varlen(packed)
 
 
 def by_flash(packed: Packed) -> Tensor:

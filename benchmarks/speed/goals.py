@@ -50,7 +50,8 @@ GOALS = (
     group(
         "short-text",
         "qlora",
-        "tunesmith tunesmith-7.6gib unsloth-checkpointing+flash unsloth-checkpointing unsloth+flash",
+        "tunesmith tunesmith-checkpointing tunesmith-7.6gib unsloth-checkpointing+flash unsloth-checkpointing"
+        " unsloth+flash",
     ),
     group("long-text", "lora", "tunesmith unsloth+flash unsloth trl+flash"),
     group("many-questions", "lora", "tunesmith tunesmith-shared unsloth-checkpointing+flash"),
@@ -58,7 +59,8 @@ GOALS = (
     group(
         "short-text",
         "full",
-        "tunesmith tunesmith-checkpointing trl+flash trl-checkpointing+flash trl-checkpointing",
+        "tunesmith tunesmith-checkpointing trl+flash trl-checkpointing+flash trl-fp32-checkpointing+flash"
+        " trl-checkpointing",
     ),
     group("short-text", "lora", "trl-padded"),
 )

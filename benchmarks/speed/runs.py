@@ -14,7 +14,7 @@ from benchmarks.speed.compare import Row
 from benchmarks.speed.engines import ENGINES, Job
 from benchmarks.speed.goals import Key
 from benchmarks.speed.process import Ahead, Process
-from benchmarks.speed.workloads import write_pictures
+from benchmarks.speed.workloads import of, write_pictures
 
 IMPORTING = 180
 """Seconds that an engine's libraries may take to be imported once nothing else is left to do."""
@@ -99,7 +99,8 @@ class Runs:
             folder.mkdir(exist_ok=True)
             shapes.write_folder(folder, model, self.asked.small)
         asked = self.asked
-        job = Job(engine, workload, method, model, folder, asked.small, asked.warmup, asked.updates)
+        warmup = max(asked.warmup, of(workload, asked.small).warmup)
+        job = Job(engine, workload, method, model, folder, asked.small, warmup, asked.updates)
         if job.work.sees and not job.pictures.is_dir():
             job.pictures.mkdir()
             write_pictures(job.pictures, job.work)

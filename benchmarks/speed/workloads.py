@@ -32,6 +32,9 @@ class Workload:
     """Samples in a row that show the same picture."""
     different: int = 64
     """Updates until the data begin again."""
+    warmup: int = 0
+    """Updates, at least, before those that are timed: where lengths vary so much that kernels are chosen anew for most
+    of them."""
 
     @property
     def sees(self) -> bool:
@@ -59,7 +62,7 @@ WORKLOADS = {
     for one in (
         Workload("short-text", 72, 8192, 24, 400),
         Workload("short-text-16k", 144, 16384, 24, 400),
-        Workload("long-text", 6, 16384, 512, 8192, trained=100),
+        Workload("long-text", 6, 16384, 512, 8192, trained=100, warmup=12),
         Workload("one-picture", 16, 16 * 51, 51, 51, side=512, different=2),
         Workload("many-questions", 24, 24 * 51, 51, 51, side=512, questions=6, different=2),
     )
@@ -75,7 +78,9 @@ def of(name: str, small: bool) -> Workload:
         samples = 2 * whole.questions if whole.questions > 1 else 4
         return replace(whole, samples=samples, text_tokens=20 * samples, shortest=20, longest=20, side=84)
     samples = 4 if name == "long-text" else 8
-    return replace(whole, samples=samples, text_tokens=samples * 40, shortest=16, longest=120, trained=10)
+    return replace(
+        whole, samples=samples, text_tokens=samples * 40, shortest=16, longest=120, trained=10, warmup=0
+    )
 
 
 @dataclass(frozen=True, eq=False)

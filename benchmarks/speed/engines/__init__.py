@@ -29,6 +29,8 @@ class Engine:
     """Samples stand end to end, none is padded."""
     flash: bool = False
     """A flash-attention package is there (see `flash_stand_in`)."""
+    wide: bool = False
+    """Weights that are trained, their gradients and the optimizer's states are in fp32, products in bf16."""
     shared: bool = False
     """What samples of an update begin with is laid out once."""
     tokens_per_device: int | None = None
@@ -84,6 +86,12 @@ _PEERS = {
         "trl", True, settings="padding_free, use_liger_kernel, gradient_checkpointing"
     ),
     "trl": Engine("trl", settings="padding_free, use_liger_kernel, no checkpointing"),
+    "trl-fp32-checkpointing": Engine(
+        "trl",
+        True,
+        wide=True,
+        settings="padding_free, use_liger_kernel, gradient_checkpointing; weights and states in fp32, as tunesmith's",
+    ),
     "unsloth-checkpointing": Engine(
         "unsloth", True, settings='padding_free, use_gradient_checkpointing="unsloth"'
     ),

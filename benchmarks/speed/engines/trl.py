@@ -29,7 +29,7 @@ def run(job: Job, clock: Clock) -> None:
     with drawn():
         model = auto.from_pretrained(
             job.folder,
-            dtype=torch.bfloat16 if ON_GPU else torch.float32,
+            dtype=torch.bfloat16 if ON_GPU and not job.settings.wide else torch.float32,
             attn_implementation="flash_attention_2" if job.settings.flash else "sdpa",
             **quantised(job),
         )
