@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.data.batch import Segments
-from tunesmith.model.kernels import projection
+from tunesmith.model.kernels import products
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
 from tunesmith.model.kernels.short_attention import LONGEST
 
@@ -86,7 +86,7 @@ class _Products:
     def __init__(self, layers: Sequence[Quantised]) -> None:
         self._outputs = sum(layer.out_features for layer in layers)
         self._inputs, self._precision = layers[0].in_features, layers[0].precision
-        self._made = projection.Made(self._whole)
+        self._made = products.Made(self._whole)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Outputs."""
@@ -109,7 +109,7 @@ def _products(layers: Sequence[Quantised]) -> _Products | None:
     return None if any(layer.precision == "int8" for layer in layers) else _Products(layers)
 
 
-projection.KINDS[Quantised] = _products
+products.KINDS[Quantised] = _products
 
 
 class _Multiplied(torch.autograd.Function):

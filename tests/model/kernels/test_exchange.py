@@ -18,12 +18,11 @@ from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model import kernels
-from tunesmith.model.attention import REGISTERED
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels import layers
 from tunesmith.model.kernels.exchange import WHOLE, exchange, whole_layers
 from tunesmith.model.kernels.fused import gated
-from tunesmith.model.kernels.projection import Nf4, Plain
+from tunesmith.model.kernels.products import Nf4, Plain
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import transformers_model
@@ -119,32 +118,6 @@ def test_layers_with_only_some_adapters_are_exchanged_too(tmp_path: Path) -> Non
     place = tiny_model(tmp_path / "model", "qwen2")
     some = Lora(rank=4, alpha=6, targets=["q_proj", "down_proj"])
     assert compare(place, TEXT, sees=False, most=1e-6, method=some) == 2
-
-
-@pytest.mark.parametrize(
-    ("model_type", "config", "number"),
-    [
-        ("granite", {"residual_multiplier": 0.2}, 0),
-        ("helium", {"head_dim": 16}, 0),
-        ("ernie4_5", {}, 0),
-        ("smollm3", {"no_rope_layer_interval": 2}, 1),
-    ],
-)
-def test_layers_of_the_same_parts_put_together_otherwise_stay_as_they_are(
-    tmp_path: Path, model_type: str, config: dict[str, Any], number: int
-) -> None:
-    place = tiny_model(tmp_path / "model", model_type, **config)
-    assert compare(place, TEXT, sees=False, most=1e-6) == number
-
-
-@pytest.mark.parametrize("model_type", ["qwen2", "qwen3", *FAMILIES])
-def test_a_gpus_attention_is_not_needed_to_know_a_layer(tmp_path: Path, model_type: str) -> None:
-    make = tiny_seeing_model if model_type in FAMILIES else tiny_model
-    trainable = trainable_of(make(tmp_path / "model", model_type), sees=False)
-    inner = transformers_model(trainable.loaded.model)
-    inner.set_attn_implementation(REGISTERED["varlen"])
-    assert exchange(inner, torch.float32) >= 2
-    assert inner.config._attn_implementation == REGISTERED["varlen"]
 
 
 def test_a_window_that_only_the_config_knows_is_kept_to(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
-from torch.nn import functional
 
-from tunesmith.model.kernels.fp8 import Fp8Linear
-from tunesmith.model.kernels.projection import NOTHING, Copies, Fan, Pad, fan
+from tunesmith.model.kernels.products import NOTHING, Pad
+from tunesmith.model.kernels.projection import Copies, Fan, fan
 
 IN, FIRST, SECOND = 6, 4, 10
 
@@ -87,41 +86,6 @@ def test_padding_changes_nothing_but_the_widths() -> None:
     assert up.shape == (FIRST, 2)
 
 
-@pytest.mark.parametrize("has_bias", [True, False])
-@pytest.mark.parametrize("pad", [NOTHING, Pad(inputs=2, outputs=4)])
-def test_layers_that_are_trained_have_gradients_of_their_own(pad: Pad, has_bias: bool) -> None:
-    torch.manual_seed(0)
-    first, second = (nn.Linear(IN, size, bias=has_bias) for size in (FIRST, FIRST + 3))
-    rows = torch.randn(7, IN, requires_grad=True)
-    wanted = [functional.pad(one(rows), (0, pad.outputs)) for one in (first, second)]
-    gradient = torch.randn(7, sum(one.shape[1] for one in wanted))
-    right = torch.autograd.grad(
-        torch.cat(wanted, 1), [rows, *first.parameters(), *second.parameters()], gradient
-    )
-    ours = fan([first, second], Copies(), torch.float32, pad)
-    assert ours is not None
-    with torch.no_grad():
-        given = functional.pad(rows, (0, pad.inputs))
-        torch.testing.assert_close(ours.product(given, None), torch.cat(wanted, 1))
-        found = [
-            ours.to_input(gradient, None)[:, :IN],
-            *ours.of_parameters(None, gradient, None, lambda: given),
-        ]
-    for one, wished in zip(found, right, strict=True):
-        torch.testing.assert_close(one, wished)
-    assert [one.shape for one in ours.parameters] == [one.shape for one in found[1:]]
-
-
-def test_layers_of_which_some_are_trained_are_refused() -> None:
-    first, second, third = (
-        nn.Linear(IN, 4),
-        nn.Linear(IN, 4).requires_grad_(False),
-        nn.Linear(IN, 4, bias=False),
-    )
-    for those in ([first, second], [second, first], [first, third], [first.half()]):
-        assert fan(those, Copies(), torch.float32) is None
-
-
 @pytest.mark.parametrize(
     "settings",
     [{"r": 200}, {"lora_dropout": 0.1}, {"use_dora": True}],
@@ -137,43 +101,3 @@ def test_a_layer_that_is_trained_or_in_another_precision_is_refused() -> None:
     for weight in second.parameters():
         weight.requires_grad_(True)
     assert fan([first, second], Copies(), torch.double) is None
-
-
-def test_weights_side_by_side_exist_once_and_still_are_the_layers_own() -> None:
-    first, second = layers()
-    bases: list[Any] = [first.get_base_layer(), second.get_base_layer()]  # type: ignore[operator]
-    before = [base.weight.detach().clone() for base in bases]
-    fan([first, second], Copies(), torch.double)
-    storages = {base.weight.untyped_storage().data_ptr() for base in bases}
-    assert len(storages) == 1
-    assert bases[0].weight.untyped_storage().nbytes() == 8 * IN * (FIRST + SECOND)
-    for base, weight in zip(bases, before, strict=True):
-        torch.testing.assert_close(base.weight.detach(), weight)
-    again = fan([first, second], Copies(), torch.double)
-    assert again is not None
-    assert {base.weight.untyped_storage().data_ptr() for base in bases} == storages
-    rows = torch.randn(3, IN, dtype=torch.double)
-    wanted = torch.cat([base(rows) for base in bases], dim=1)
-    torch.testing.assert_close(again.base.forward(rows), wanted.detach())
-
-
-def test_layers_with_weights_of_two_kinds_are_refused() -> None:
-    first, _ = layers()
-    assert (
-        fan([first, nn.Bilinear(IN, IN, FIRST).double().requires_grad_(False)], Copies(), torch.double)
-        is None
-    )
-
-
-def test_layers_in_8_bits_are_one_product_too() -> None:
-    torch.manual_seed(0)
-    plain = [nn.Linear(32, 16).bfloat16(), nn.Linear(32, 48, bias=False).bfloat16()]
-    small = [Fp8Linear(one, torch.device("cpu"), in_eight_bits=True) for one in plain]
-    rows, gradient = torch.randn(5, 32).bfloat16().requires_grad_(), torch.randn(5, 64).bfloat16()
-    wanted = torch.cat([one(rows) for one in small], dim=1)
-    (right,) = torch.autograd.grad(wanted, rows, gradient)
-    ours = fan(small, Copies(), torch.bfloat16)
-    assert ours is not None
-    torch.testing.assert_close(ours.product(rows.detach(), None), wanted.detach())
-    # A row has one scale for both gradients, and the sum is rounded once.
-    torch.testing.assert_close(ours.to_input(gradient, None), right, rtol=0.1, atol=0.1)

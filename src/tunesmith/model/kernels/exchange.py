@@ -7,7 +7,6 @@ packed batch, or with its adapter switched off.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -15,20 +14,19 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import unset_fake_temporarily
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tunesmith.data.batch import Segments
-from tunesmith.errors import ModelError
-from tunesmith.model.attention import REGISTERED, short_line
+from tunesmith.model.attention import short_line
 from tunesmith.model.kernels import short_attention
 from tunesmith.model.kernels.adapters import NAME
 from tunesmith.model.kernels.fused import Heads
 from tunesmith.model.kernels.graphs import Layers, Line, Stack
 from tunesmith.model.kernels.layers import Block, GatedMlp, IntoAttention, Norm, OutOfAttention
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
-from tunesmith.model.kernels.projection import ALIGNED, Copies, Pad, fan
+from tunesmith.model.kernels.products import ALIGNED, Pad
+from tunesmith.model.kernels.projection import Copies, fan
+from tunesmith.model.kernels.usual import is_usual
 from tunesmith.model.modules import transformers_model
 
 DECODER_LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
@@ -37,16 +35,8 @@ ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 HEAD_NORMS = {"q_norm", "k_norm"}
 VISION_ATTENTION = {"qkv", "proj"}
 
-SMALL = {
-    "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16
-}  # fmt: skip
-"""Sizes of a layer that an architecture is tried with."""
-PROBED = (20, 12)
-"""Lengths of the segments that it is given."""
-
 WHOLE = "_whole"
 """Where a layer that was exchanged has its `Whole`."""
-_usual: dict[tuple[type, int, str], bool] = {}
 _undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
 
 
@@ -166,10 +156,16 @@ def _whole(layer: nn.Module, compute: torch.dtype, copies: Copies) -> Whole | No
     parts = dict(layer.named_children())
     if parts.keys() == DECODER_LAYER:
         whole = _decoder_layer(layer, compute, copies)
-        return whole if whole is not None and _is_usual(layer) else None
+        return whole if whole is not None and is_usual(layer, _plain_forward) else None
     if parts.keys() == VISION_BLOCK:
         return _vision_block(layer, compute, copies)
     return None
+
+
+def _plain_forward(layer: nn.Module) -> Callable[..., Any] | None:
+    """A decoder layer's forward pass by whole functions, in fp32 and without adapters."""
+    whole = _decoder_layer(layer, torch.float32, Copies())
+    return None if whole is None else whole.forward
 
 
 def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | None:
@@ -230,50 +226,6 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | 
 
     whole.forward = forward
     return whole
-
-
-def _is_usual(layer: Any) -> bool:
-    """Whether a small layer like this one gives in training what the whole functions give; tried once for each
-    architecture and place in it, since forecasts and stages ask again and again."""
-    attention = layer.self_attn
-    like = type(layer), attention.layer_idx, attention.config.to_json_string()
-    if like not in _usual:
-        _usual[like] = _gives_what_is_usual(layer)
-    return _usual[like]
-
-
-@torch.no_grad()
-def _gives_what_is_usual(layer: Any) -> bool:
-    """Some architectures put the same parts together in another way: they scale what is added, or turn queries by other
-    positions or not at all."""
-    # A forecast asks this of layers without data.
-    with unset_fake_temporarily(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        # Not `torch.manual_seed`, which is a GPU's too.
-        torch.default_generator.manual_seed(0)
-        try:
-            small = _small(layer).train()
-            own = _decoder_layer(small, torch.float32, Copies())
-            if own is None:
-                return False
-            hidden = torch.randn(1, sum(PROBED), len(small.input_layernorm.weight))
-            angles = 6 * torch.rand(1, sum(PROBED), small.self_attn.head_dim)
-            turned, segments = (angles.cos(), angles.sin()), Segments.end_to_end(list(PROBED))
-            plain = small.forward(hidden, attention_mask=None, position_embeddings=turned, segments=segments)
-            found = own.forward(hidden, position_embeddings=turned, segments=segments)
-            return torch.allclose(found, plain, rtol=1e-3, atol=1e-3)
-        except (RuntimeError, TypeError, ValueError, AttributeError, ModelError):
-            return False
-
-
-def _small(layer: Any) -> Any:
-    """A small layer of the same architecture and place in the model, all of whose weights matter."""
-    config = copy(layer.self_attn.config)
-    vars(config).update(SMALL)
-    config._attn_implementation = REGISTERED["sdpa"]
-    small = type(layer)(config, layer.self_attn.layer_idx).float()
-    for weight in small.parameters():
-        weight.add_(torch.randn_like(weight), alpha=0.2)
-    return small.requires_grad_(False)
 
 
 def _window(attention: Any) -> int | None:

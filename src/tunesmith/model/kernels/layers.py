@@ -31,7 +31,8 @@ from tunesmith.model.kernels.fused import (
     turned,
     turned_back,
 )
-from tunesmith.model.kernels.projection import Fan, is_again, wide_product
+from tunesmith.model.kernels.products import is_again, wide_product
+from tunesmith.model.kernels.projection import Fan
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,43 +5,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import accumulate
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Float32, Num
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tunesmith.model.kernels.adapters import NAME, is_plain
-from tunesmith.model.kernels.casts import cast_rows, product, transposed
-from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.kernels.fused import Added, Inner, summed
-from tunesmith.model.kernels.nf4 import write_whole
-from tunesmith.model.quantise import is_nf4
+from tunesmith.model.kernels.products import (
+    NOTHING,
+    Base,
+    Inputs,
+    Outputs,
+    Pad,
+    Trained,
+    frozen,
+    trained,
+    wide_product,
+)
 
-Inputs = Float[Tensor, "token in"]
-Outputs = Float[Tensor, "token out"]
-
-ALIGNED = 8
-"""Widths that are no multiple of it keep a product off the fast matrix kernels."""
 MOST_RANK = 128
 """Up to which a tile of an adapter's product fits beside the tile that it is added to."""
-
-
-KINDS: dict[type, Callable[[Sequence[Any]], Base | None]] = {}
-"""Kinds of layers beside those that are known here, and the product that such layers of one input are together."""
-
-
-class Pad(NamedTuple):
-    """Zeros after a layer's inputs and outputs."""
-
-    inputs: int = 0
-    outputs: int = 0
-
-
-NOTHING = Pad()
 
 
 class Copy(NamedTuple):
@@ -50,169 +35,6 @@ class Copy(NamedTuple):
     of: Float[Tensor, "row column"]
     place: Float[Tensor, "row column"]
     scale: float
-
-
-class Base(Protocol):
-    """One product with the weights of all layers."""
-
-    def forward(self, rows: Inputs) -> Outputs:
-        """rows W^T + bias."""
-
-    def backward(self, gradient: Outputs) -> Inputs:
-        """gradient W."""
-
-
-def is_again() -> bool:
-    """Whether a forward pass is done again within the backward pass, for what that needs and not for what comes out."""
-    return torch._C._current_graph_task_id() != -1
-
-
-class Made:
-    """Weights in the form that products take, made for each: but what a forward pass makes that is done again, the
-    backward pass, which follows at once, takes over."""
-
-    def __init__(self, make: Callable[[torch.dtype], Float[Tensor, "out in"]]) -> None:
-        self._make = make
-        self._kept: Tensor | None = None
-
-    def forward(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
-        """For a forward pass."""
-        whole = self._make(dtype)
-        self._kept = whole if is_again() else None
-        return whole
-
-    def backward(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
-        """For a backward pass."""
-        whole, self._kept = self._kept, None
-        return self._make(dtype) if whole is None else whole
-
-
-@dataclass(frozen=True, eq=False)
-class Plain:
-    """In the precision of the products."""
-
-    weight: Float[Tensor, "out in"]
-    bias: Float[Tensor, "out"] | None
-
-    def forward(self, rows: Inputs) -> Outputs:
-        """See `Base`."""
-        if self.bias is None:
-            return torch.mm(rows, self.weight.T)
-        return torch.addmm(self.bias, rows, self.weight.T)
-
-    def backward(self, gradient: Outputs) -> Inputs:
-        """See `Base`."""
-        return torch.mm(gradient, self.weight)
-
-
-@dataclass(frozen=True, eq=False)
-class Nf4:
-    """In 4 bits, made whole for each product."""
-
-    layers: Sequence[Any]
-    bias: Float[Tensor, "out"] | None
-
-    def forward(self, rows: Inputs) -> Outputs:
-        """See `Base`."""
-        return Plain(self._made.forward(rows.dtype), self.bias).forward(rows)
-
-    def backward(self, gradient: Outputs) -> Inputs:
-        """See `Base`."""
-        return Plain(self._made.backward(gradient.dtype), None).backward(gradient)
-
-    @cached_property
-    def _made(self) -> Made:
-        return Made(self._weight)
-
-    def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
-        heights = [layer.out_features for layer in self.layers]
-        first = self.layers[0]
-        whole = first.weight.data.new_empty(sum(heights), first.in_features, dtype=dtype)
-        for layer, place in zip(self.layers, whole.split(heights), strict=True):
-            write_whole(layer.weight, place)
-        return whole  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True, eq=False)
-class Fp8:
-    """In 8 bits, multiplied in 8 bits."""
-
-    weight: Num[Tensor, "out in"]
-    scales: Float32[Tensor, "out"]
-    bias: Float[Tensor, "out"] | None
-
-    def forward(self, rows: Inputs) -> Outputs:
-        """See `Base`."""
-        return product(cast_rows(rows), self.weight, self.scales, self.bias, Fp8Linear.fast)
-
-    def backward(self, gradient: Outputs) -> Inputs:
-        """See `Base`."""
-        cast = cast_rows(gradient, Fp8Linear.gradients, self.scales)
-        return product(cast, transposed(self.weight), self._ones, fast=Fp8Linear.fast)
-
-    @cached_property
-    def _ones(self) -> Float32[Tensor, "in"]:
-        return torch.ones(self.weight.shape[1], device=self.weight.device)
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """In fp32, and trained: copied into the precision of the products for each of them."""
-
-    layers: Sequence[Any]
-    pad: Pad
-
-    def forward(self, rows: Inputs) -> Outputs:
-        """See `Base`."""
-        weight = self._made.forward(rows.dtype)
-        biases = [layer.bias for layer in self.layers]
-        if biases[0] is None:
-            return Plain(weight, None).forward(rows)
-        whole = weight.new_zeros(len(weight))
-        torch._foreach_copy_([whole[place] for place in self._places()], biases)
-        return Plain(weight, whole).forward(rows)
-
-    def backward(self, gradient: Outputs) -> Inputs:
-        """See `Base`."""
-        return Plain(self._made.backward(gradient.dtype), None).backward(gradient)
-
-    @cached_property
-    def _made(self) -> Made:
-        return Made(self._weight)
-
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """Each layer's weight and, if it has one, bias."""
-        return [
-            weight for layer in self.layers for weight in (layer.weight, layer.bias) if weight is not None
-        ]
-
-    def of_parameters(self, gradient: Outputs, rows: Inputs) -> list[Tensor]:
-        """Gradients of `parameters`, in fp32."""
-        of_weights = wide_product(gradient, rows)
-        found = []
-        for layer, place in zip(self.layers, self._places(), strict=True):
-            found.append(of_weights[place, : layer.in_features])
-            if layer.bias is not None:
-                found.append(gradient[:, place].sum(0, dtype=torch.float32))
-        return found
-
-    def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
-        """Those of all layers, one below the other."""
-        first = self.layers[0]
-        heights = sum(layer.out_features + self.pad.outputs for layer in self.layers)
-        make = first.weight.new_empty if self.pad == NOTHING else first.weight.new_zeros
-        whole = make(heights, first.in_features + self.pad.inputs, dtype=dtype)
-        into = [whole[place, : first.in_features] for place in self._places()]
-        torch._foreach_copy_(into, [layer.weight for layer in self.layers])
-        return whole  # type: ignore[no-any-return]
-
-    def _places(self) -> Iterator[slice]:
-        """Where each layer's outputs stand."""
-        start = 0
-        for layer in self.layers:
-            yield slice(start, start + layer.out_features)
-            start += layer.out_features + self.pad.outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,13 +166,6 @@ class Fan:
             output, rank = output + outputs, rank + ranks
 
 
-def wide_product(left: Float[Tensor, "token a"], right: Float[Tensor, "token b"]) -> Float[Tensor, "a b"]:
-    """left^T right, summed over tokens and left in fp32."""
-    if left.is_cuda and left.dtype != torch.float32:
-        return torch.mm(left.T, right, out_dtype=torch.float32)
-    return (left.T @ right).float()
-
-
 class Copies:
     """The adapters of several layers in the precision of the products. They are copied at every forward pass: nothing
     tells when an optimizer has moved the weights, and it is little beside the pass."""
@@ -391,7 +206,7 @@ def fan(layers: Sequence[nn.Module], copies: Copies, compute: torch.dtype, pad: 
     if any(lora is not None and not _fits(lora) for lora in loras):
         return None
     is_trained = any(weight.requires_grad for one in bases for weight in one.parameters(recurse=False))
-    base = _trained(layers, pad) if is_trained else _frozen(bases, compute, pad)
+    base = trained(layers, pad) if is_trained else frozen(bases, compute, pad)
     if base is None:
         return None
     widths = tuple(one.out_features + pad.outputs for one in bases)
@@ -432,70 +247,3 @@ def _fits(lora: Any) -> bool:
         and not any(isinstance(drop, nn.Dropout) and drop.p for drop in lora.lora_dropout.values())
         and lora.lora_A[NAME].weight.shape[0] <= MOST_RANK
     )
-
-
-def _trained(layers: Sequence[Any], pad: Pad) -> Trained | None:
-    """The product that layers are together whose weights are all trained; None if some are not, or have adapters."""
-    weights = [weight for layer in layers for weight in layer.parameters()]
-    are_plain = all(type(layer) is nn.Linear for layer in layers)
-    are_alike = len({layer.bias is None for layer in layers}) == 1 if are_plain else False
-    if not are_alike or not all(one.requires_grad and one.dtype == torch.float32 for one in weights):
-        return None
-    return Trained(layers, pad)
-
-
-def _frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
-    """The product that the layers' own weights are together; None if they are of a kind that is not known or of
-    several."""
-    kinds = {type(base) for base in bases}
-    if len(kinds) > 1:
-        return None
-    (kind,) = kinds
-    if pad == NOTHING and kind in KINDS:
-        return KINDS[kind](bases)
-    if pad == NOTHING and all(is_nf4(base) for base in bases):
-        return Nf4(bases, _bias(bases, pad))
-    if pad == NOTHING and kind is Fp8Linear and all(_is_whole(base) for base in bases):
-        weights, scales = (
-            one_below_the_other(parts)
-            for parts in ([base.weight for base in bases], [base.scales for base in bases])
-        )
-        bias = _bias(bases, pad)
-        return Fp8(weights, scales, None if bias is None else bias.bfloat16())
-    if kind is not nn.Linear or any(base.weight.dtype != compute for base in bases):
-        return None
-    if pad == NOTHING:
-        return Plain(one_below_the_other([base.weight for base in bases]), _bias(bases, pad))
-    weight = torch.cat([functional.pad(base.weight, (0, pad.inputs, 0, pad.outputs)) for base in bases])
-    return Plain(weight, _bias(bases, pad))
-
-
-def _is_whole(layer: Fp8Linear) -> bool:
-    """Whether its products are in 8 bits, and its sizes need no zeros for that."""
-    return layer.in_eight_bits and layer.weight.shape == (layer.out_features, layer.in_features)
-
-
-def one_below_the_other(parts: Sequence[Tensor]) -> Tensor:
-    """The matrices (or vectors) as one, of which each is a view from now on: their numbers exist once."""
-    if len(parts) == 1:
-        return parts[0].data
-    first, sizes = parts[0], [len(part) for part in parts]
-    ends = [first.storage_offset() + rows * first.stride(0) for rows in accumulate(sizes, initial=0)]
-    in_one = len({part.untyped_storage()._cdata for part in parts}) == 1
-    if in_one and [part.storage_offset() for part in parts] == ends[:-1]:
-        return first.data.as_strided((sum(sizes), *first.shape[1:]), first.stride())
-    # Not everything can be done with numbers of 8 bits, but with bytes.
-    kind = torch.uint8 if first.element_size() == 1 else first.dtype
-    whole = torch.cat([part.data.view(kind) for part in parts]).view(first.dtype)
-    for part, place in zip(parts, whole.split(sizes), strict=True):
-        part.data = place
-    return whole
-
-
-def _bias(bases: Sequence[Any], pad: Pad) -> Float[Tensor, "out"] | None:
-    """Of all layers, zeros where one has none; None if none has one."""
-    if all(base.bias is None for base in bases):
-        return None
-    some = next(base.bias for base in bases if base.bias is not None)
-    each = [some.new_zeros(base.out_features) if base.bias is None else base.bias.data for base in bases]
-    return torch.cat([functional.pad(one, (0, pad.outputs)) for one in each])

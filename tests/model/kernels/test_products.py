@@ -1,0 +1,84 @@
+"""Layers of one input as one product: which are, whose gradients are had, and what exists once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tunesmith.model.kernels.fp8 import Fp8Linear
+from tunesmith.model.kernels.products import NOTHING, Pad, frozen, trained
+
+IN, FIRST, SECOND = 6, 4, 10
+
+
+def layers(*sizes: int, **settings: Any) -> list[Any]:
+    torch.manual_seed(0)
+    return [nn.Linear(IN, size, **settings) for size in sizes]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("pad", [NOTHING, Pad(inputs=2, outputs=4)])
+def test_layers_that_are_trained_have_gradients_of_their_own(pad: Pad, bias: bool) -> None:
+    both = layers(FIRST, SECOND, bias=bias)
+    rows = torch.randn(7, IN, requires_grad=True)
+    wanted = torch.cat([functional.pad(one(rows), (0, pad.outputs)) for one in both], 1)
+    gradient = torch.randn_like(wanted)
+    weights = [weight for one in both for weight in one.parameters()]
+    right = torch.autograd.grad(wanted, [rows, *weights], gradient)
+    ours = trained(both, pad)
+    assert ours is not None
+    assert ours.parameters == weights
+    with torch.no_grad():
+        given = functional.pad(rows, (0, pad.inputs))
+        torch.testing.assert_close(ours.forward(given), wanted)
+        found = [ours.backward(gradient)[:, :IN], *ours.of_parameters(gradient, given)]
+    for one, wished in zip(found, right, strict=True):
+        torch.testing.assert_close(one, wished)
+
+
+def test_layers_of_which_some_are_trained_are_refused() -> None:
+    first, second = layers(4, 4)
+    (third,) = layers(4, bias=False)
+    second.requires_grad_(False)
+    for those in ([first, second], [second, first], [first, third], [first.half()]):
+        assert trained(those, NOTHING) is None
+
+
+def test_weights_side_by_side_exist_once_and_still_are_the_layers_own() -> None:
+    both = layers(FIRST, SECOND, dtype=torch.double)
+    before = [one.weight.detach().clone() for one in both]
+    frozen(both, torch.double, NOTHING)
+    storages = {one.weight.untyped_storage().data_ptr() for one in both}
+    assert len(storages) == 1
+    assert both[0].weight.untyped_storage().nbytes() == 8 * IN * (FIRST + SECOND)
+    for one, weight in zip(both, before, strict=True):
+        torch.testing.assert_close(one.weight.detach(), weight)
+    again = frozen(both, torch.double, NOTHING)
+    assert again is not None
+    assert {one.weight.untyped_storage().data_ptr() for one in both} == storages
+    rows = torch.randn(3, IN, dtype=torch.double)
+    torch.testing.assert_close(again.forward(rows), torch.cat([one(rows) for one in both], dim=1).detach())
+
+
+def test_layers_with_weights_of_two_kinds_are_refused() -> None:
+    (first,) = layers(FIRST, dtype=torch.double)
+    assert frozen([first, nn.Bilinear(IN, IN, FIRST).double()], torch.double, NOTHING) is None
+    assert frozen([first], torch.bfloat16, NOTHING) is None
+
+
+def test_layers_in_8_bits_are_one_product_too() -> None:
+    torch.manual_seed(0)
+    plain = [nn.Linear(32, 16).bfloat16(), nn.Linear(32, 48, bias=False).bfloat16()]
+    small = [Fp8Linear(one, torch.device("cpu"), in_eight_bits=True) for one in plain]
+    rows, gradient = torch.randn(5, 32).bfloat16().requires_grad_(), torch.randn(5, 64).bfloat16()
+    wanted = torch.cat([one(rows) for one in small], dim=1)
+    (right,) = torch.autograd.grad(wanted, rows, gradient)
+    ours = frozen(small, torch.bfloat16, NOTHING)
+    assert ours is not None
+    torch.testing.assert_close(ours.forward(rows.detach()), wanted.detach())
+    # A row has one scale for both gradients, and the sum is rounded once.
+    torch.testing.assert_close(ours.backward(gradient), right, rtol=0.1, atol=0.1)
