@@ -22,10 +22,11 @@ from tunesmith.model.kernels import short_attention
 from tunesmith.model.kernels.adapters import NAME
 from tunesmith.model.kernels.fused import Heads
 from tunesmith.model.kernels.graphs import Layers, Line, Stack
-from tunesmith.model.kernels.layers import Block, GatedMlp, IntoAttention, Norm, OutOfAttention
+from tunesmith.model.kernels.layers import Block, GatedMlp, IntoAttention, Norm, OutOfAttention, linear
 from tunesmith.model.kernels.liger import MLP_PARTS, NORM, NORM_PARTS
+from tunesmith.model.kernels.narrow import narrow
 from tunesmith.model.kernels.products import ALIGNED, Pad
-from tunesmith.model.kernels.projection import Copies, fan
+from tunesmith.model.kernels.projection import Copies, Fan, fan
 from tunesmith.model.kernels.usual import is_usual
 from tunesmith.model.modules import transformers_model
 
@@ -74,12 +75,33 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
         undos.append(partial(_put_back, layer, type(layer)))
         vars(layer)[WHOLE] = whole
         layer.__class__ = _with_own_forward(type(layer))  # type: ignore[arg-type]
+    number = len(undos)
+    undos += _linear_layers(inner, compute)
     # Where there is a vision part, something may be added between two layers.
     if cuda_graphs and "vision_config" not in inner.config.sub_configs:
         for beside in first:
             _stack(list(inner.get_submodule(beside).children()))
     _undo[inner] = undos
-    return len(undos)
+    return number
+
+
+def _linear_layers(model: nn.Module, compute: torch.dtype) -> Iterator[Callable[[], Any]]:
+    """Let linear layers that are trained and in no whole layer, such as the output head, be products like those in
+    whole ones; what puts each back."""
+    inside = {part for layer in whole_layers(model) for part in layer.modules()}
+    for layer in model.modules():
+        if type(layer) is nn.Linear and layer not in inside:
+            alone = fan([layer], Copies(), compute)
+            if alone is not None and alone.is_trained:
+                layer.forward = _linear(alone, compute)  # type: ignore[method-assign, assignment]
+                yield partial(vars(layer).pop, "forward")
+
+
+def _linear(alone: Fan, compute: torch.dtype) -> Callable[[Tensor], Tensor]:
+    def forward(hidden: Tensor) -> Tensor:
+        return linear(hidden.to(compute).flatten(0, -2), alone).unflatten(0, hidden.shape[:-1])
+
+    return forward
 
 
 def _stack(layers: list[Any]) -> None:
@@ -215,7 +237,7 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | 
         assert segments is not None
         cosine, sine = (one.squeeze(0) for one in position_embeddings)
         # Embeddings that are trained are in fp32.
-        hidden_states = hidden_states.to(compute)
+        hidden_states = narrow(hidden_states.squeeze(0), compute)[None]
         if stack is not None and whole.is_first and _is_replayed(layer, whole):
             line = short_line(segments, hidden_states[..., : attention.head_dim], None)
             out = None if line is None else stack(hidden_states, cosine, sine, Line(*line))
@@ -275,7 +297,7 @@ def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Whole | N
             return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
         assert position_embeddings is not None
         attend = partial(_attended, attention, named["segments"], is_causal=False)
-        return whole.block(hidden_states.to(compute), *position_embeddings, attend, whole.again)
+        return whole.block(narrow(hidden_states, compute), *position_embeddings, attend, whole.again)
 
     whole.forward = forward
     return whole

@@ -159,6 +159,26 @@ class _OutOfAttention(torch.autograd.Function):
         return of_attended, gradients[0], None, *of_fan
 
 
+def linear(rows: Float[Tensor, "token in"], fan: Fan) -> Float[Tensor, "token out"]:
+    """Linear layers by themselves, whose own weights are trained."""
+    return _Linear.apply(rows, fan, *fan.parameters)  # type: ignore[no-any-return]
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, fan: Fan, *_: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.fan = fan
+        return fan.product(rows, None)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (rows,), fan = ctx.saved_tensors, ctx.fan
+        gradient = gradients[0].contiguous()
+        of_rows = fan.to_input(gradient, None) if ctx.needs_input_grad[0] else None
+        return of_rows, None, *fan.of_parameters(None, gradient, None, lambda: rows)
+
+
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """What attention makes of queries, keys and values, heads side by side in each."""
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from tunesmith.model.kernels.casts import cast_rows, product, transposed
 from tunesmith.model.kernels.fp8 import Fp8Linear
+from tunesmith.model.kernels.narrow import narrowed
 from tunesmith.model.kernels.nf4 import write_whole
 from tunesmith.model.quantise import is_nf4
 
@@ -153,9 +154,10 @@ class Trained:
         biases = [layer.bias for layer in self.layers]
         if biases[0] is None:
             return Plain(weight, None).forward(rows)
-        whole = weight.new_zeros(len(weight))
-        torch._foreach_copy_([whole[place] for place in self._places()], biases)
-        return Plain(weight, whole).forward(rows)
+        whole = weight.new_zeros(1, len(weight))
+        for bias, place in zip(biases, self._places(), strict=True):
+            narrowed(bias[None], whole[:, place])
+        return Plain(weight, whole[0]).forward(rows)
 
     def backward(self, gradient: Outputs) -> Inputs:
         """See `Base`."""
@@ -188,8 +190,8 @@ class Trained:
         heights = sum(layer.out_features + self.pad.outputs for layer in self.layers)
         make = first.weight.new_empty if self.pad == NOTHING else first.weight.new_zeros
         whole = make(heights, first.in_features + self.pad.inputs, dtype=dtype)
-        into = [whole[place, : first.in_features] for place in self._places()]
-        torch._foreach_copy_(into, [layer.weight for layer in self.layers])
+        for layer, place in zip(self.layers, self._places(), strict=True):
+            narrowed(layer.weight, whole[place, : first.in_features])
         return whole  # type: ignore[no-any-return]
 
     def _places(self) -> Iterator[slice]:

@@ -1,0 +1,61 @@
+"""Numbers in fp32 as bf16, rounded up or down so that over many of them nothing is lost.
+
+An update moves a weight by less than half of what separates two numbers in 16 bits. Rounded to the nearest, weights
+that begin as such numbers do not move at all until enough updates have come together, and what is trained learns late.
+Here each number has a threshold of its own: of many that have moved by a tenth of a step, a tenth is rounded to the
+next one (as in stochastic rounding, Gupta et al. 2015). The threshold is a hash of the number's place, so that every
+pass, a pass that is done again and a run that goes on see the same, and numbers that 16 bits hold stay what they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+FIRST, SECOND = 0x9E3779B1, 0x85EBCA77
+"""Odd numbers that mix the bits of a place (of xxHash)."""
+LOW = 0xFFFF
+"""Bits that bf16 does not have."""
+
+
+def narrowed(wide: Float32[Tensor, "row column"], place: Float[Tensor, "row column"]) -> None:
+    """Write the numbers to their place, in its precision: as said above in bf16, else as they are rounded."""
+    if place.dtype != torch.bfloat16 or isinstance(wide, FakeTensor):
+        place.copy_(wide)
+    elif wide.is_cuda:
+        from tunesmith.model.kernels import narrow_triton
+
+        narrow_triton.narrowed(wide, place)
+    else:
+        bits = wide.contiguous().view(torch.int32) + _thresholds(wide).int()
+        place.copy_((bits & ~LOW).view(torch.float32))
+
+
+def _thresholds(wide: Tensor) -> Int64[Tensor, "row column"]:
+    """From which of the low bits on a number is rounded away from zero: 16 bits of a hash of its place."""
+    places = torch.arange(wide.numel(), device=wide.device).view(wide.shape)
+    mixed = (places * FIRST) & 0xFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 15)) * SECOND) & 0xFFFFFFFF
+    return (mixed ^ (mixed >> 13)) & LOW
+
+
+def narrow(rows: Float[Tensor, "row column"], dtype: torch.dtype) -> Float[Tensor, "row column"]:
+    """The rows in this precision; their gradient is in theirs."""
+    return rows if rows.dtype == dtype else _Narrow.apply(rows, dtype)  # type: ignore[no-any-return]
+
+
+class _Narrow(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.kind = rows.dtype
+        place = torch.empty_like(rows, dtype=dtype)
+        narrowed(rows, place)
+        return place
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0].to(ctx.kind), None
