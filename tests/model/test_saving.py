@@ -88,6 +88,25 @@ def test_a_model_trained_over_a_bf16_base_is_saved_in_bf16(tmp_path: Path) -> No
     torch.testing.assert_close(again, logits(trainable.loaded), atol=5e-2, rtol=0)
 
 
+def test_what_is_saved_in_bf16_has_moved_even_if_it_moved_by_less_than_16_bits_tell_apart(
+    tmp_path: Path,
+) -> None:
+    trainable = make_trainable(tiny(tmp_path, weights="bf16"), {"language": Full()}, seed=0)
+    weights = {name: one for name, one in trained_state(trainable).items() if one.ndim > 1}
+    before = {name: one.clone() for name, one in weights.items()}
+    for name, weight in weights.items():
+        weight *= 1.0005
+        assert (weight.bfloat16().float() == before[name]).float().mean() > 0.9
+    save_result(trainable, tmp_path / "left")
+    saved = load_file(tmp_path / "left" / "model" / "model.safetensors")
+    for name, weight in weights.items():
+        assert saved[name].dtype == torch.bfloat16
+        moved = (saved[name].float() - before[name]) * before[name].sign()
+        assert moved.mean().item() == pytest.approx((weight - before[name]).abs().mean().item(), rel=0.2), (
+            name
+        )
+
+
 def test_an_adapter_on_merged_weights_names_the_model_beside_it(tmp_path: Path) -> None:
     first = trained(tmp_path, Lora(rank=4))
     second = make_trainable(first.loaded, {"language": Lora(rank=2, start="new")}, seed=1)

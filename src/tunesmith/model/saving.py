@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from tunesmith.errors import ModelError, counted
 from tunesmith.files import whole_folder
 from tunesmith.model.heads import save_head
+from tunesmith.model.kernels.narrow import narrow
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import is_adapter, own_name, transformers_model
 from tunesmith.model.quantise import is_quantised
@@ -24,9 +26,9 @@ CHANGED = "changed.safetensors"
 def save_result(trainable: Trainable, folder: Path) -> None:
     """Write `folder/adapter` (PEFT's form) if the model has an adapter and, if own weights of it are not the
     base's any more, `folder/model` (a complete transformers folder) or, where they are less than half of all,
-    `folder/weights` (those alone, to be put over the base). Own weights are in the precision of the products.
-    A head is `folder/head.safetensors` and `folder/head.json`, in fp32. Each is whole or not there; ModelError if
-    there is no room."""
+    `folder/weights` (those alone, to be put over the base). Own weights are in the precision of the products,
+    rounded as training rounds them. A head is `folder/head.safetensors` and `folder/head.json`, in fp32. Each is whole
+    or not there; ModelError if there is no room."""
     loaded = trainable.loaded
     has_adapter = any(is_adapter(name) for name in trained_state(trainable))
     is_whole = _is_mostly_changed(loaded)
@@ -125,9 +127,16 @@ def _own_state(loaded: LoadedModel) -> dict[str, Tensor]:
             continue
         place = (tensor.data_ptr(), tensor.numel())
         if place not in copies:
-            copies[place] = tensor.to("cpu", loaded.compute if tensor.is_floating_point() else tensor.dtype)
+            copies[place] = _as_computed(tensor, loaded.compute).cpu()
         state[own_name(name)] = copies[place]
     return state
+
+
+def _as_computed(tensor: Tensor, compute: torch.dtype) -> Tensor:
+    """In the precision of the products; trained matrices as they were multiplied with while they were trained."""
+    if tensor.dtype == torch.float32 and tensor.ndim > 1:
+        return narrow(tensor.flatten(1), compute).view_as(tensor)
+    return tensor.to(compute) if tensor.is_floating_point() else tensor
 
 
 def trained_state(trainable: Trainable) -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ pass, a pass that is done again and a run that goes on see the same, and numbers
 
 from __future__ import annotations
 
+import importlib.util
+from itertools import count
 from typing import Any
 
 import torch
@@ -20,31 +22,37 @@ FIRST, SECOND = 0x9E3779B1, 0x85EBCA77
 """Odd numbers that mix the bits of a place (of xxHash)."""
 LOW = 0xFFFF
 """Bits that bf16 does not have."""
+AT_ONCE = 2**22
+"""Numbers whose thresholds are computed at once where there is no kernel for it."""
 
 
 def narrowed(wide: Float32[Tensor, "row column"], place: Float[Tensor, "row column"]) -> None:
     """Write the numbers to their place, in its precision: as said above in bf16, else as they are rounded."""
     if place.dtype != torch.bfloat16 or isinstance(wide, FakeTensor):
         place.copy_(wide)
-    elif wide.is_cuda:
+    elif wide.is_cuda and importlib.util.find_spec("triton"):
         from tunesmith.model.kernels import narrow_triton
 
         narrow_triton.narrowed(wide, place)
     else:
-        bits = wide.contiguous().view(torch.int32) + _thresholds(wide).int()
-        place.copy_((bits & ~LOW).view(torch.float32))
+        step = max(AT_ONCE // max(wide.shape[1], 1), 1)
+        for first, rows, there in zip(count(0, step), wide.split(step), place.split(step), strict=False):
+            bits = rows.contiguous().view(torch.int32) + _thresholds(first, rows).int()
+            there.copy_((bits & ~LOW).view(torch.float32))
 
 
-def _thresholds(wide: Tensor) -> Int64[Tensor, "row column"]:
-    """From which of the low bits on a number is rounded away from zero: 16 bits of a hash of its place."""
-    places = torch.arange(wide.numel(), device=wide.device).view(wide.shape)
+def _thresholds(first: int, rows: Float32[Tensor, "row column"]) -> Int64[Tensor, "row column"]:
+    """From which of the low bits on a number is rounded away from zero: 16 bits of a hash of its place. `first` is the
+    number of the first row."""
+    begin = first * rows.shape[1]
+    places = torch.arange(begin, begin + rows.numel(), device=rows.device).view(rows.shape)
     mixed = (places * FIRST) & 0xFFFFFFFF
     mixed = ((mixed ^ (mixed >> 15)) * SECOND) & 0xFFFFFFFF
     return (mixed ^ (mixed >> 13)) & LOW
 
 
 def narrow(rows: Float[Tensor, "row column"], dtype: torch.dtype) -> Float[Tensor, "row column"]:
-    """The rows in this precision; their gradient is in theirs."""
+    """The rows in this precision, from fp32 as `narrowed`; their gradient is in theirs."""
     return rows if rows.dtype == dtype else _Narrow.apply(rows, dtype)  # type: ignore[no-any-return]
 
 
