@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from tunesmith.config.experiment import HEAD
@@ -13,7 +14,7 @@ from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.methods import Method
 from tunesmith.methods.frozen import Frozen
 from tunesmith.model.adapters import has_adapter, put_on, refuse_other_shape
-from tunesmith.model.kernels.exchange import exchange
+from tunesmith.model.kernels.exchange import exchange, exchange_linear
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.merging import merge
 from tunesmith.model.modules import adapted_layer, is_adapter, own_name
@@ -84,6 +85,8 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
     if loaded.kernels == "fused":
         number = exchange(loaded.model, loaded.compute, loaded.cuda_graphs)
         loaded = replace(loaded, notes=(*loaded.notes, f"kernels: {number} layers as whole functions"))
+    elif loaded.compute != torch.float32:
+        exchange_linear(loaded.model, loaded.compute)
     return Trainable(loaded, groups, summary)
 
 

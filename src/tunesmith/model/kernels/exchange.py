@@ -85,16 +85,24 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
     return number
 
 
-def _linear_layers(model: nn.Module, compute: torch.dtype) -> Iterator[Callable[[], Any]]:
-    """Let linear layers that are trained and in no whole layer, such as the output head, be products like those in
-    whole ones; what puts each back."""
-    inside = {part for layer in whole_layers(model) for part in layer.modules()}
+def exchange_linear(model: nn.Module, compute: torch.dtype) -> None:
+    """Let linear layers that are trained be products whose weights are rounded as `narrow` says, where layers are not
+    run as whole functions. What an earlier call exchanged is put back first."""
+    inner = transformers_model(model)
+    for undo in _undo.pop(inner, []):
+        undo()
+    _undo[inner] = _linear_layers(inner, compute)
+
+
+def _linear_layers(model: nn.Module, compute: torch.dtype) -> list[Callable[[], Any]]:
+    """Give every linear layer that is trained such a forward pass; what puts each back."""
+    undos: list[Callable[[], Any]] = []
     for layer in model.modules():
-        if type(layer) is nn.Linear and layer not in inside:
-            alone = fan([layer], Copies(), compute)
-            if alone is not None and alone.is_trained:
-                layer.forward = _linear(alone, compute)  # type: ignore[method-assign, assignment]
-                yield partial(vars(layer).pop, "forward")
+        is_trained = type(layer) is nn.Linear and layer.weight.requires_grad
+        if is_trained and (alone := fan([layer], Copies(), compute)) is not None:
+            layer.forward = _linear(alone, compute)  # type: ignore[method-assign]
+            undos.append(partial(vars(layer).pop, "forward"))
+    return undos
 
 
 def _linear(alone: Fan, compute: torch.dtype) -> Callable[[Tensor], Tensor]:

@@ -10,11 +10,12 @@ pass, a pass that is done again and a run that goes on see the same, and numbers
 from __future__ import annotations
 
 import importlib.util
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32, Int32
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
@@ -37,18 +38,19 @@ def narrowed(wide: Float32[Tensor, "row column"], place: Float[Tensor, "row colu
     else:
         step = max(AT_ONCE // max(wide.shape[1], 1), 1)
         for first, rows, there in zip(count(0, step), wide.split(step), place.split(step), strict=False):
-            bits = rows.contiguous().view(torch.int32) + _thresholds(first, rows).int()
+            bits = rows.contiguous().view(torch.int32) + _thresholds(first, rows.shape, rows.device)
             there.copy_((bits & ~LOW).view(torch.float32))
 
 
-def _thresholds(first: int, rows: Float32[Tensor, "row column"]) -> Int64[Tensor, "row column"]:
+@lru_cache(maxsize=16)
+def _thresholds(first: int, shape: torch.Size, device: torch.device) -> Int32[Tensor, "row column"]:
     """From which of the low bits on a number is rounded away from zero: 16 bits of a hash of its place. `first` is the
     number of the first row."""
-    begin = first * rows.shape[1]
-    places = torch.arange(begin, begin + rows.numel(), device=rows.device).view(rows.shape)
+    begin = first * shape[1]
+    places = torch.arange(begin, begin + shape.numel(), device=device).view(shape)
     mixed = (places * FIRST) & 0xFFFFFFFF
     mixed = ((mixed ^ (mixed >> 15)) * SECOND) & 0xFFFFFFFF
-    return (mixed ^ (mixed >> 13)) & LOW
+    return ((mixed ^ (mixed >> 13)) & LOW).int()
 
 
 def narrow(rows: Float[Tensor, "row column"], dtype: torch.dtype) -> Float[Tensor, "row column"]:
