@@ -248,6 +248,26 @@ def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward
     assert len(wholes) == 8 * number - (level == "none")
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_moves_that_are_smaller_than_a_step_of_16_bits_change_the_loss(
+    tmp_path: Path, is_whole: bool
+) -> None:
+    trainable = trainable_of(tiny_model(tmp_path / "model", "qwen3"), False, Full(), weights="bf16")
+    if is_whole:
+        assert exchange(trainable.loaded.model, torch.bfloat16) == 2
+    before, gradients = learnt(trainable, TEXT)
+    wanted = 0.0
+    for name, weight in trainable.groups[0].parameters.items():
+        weight.grad = None
+        if weight.ndim > 1 and "embed" not in name:
+            between = torch.ldexp(torch.ones_like(weight), torch.frexp(weight.detach())[1] - 8)
+            move = 0.2 * between * gradients[name].sign()
+            wanted += (move * gradients[name]).sum().item()
+            weight.data -= move
+    after, _ = learnt(trainable, TEXT)
+    assert before - after == pytest.approx(wanted, rel=0.1)
+
+
 def test_an_update_of_the_weights_is_seen_by_the_next_pass(tmp_path: Path) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
     exchange(trainable.loaded.model, torch.float32)
