@@ -34,7 +34,7 @@ def narrowed(wide: Float32[Tensor, "row column"], place: Float[Tensor, "row colu
     elif wide.is_cuda and importlib.util.find_spec("triton"):
         from tunesmith.model.kernels import narrow_triton
 
-        narrow_triton.narrowed(wide, place)
+        narrow_triton.narrowed(wide if wide.stride(1) == 1 else wide.contiguous(), place)
     else:
         step = max(AT_ONCE // max(wide.shape[1], 1), 1)
         for first, rows, there in zip(count(0, step), wide.split(step), place.split(step), strict=False):
@@ -62,7 +62,7 @@ class _Narrow(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.kind = rows.dtype
-        place = torch.empty_like(rows, dtype=dtype)
+        place = rows.new_empty(rows.shape, dtype=dtype)
         narrowed(rows, place)
         return place
 
