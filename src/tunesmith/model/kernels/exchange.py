@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 
 from tunesmith.model.attention import short_line
 from tunesmith.model.kernels import short_attention
@@ -59,9 +59,7 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
     """Run every layer that is all trained, or frozen but for plain adapters, as whole functions, and say how many those
     are. What an earlier call exchanged is put back first. Where `cuda_graphs` may be used, they are for stacks of small
     layers with adapters."""
-    inner = transformers_model(model)
-    for undo in _undo.pop(inner, []):
-        undo()
+    inner = _as_it_was(model)
     undos: list[Callable[[], Any]] = []
     first: dict[str, Copies] = {}
     for name, layer in inner.named_modules():
@@ -88,10 +86,16 @@ def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) 
 def exchange_linear(model: nn.Module, compute: torch.dtype) -> None:
     """Let linear layers that are trained be products whose weights are rounded as `narrow` says, where layers are not
     run as whole functions. What an earlier call exchanged is put back first."""
+    inner = _as_it_was(model)
+    _undo[inner] = _linear_layers(inner, compute)
+
+
+def _as_it_was(model: nn.Module) -> PreTrainedModel:
+    """The transformers model, with nothing exchanged."""
     inner = transformers_model(model)
     for undo in _undo.pop(inner, []):
         undo()
-    _undo[inner] = _linear_layers(inner, compute)
+    return inner
 
 
 def _linear_layers(model: nn.Module, compute: torch.dtype) -> list[Callable[[], Any]]:
@@ -244,8 +248,8 @@ def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | 
         assert position_embeddings is not None
         assert segments is not None
         cosine, sine = (one.squeeze(0) for one in position_embeddings)
-        # Embeddings that are trained are in fp32.
-        hidden_states = narrow(hidden_states.squeeze(0), compute)[None]
+        if hidden_states.dtype != compute:  # Embeddings that are trained are in fp32.
+            hidden_states = narrow(hidden_states.squeeze(0), compute)[None]
         if stack is not None and whole.is_first and _is_replayed(layer, whole):
             line = short_line(segments, hidden_states[..., : attention.head_dim], None)
             out = None if line is None else stack(hidden_states, cosine, sine, Line(*line))
