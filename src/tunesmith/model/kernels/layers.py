@@ -136,47 +136,34 @@ class OutOfAttention:
 
     def __call__(self, attended: Float[Tensor, "token heads"], beside: Rows) -> Rows:
         """The residual stream after attention."""
-        return _OutOfAttention.apply(attended, beside, self, *self.fan.parameters)  # type: ignore[no-any-return]
-
-
-class _OutOfAttention(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, attended: Tensor, beside: Tensor, out_of: OutOfAttention, *_: Tensor) -> Tensor:
-        inner = out_of.fan.inner(attended)
-        ctx.save_for_backward(attended, inner)
-        ctx.fan = out_of.fan
-        return out_of.fan.product(attended, inner, beside)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        attended, inner = ctx.saved_tensors
-        fan: Fan = ctx.fan
-        gradient = gradients[0].contiguous()
-        of_inner = fan.to_inner(gradient)
-        of_attended = fan.to_input(gradient, of_inner) if ctx.needs_input_grad[0] else None
-        of_downs = None if of_inner is None else wide_product(of_inner, attended)
-        of_fan = fan.of_parameters(of_downs, gradient, inner, lambda: attended)
-        return of_attended, gradients[0], None, *of_fan
+        return _Projection.apply(attended, beside, self.fan, *self.fan.parameters)  # type: ignore[no-any-return]
 
 
 def linear(rows: Float[Tensor, "token in"], fan: Fan) -> Float[Tensor, "token out"]:
-    """Linear layers by themselves, whose own weights are trained."""
-    return _Linear.apply(rows, fan, *fan.parameters)  # type: ignore[no-any-return]
+    """Linear layers by themselves."""
+    return _Projection.apply(rows, None, fan, *fan.parameters)  # type: ignore[no-any-return]
 
 
-class _Linear(torch.autograd.Function):
+class _Projection(torch.autograd.Function):
+    """Linear layers, added to what goes past them if anything does."""
+
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, fan: Fan, *_: Tensor) -> Tensor:
-        ctx.save_for_backward(rows)
+    def forward(ctx: Any, rows: Tensor, beside: Tensor | None, fan: Fan, *_: Tensor) -> Tensor:
+        inner = fan.inner(rows)
+        ctx.save_for_backward(rows, inner)
         ctx.fan = fan
-        return fan.product(rows, None)
+        return fan.product(rows, inner, beside)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (rows,), fan = ctx.saved_tensors, ctx.fan
+        rows, inner = ctx.saved_tensors
+        fan: Fan = ctx.fan
         gradient = gradients[0].contiguous()
-        of_rows = fan.to_input(gradient, None) if ctx.needs_input_grad[0] else None
-        return of_rows, None, *fan.of_parameters(None, gradient, None, lambda: rows)
+        of_inner = fan.to_inner(gradient)
+        of_rows = fan.to_input(gradient, of_inner) if ctx.needs_input_grad[0] else None
+        of_downs = None if of_inner is None else wide_product(of_inner, rows)
+        of_fan = fan.of_parameters(of_downs, gradient, inner, lambda: rows)
+        return of_rows, gradients[0] if ctx.needs_input_grad[1] else None, None, *of_fan
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
