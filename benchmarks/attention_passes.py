@@ -3,10 +3,10 @@
     python benchmarks/attention_passes.py [--only qwen3-0.6b] [--tune]
 
 For packed short texts in the shapes of Qwen3-0.6B and Qwen2.5-7B, for a vision tower's windows, and for long texts
-(`model.kernels.short_attention` and `long_attention` say where they differ): milliseconds that
-the kernels of a call take on the GPU, forward and backward, milliseconds that the CPU takes to start them, and how far
-output and gradients are from attention in fp32 (the largest of the four differences, each relative to what it differs
-from). With --tune also ours compiled in other ways. Needs a GPU; about a minute.
+(`model.kernels.short_attention` and `long_attention` say where they differ): milliseconds that the kernels of a call
+take on the GPU, forward and backward, milliseconds that the CPU takes to start them, and how far output and gradients
+are from attention in fp32 (the largest of the four differences, each relative to what it differs from). With --tune
+also ours compiled in other ways. Needs a GPU; about a minute.
 """
 
 from __future__ import annotations

@@ -220,19 +220,19 @@ def _plain(packed: Packed) -> Attended:
 
 
 def _varlen(packed: Packed) -> Attended:
-    """One call of a variable-length kernel for the whole line: PyTorch's, or ours if segments are short."""
+    """The whole line by kernels for segments of unlike lengths: ours if they are short, cuDNN's for long ones, else
+    PyTorch's."""
     if packed.dropout:
         raise ModelError(
             "model.attention: varlen has no attention dropout, which the model's config asks for. Use sdpa"
         )
+    scale = packed.scale or packed.query.shape[-1] ** -0.5
     line = short_line(packed.segments, packed.query, packed.window)
     if line is not None:
-        scale = packed.scale or packed.query.shape[-1] ** -0.5
         return short_attention.attended(packed.query, packed.key, packed.value, *line, scale, packed.causal)
     query, key, value, table = _laid_out(packed)
     is_long = table.line is not None and packed.causal and _sees_all(packed.window, table)
     if is_long and long_attention.takes(query.shape[-1], query.dtype, query.device):
-        scale = packed.scale or query.shape[-1] ** -0.5
         return long_attention.attended(packed.query, packed.key, packed.value, table.line, scale)  # type: ignore[arg-type]
     attend = _by_flash if _flash_is_known() else _by_varlen_attn
     return attend(packed, query, key, value, table)[None]

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from tunesmith.data.batch import Segments
 from tunesmith.model.kernels import short_attention
-from tunesmith.model.kernels.short_attention import Blocks, Keys, Queries, blocks_of
+from tunesmith.model.kernels.short_attention import Blocks, Keys, Queries, blocks_of, room_for_gradients
 
 LEAST = 2048
 """Tokens of a segment from which on it is taken by itself: with shorter ones a call costs what it saves. On an H200
@@ -125,8 +125,7 @@ class _Attended(torch.autograd.Function):
         query, key, value, out, sums = ctx.saved_tensors
         line: Line = ctx.line
         gradient = gradients[0][0]
-        of_key, of_value = (out.new_empty(len(out), key.shape[1], out.shape[2]) for _ in range(2))
-        found = torch.empty_like(out), of_key, of_value
+        found = room_for_gradients(out, key.shape[1])
         if line.blocks is not None:
             from tunesmith.model.kernels import short_attention_triton
 

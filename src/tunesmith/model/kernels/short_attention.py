@@ -30,6 +30,8 @@ Queries = Float[Tensor, "1 head token width"]
 Keys = Float[Tensor, "1 kv_head token width"]
 Blocks = Int32[Tensor, "block 3"]
 """For every block its segment's first token, the segment's length, and how far into it the block begins."""
+Gradients = tuple[Tensor, Tensor, Tensor]
+"""Of queries, keys and values, (token, head, width)."""
 
 
 def blocks_of(segments: Segments, size: int = BLOCK) -> Blocks:
@@ -62,6 +64,12 @@ def attended(
     """softmax(q k scale) v within each segment (Vaswani et al. 2017, section 3.2.1); the blocks cover all tokens, and
     `longest` is the length of the longest segment. Query heads that follow each other share a head of keys."""
     return _Attended.apply(query, key, value, blocks, longest, scale, causal)  # type: ignore[no-any-return]
+
+
+def room_for_gradients(out: Float[Tensor, "token head width"], kept: int) -> Gradients:
+    """Where gradients are to be written, for `kept` heads of keys and values."""
+    of_key, of_value = (out.new_empty(len(out), kept, out.shape[2]) for _ in range(2))
+    return torch.empty_like(out), of_key, of_value
 
 
 class _Attended(torch.autograd.Function):

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from tunesmith.model.kernels.short_attention import BLOCK
+from tunesmith.model.kernels.short_attention import BLOCK, Gradients, room_for_gradients
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
 
@@ -245,10 +245,6 @@ def forward(
     return out, sums
 
 
-Gradients = tuple[Tensor, Tensor, Tensor]
-"""Of queries, keys and values, (token, head, width)."""
-
-
 def backward(
     gradient: Tensor,
     saved: Saved,
@@ -261,11 +257,9 @@ def backward(
     """All gradients; of `found`, only rows of the blocks are written."""
     query, key, value, out, sums = saved
     gradient = gradient if gradient.stride(2) == 1 else gradient.contiguous()
-    tokens, heads, width = out.shape
+    _, heads, width = out.shape
     kept, alone = key.shape[1], longest <= BLOCK
-    if found is None:
-        of_key, of_value = (out.new_empty(tokens, kept, width) for _ in range(2))
-        found = torch.empty_like(out), of_key, of_value
+    found = found or room_for_gradients(out, kept)
     kernel: Any = _backward[(len(blocks) * (kept if alone else kept + heads),)]
     kernel(
         query, key, value, out, gradient, sums, *found, blocks, sums.stride(0), scale,
