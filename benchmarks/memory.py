@@ -112,6 +112,7 @@ CASES = [
     Case("7b-lora-full-16k", "qwen2.5-7b", "lora", "full", 128),
     Case("7b-nf4", "qwen2.5-7b", "lora", "none", 32, weights="nf4"),
     Case("7b-nf4-full", "qwen2.5-7b", "lora", "full", 64, weights="nf4"),
+    Case("7b-nf4-fp8-full", "qwen2.5-7b", "lora", "full", 64, weights="nf4-fp8"),
     Case("7b-fp8", "qwen2.5-7b", "lora", "none", 64, weights="fp8"),
     Case("vl-lora", "qwen2.5-vl-7b", "lora-both", "none", 8),
     Case("vl-lora-full", "qwen2.5-vl-7b", "lora-both", "full", 16),

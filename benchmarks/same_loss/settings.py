@@ -34,7 +34,8 @@ class Setting:
     @property
     def reference(self) -> Reference:
         """What it is held to: the same weights, if they are quantised."""
-        return Reference(self.method, self.weights if self.weights in ("nf4", "fp8") else "fp32", self.sees)
+        weights = self.weights.removesuffix("-fp8")
+        return Reference(self.method, weights if weights in ("nf4", "fp8") else "fp32", self.sees)
 
     @property
     def material(self) -> str:
@@ -82,6 +83,7 @@ SETTINGS = [
     Setting("lora-bf16-fused-micro-batches", kernels="fused", **MICRO),  # type: ignore[arg-type]
     Setting("lora-nf4", weights="nf4", kernels="auto"),
     Setting("lora-nf4-plain", weights="nf4"),
+    Setting("lora-nf4-fp8", weights="nf4-fp8", kernels="auto"),
     Setting("lora-fp8", weights="fp8", kernels="auto"),
     Setting("lora-fp8-plain", weights="fp8"),
     Setting("full-fp32", method="full", weights="fp32"),

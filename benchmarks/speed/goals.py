@@ -53,6 +53,7 @@ GOALS = (
         "tunesmith tunesmith-checkpointing tunesmith-7.6gib unsloth-checkpointing+flash unsloth-checkpointing"
         " unsloth+flash",
     ),
+    group("short-text", "qlora-fp8", "tunesmith tunesmith-checkpointing tunesmith-7.6gib"),
     group("long-text", "lora", "tunesmith unsloth+flash unsloth trl+flash"),
     group("many-questions", "lora", "tunesmith tunesmith-shared unsloth-checkpointing+flash"),
     group("short-text", "head", "tunesmith"),

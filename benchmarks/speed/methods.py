@@ -29,6 +29,7 @@ METHODS = {
     for method in (
         Method("lora", 4),
         Method("qlora", 4, weights="nf4"),
+        Method("qlora-fp8", 4, weights="nf4-fp8", beside="qlora"),
         Method("fp8", 4, weights="fp8", beside="lora"),
         Method("full", 6, adapts=False),
         Method("head", 2, adapts=False),

@@ -75,7 +75,7 @@ def load(job: Job) -> Any:
 
 def quantised(job: Job) -> dict[str, Any]:
     """What transformers is told about the precision of frozen weights."""
-    if job.way.weights == "fp8":
+    if job.way.weights.endswith("fp8"):
         raise NotOfferedError("has no 8-bit floating-point products")
     if job.way.weights != "nf4":
         return {}

@@ -18,6 +18,8 @@ def run(job: Job, clock: Clock) -> None:
     """Train with the settings of Unsloth's own notebooks, and packed."""
     if job.way.name == "head":
         raise NotOfferedError("its SFTTrainer has no classification head")
+    if job.way.weights == "nf4-fp8":
+        raise NotOfferedError("its products with 4-bit weights are in 16 bits")
     if job.way.weights == "fp8":
         raise NotOfferedError("its fp8 needs weights that were quantised before, which random ones are not")
     loader: Any = unsloth.FastVisionModel if job.work.sees else unsloth.FastLanguageModel

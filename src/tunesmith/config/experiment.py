@@ -31,8 +31,8 @@ else:
     AnyEngine = Shelf("tunesmith.evaluate.engines").union()
     AnyObserver = Shelf("tunesmith.train.observers").union()
 
-Precision = Literal["bf16", "fp32", "nf4", "int8", "fp8"]
-QUANTISED = ("fp8", "int8", "nf4")
+Precision = Literal["bf16", "fp32", "nf4", "nf4-fp8", "int8", "fp8"]
+QUANTISED = ("fp8", "int8", "nf4", "nf4-fp8")
 """Precisions in which weights can only be frozen."""
 Amount = Annotated[float, Field(ge=0)]
 AmountOrSource = Annotated[
@@ -80,8 +80,8 @@ class Model(Settings):
     """Branch, tag or commit on the hub; none is the default branch."""
     weights: Precision | dict[str, Precision] = "bf16"
     """Precision of weights that are not trained; nf4 and int8 by bitsandbytes; fp8 multiplies in 8 bits where the
-    GPU can (Hopper, Ada, and later). Trained ones are in fp32. One for all, or by part, such as `{language: nf4}`;
-    parts that are not named are in bf16."""
+    GPU can (Hopper, Ada, and later), and nf4-fp8 keeps weights in 4 bits and does so too. Trained ones are in fp32.
+    One for all, or by part, such as `{language: nf4}`; parts that are not named are in bf16."""
     pixels: Pixels = Pixels()
     """How large pictures are."""
     attention: Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"] = "auto"
@@ -110,7 +110,7 @@ class Model(Settings):
 
     @property
     def quantised(self) -> Precision | None:
-        """fp8, int8 or nf4, if any part has such weights."""
+        """fp8, int8, nf4 or nf4-fp8, if any part has such weights."""
         named = {self.weights} if isinstance(self.weights, str) else set(self.weights.values())
         return next(iter(sorted(named & set(QUANTISED))), None)
 

@@ -37,7 +37,7 @@ from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
 from tunesmith.model.heads import load_head
-from tunesmith.model.kernels import fp8
+from tunesmith.model.kernels import fp8, nf4
 from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
@@ -61,9 +61,9 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     config = _config(settings, place)
     family = _family(settings, place, config)
     model = _weights(settings, place, config, device, family)
-    in_eight_bits = _in_eight_bits(model, settings, device, family)
-    attention.use(model, name)
     fused, fused_reason = kernels.choose(settings.kernels, device, compute)
+    in_eight_bits = _in_eight_bits(model, settings, device, family, fused)
+    attention.use(model, name)
     kernels.use(model, fused, device)
     family.ready(model)
     changed = _changed(model, start)
@@ -279,10 +279,19 @@ def _weights(
 
 
 def _in_eight_bits(
-    model: PreTrainedModel, settings: ModelSettings, device: torch.device, family: Family
+    model: PreTrainedModel, settings: ModelSettings, device: torch.device, family: Family, fused: str
 ) -> tuple[str, ...]:
-    """What there is to say of fp8 weights, once the linear layers of the parts that have them are in 8 bits. Output
-    heads, embeddings and norms stay as they are."""
+    """What there is to say of products in 8 bits, once the linear layers of the parts that have them are prepared for
+    them. Output heads, embeddings and norms stay as they are."""
+    if settings.quantised == "nf4-fp8":
+        missing = fp8.why_not(device) or ("" if fused == "fused" else f"the kernels are {fused}, not fused")
+        marked, of = (0, 0) if missing else nf4.mark_for_eight_bits(model)
+        how = (
+            f"products in bf16, which is slower: {missing}"
+            if missing
+            else f"products of {marked} of {of} layers in 8 bits"
+        )
+        return (f"weights: nf4 ({how})",)
     if settings.quantised != "fp8":
         return ()
     head = model.get_output_embeddings()

@@ -18,14 +18,14 @@ from tunesmith.model.kernels.fp8 import Fp8Linear
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
-Weights = Literal["bf16", "fp32", "nf4", "int8", "fp8"]
+Weights = Literal["bf16", "fp32", "nf4", "nf4-fp8", "int8", "fp8"]
 
 
 def quantisation(weights: Weights | None, skipped: Sequence[str] = ()) -> BitsAndBytesConfig | None:
     """What transformers must be told so that it loads nf4 or int8 weights, but for modules whose full names begin
     as `skipped` says; None for all others; ModelError if bitsandbytes is not installed. NF4 with double
     quantisation is QLoRA's (Dettmers et al. 2023, section 3)."""
-    if weights not in ("nf4", "int8"):
+    if weights not in ("nf4", "nf4-fp8", "int8"):
         return None
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(

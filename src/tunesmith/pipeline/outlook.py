@@ -166,6 +166,7 @@ def _device() -> tuple[torch.device, str]:
 
 
 def _quantised() -> tuple[str, ...]:
-    """Precisions below 16 bits that a model's weights may have, the smallest first; int8 is no better than fp8."""
+    """Precisions below 16 bits that a model's weights may have, the smallest first; int8 is no better than fp8, and
+    nf4-fp8 no smaller than nf4."""
     known = [one for one in QUANTISED if one in get_args(Precision)]
-    return tuple(one for one in known if one != "int8")
+    return tuple(one for one in known if one not in ("int8", "nf4-fp8"))

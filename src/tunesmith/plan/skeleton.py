@@ -30,7 +30,7 @@ from tunesmith.plan import stand_ins
 CPU = torch.device("cpu")
 _KNOWN = 2**16
 """Entries of the largest tensor whose values are known, if it was made of numbers."""
-QUANTISED = ("nf4", "int8", "fp8")
+QUANTISED = ("nf4", "nf4-fp8", "int8", "fp8")
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def quantised_bytes(rows: int, columns: int, precision: str) -> int:
     """Bytes of a matrix: nf4 with doubly quantised scales (Dettmers et al. 2023, section 3); int8 and fp8 with a scale
     a row."""
     size = rows * columns
-    if precision != "nf4":
+    if precision not in ("nf4", "nf4-fp8"):
         return size + 4 * rows
     blocks = -(-size // _NF4_BLOCK)
     return -(-size // 2) + blocks + 4 * -(-blocks // _SCALES_BLOCK)
@@ -90,17 +90,20 @@ class _Products:
 
     def forward(self, rows: Tensor) -> Tensor:
         """Outputs."""
-        if self._precision == "fp8":
-            return _product(rows, (self._outputs, self._inputs), self._precision)
-        return rows @ self._made.forward(rows.dtype).T
+        weight = None if self._precision == "fp8" else self._made.forward(rows.dtype)
+        if weight is None or self._precision == "nf4-fp8":
+            return _product(rows, (self._outputs, self._inputs), "fp8")
+        return rows @ weight.T
 
     def backward(self, gradient: Tensor) -> Tensor:
         """Gradient of the input."""
-        if self._precision == "fp8":
-            return _product(gradient, (self._inputs, self._outputs), self._precision)
-        return gradient @ self._made.backward(gradient.dtype)
+        weight = None if self._precision == "fp8" else self._made.backward(gradient.dtype)
+        if weight is None or self._precision == "nf4-fp8":
+            return _product(gradient, (self._inputs, self._outputs), "fp8")
+        return gradient @ weight
 
     def _whole(self, dtype: torch.dtype) -> Tensor:
+        dtype = torch.uint8 if self._precision == "nf4-fp8" else dtype
         return torch.empty(self._outputs, self._inputs, dtype=dtype)
 
 

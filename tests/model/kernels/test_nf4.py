@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
 
-from tunesmith.model.kernels.nf4 import write_whole  # noqa: E402
+from tunesmith.model.kernels.nf4 import (  # noqa: E402
+    in_eight_bits,
+    is_in_eight_bits,
+    mark_for_eight_bits,
+    write_whole,
+)
 
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
@@ -25,3 +31,31 @@ def test_a_weight_is_written_as_bitsandbytes_reads_it(device: str, dtype: torch.
     )
     assert (place[:4] == 7).all()
     assert (place[76:] == 7).all()
+
+
+def four_bits(inputs: int, outputs: int, device: str = "cpu") -> nn.Module:
+    layer = bitsandbytes.nn.Linear4bit(
+        inputs, outputs, bias=False, quant_type="nf4", compress_statistics=True
+    )
+    return layer.to(device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_in_8_bits_weights_are_those_in_4_to_a_sixteenth(device: str) -> None:
+    torch.manual_seed(0)
+    layers = [four_bits(192, 32, device), four_bits(192, 16, device)]
+    weight, scales = in_eight_bits(layers)
+    assert weight.shape == (48, 192)
+    wanted = torch.cat(
+        [bitsandbytes.functional.dequantize_4bit(one.weight.data, one.weight.quant_state) for one in layers]
+    )
+    found = weight.float() * scales[:, None]
+    # Four digits, and below the smallest number that has them a step of it.
+    torch.testing.assert_close(found, wanted.float(), rtol=2**-4, atol=2**-9 * scales.max().item())
+    assert weight.float().abs().amax(1).min() >= 416, "a row's scale leaves the upper end of the range unused"
+
+
+def test_only_layers_whose_sizes_allow_it_are_marked() -> None:
+    model = nn.ModuleList([four_bits(128, 32), four_bits(96, 32), four_bits(128, 24), nn.Linear(128, 32)])
+    assert mark_for_eight_bits(model) == (1, 3)
+    assert [is_in_eight_bits(layer) for layer in model] == [True, False, False, False]

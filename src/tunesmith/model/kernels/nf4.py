@@ -1,11 +1,20 @@
-"""Weights in NF4 (Dettmers et al. 2023), as bitsandbytes stores them, made whole again."""
+"""Weights in NF4 (Dettmers et al. 2023), as bitsandbytes stores them, made whole again: in 16 bits, or in 8."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
+from jaxtyping import Float, Float32, Num
+from torch import Tensor, nn
+
+from tunesmith.model.kernels.casts import STEP, cast_rows
+from tunesmith.model.quantise import is_nf4
+
+EIGHT_BITS = torch.float8_e4m3fn
+_MARK = "multiplied_in_eight_bits"
+"""Of a layer that is to be brought to 8 bits, where its products are had by `products.frozen`."""
 
 
 def write_whole(stored: Any, place: Float[Tensor, "out in"]) -> None:
@@ -18,3 +27,49 @@ def write_whole(stored: Any, place: Float[Tensor, "out in"]) -> None:
         from bitsandbytes.functional import dequantize_4bit
 
         place.copy_(dequantize_4bit(stored.data, stored.quant_state))
+
+
+def mark_for_eight_bits(model: nn.Module) -> tuple[int, int]:
+    """Have the products of the 4-bit layers be in 8 bits where their sizes allow it; how many do, of how many. The
+    scales of 4-bit weights must end with a row, and 8-bit products take sizes that are multiples of 16."""
+    layers: list[Any] = [module for module in model.modules() if is_nf4(module)]
+    marked = [
+        layer
+        for layer in layers
+        if layer.in_features % layer.weight.quant_state.blocksize == 0 and layer.out_features % STEP == 0
+    ]
+    for layer in marked:
+        vars(layer)[_MARK] = True
+    return len(marked), len(layers)
+
+
+def is_in_eight_bits(layer: nn.Module) -> bool:
+    """Whether `mark_for_eight_bits` chose the layer."""
+    return _MARK in vars(layer)
+
+
+def in_eight_bits(layers: Sequence[Any]) -> tuple[Num[Tensor, "out in"], Float32[Tensor, "out"]]:
+    """The weights of 4-bit layers of one input in 8 bits, one below the other, with a scale for each row: by the
+    largest of its scales in 4 bits, which is the largest value that it can have."""
+    heights, first = [layer.out_features for layer in layers], layers[0]
+    weight = first.weight.data.new_empty(sum(heights), first.in_features, dtype=EIGHT_BITS)
+    scales = weight.new_empty(len(weight), dtype=torch.float32)
+    for layer, rows in zip(layers, _one_after_the_other(heights), strict=True):
+        if weight.is_cuda:
+            from tunesmith.model.kernels import nf4_triton
+
+            stored = layer.weight
+            nf4_triton.write_in_eight_bits(stored.data, stored.quant_state, weight[rows], scales[rows])
+        else:
+            whole = torch.empty(layer.out_features, layer.in_features)
+            write_whole(layer.weight, whole)
+            cast = cast_rows(whole, EIGHT_BITS)
+            weight[rows], scales[rows] = cast.rows, cast.scales[:, 0]
+    return weight, scales
+
+
+def _one_after_the_other(heights: Sequence[int]) -> Iterator[slice]:
+    start = 0
+    for height in heights:
+        yield slice(start, start + height)
+        start += height

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float, Float32, Num
@@ -16,7 +16,7 @@ from torch.nn import functional
 from tunesmith.model.kernels.casts import cast_rows, product, transposed
 from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.kernels.narrow import narrowed
-from tunesmith.model.kernels.nf4 import write_whole
+from tunesmith.model.kernels.nf4 import in_eight_bits, is_in_eight_bits, write_whole
 from tunesmith.model.quantise import is_nf4
 
 Inputs = Float[Tensor, "token in"]
@@ -53,21 +53,24 @@ def is_again() -> bool:
     return torch._C._current_graph_task_id() != -1
 
 
-class Made:
+Form = TypeVar("Form")
+
+
+class Made(Generic[Form]):
     """Weights in the form that products take, made for each: but what a forward pass makes that is done again, the
     backward pass, which follows at once, takes over."""
 
-    def __init__(self, make: Callable[[torch.dtype], Float[Tensor, "out in"]]) -> None:
+    def __init__(self, make: Callable[[torch.dtype], Form]) -> None:
         self._make = make
-        self._kept: Tensor | None = None
+        self._kept: Form | None = None
 
-    def forward(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
+    def forward(self, dtype: torch.dtype) -> Form:
         """For a forward pass."""
         whole = self._make(dtype)
         self._kept = whole if is_again() else None
         return whole
 
-    def backward(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
+    def backward(self, dtype: torch.dtype) -> Form:
         """For a backward pass."""
         whole, self._kept = self._kept, None
         return self._make(dtype) if whole is None else whole
@@ -107,7 +110,7 @@ class Nf4:
         return Plain(self._made.backward(gradient.dtype), None).backward(gradient)
 
     @cached_property
-    def _made(self) -> Made:
+    def _made(self) -> Made[Tensor]:
         return Made(self._weight)
 
     def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
@@ -125,6 +128,7 @@ class Fp8:
 
     weight: Num[Tensor, "out in"]
     scales: Float32[Tensor, "out"]
+    ones: Float32[Tensor, "in"]
     bias: Float[Tensor, "out"] | None
 
     def forward(self, rows: Inputs) -> Outputs:
@@ -134,11 +138,29 @@ class Fp8:
     def backward(self, gradient: Outputs) -> Inputs:
         """See `Base`."""
         cast = cast_rows(gradient, Fp8Linear.gradients, self.scales)
-        return product(cast, transposed(self.weight), self._ones, fast=Fp8Linear.fast)
+        return product(cast, transposed(self.weight), self.ones, fast=Fp8Linear.fast)
+
+
+@dataclass(frozen=True, eq=False)
+class Nf4InEightBits:
+    """In 4 bits, brought to 8 bits for each product and multiplied so."""
+
+    layers: Sequence[Any]
+    bias: Float[Tensor, "out"] | None
+
+    def forward(self, rows: Inputs) -> Outputs:
+        """See `Base`."""
+        return self._made.forward(rows.dtype).forward(rows)
+
+    def backward(self, gradient: Outputs) -> Inputs:
+        """See `Base`."""
+        return self._made.backward(gradient.dtype).backward(gradient)
 
     @cached_property
-    def _ones(self) -> Float32[Tensor, "in"]:
-        return torch.ones(self.weight.shape[1], device=self.weight.device)
+    def _made(self) -> Made[Fp8]:
+        first = self.layers[0]
+        ones = torch.ones(first.in_features, device=first.weight.device)
+        return Made(lambda _: Fp8(*in_eight_bits(self.layers), ones, self.bias))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +186,7 @@ class Trained:
         return Plain(self._made.backward(gradient.dtype), None).backward(gradient)
 
     @cached_property
-    def _made(self) -> Made:
+    def _made(self) -> Made[Tensor]:
         return Made(self._weight)
 
     @property
@@ -229,14 +251,18 @@ def frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
     if pad == NOTHING and kind in KINDS:
         return KINDS[kind](bases)
     if pad == NOTHING and all(is_nf4(base) for base in bases):
-        return Nf4(bases, _bias(bases, pad))
+        bias = _bias(bases, pad)
+        if all(is_in_eight_bits(base) for base in bases):
+            return Nf4InEightBits(bases, None if bias is None else bias.bfloat16())
+        return Nf4(bases, bias)
     if pad == NOTHING and kind is Fp8Linear and all(_is_whole(base) for base in bases):
         weights, scales = (
             one_below_the_other(parts)
             for parts in ([base.weight for base in bases], [base.scales for base in bases])
         )
         bias = _bias(bases, pad)
-        return Fp8(weights, scales, None if bias is None else bias.bfloat16())
+        ones = torch.ones(weights.shape[1], device=weights.device)
+        return Fp8(weights, scales, ones, None if bias is None else bias.bfloat16())
     if kind is not nn.Linear or any(base.weight.dtype != compute for base in bases):
         return None
     if pad == NOTHING:
