@@ -25,8 +25,9 @@ EXACT = 1e-3
 """Per cent: in fp32 nothing differs but the order of sums."""
 NAMES = (
     "lora-fp32", "lora-fp32-micro-batches-checkpointing", "lora-bf16", "lora-bf16-checkpointing",
-    "lora-bf16-micro-batches", "lora-nf4", "lora-nf4-fp8", "lora-fp8", "full-fp32", "full-bf16", "full-bf16-checkpointing", "head-fp32",
-    "head-bf16", "lora+head-fp32", "lora+head-bf16", "pictures-lora-fp32", "pictures-lora-bf16",
+    "lora-bf16-micro-batches", "lora-nf4", "lora-nf4-fp8", "lora-fp8", "full-fp32", "full-bf16",
+    "full-bf16-checkpointing", "head-fp32", "head-bf16", "lora+head-fp32", "lora+head-bf16", "pictures-lora-fp32",
+    "pictures-lora-bf16",
 )  # fmt: skip
 """What runs on a CPU."""
 

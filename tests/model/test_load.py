@@ -82,6 +82,20 @@ def test_fp8_without_a_gpu_runs_and_says_that_it_is_slower(tmp_path: Path) -> No
     )
 
 
+def test_the_first_and_the_last_of_many_layers_are_not_multiplied_in_8_bits(tmp_path: Path) -> None:
+    model = load(Model(path=str(tiny_model(tmp_path, layers=8)), weights="fp8")).model
+    layers = model.get_submodule("model.layers").children()
+    kinds = [{weight.dtype for weight in layer.get_submodule("mlp").parameters()} for layer in layers]
+    assert kinds == [{torch.bfloat16}, *[{torch.float8_e4m3fn}] * 6, {torch.bfloat16}]
+
+
+def test_nf4_whose_products_are_to_be_in_8_bits_says_how_they_are(tmp_path: Path) -> None:
+    loaded, plain = (tiny(tmp_path, weights=weights) for weights in ("nf4-fp8", "nf4"))
+    why = "the kernels are none, not fused" if torch.cuda.is_available() else "it needs a GPU, this is cpu"
+    assert loaded.notes[-1] == f"weights: nf4 (products in bf16, which is slower: {why})"
+    assert torch.equal(logits(loaded), logits(plain))
+
+
 def test_checkpointing_gives_the_same_gradients(tmp_path: Path) -> None:
     losses = {
         checkpointing: train(

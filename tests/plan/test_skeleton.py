@@ -17,6 +17,7 @@ from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import make_trainable
 from tunesmith.plan.skeleton import Machine, skeleton
+from tunesmith.plan.stand_ins import Quantised
 
 HERE = Machine("sdpa", "none")
 HEAD = (Head(hidden=32), ("a", "b", "c"))
@@ -80,6 +81,21 @@ def test_nf4_weights_are_as_small_as_loaded_ones(tmp_path: Path) -> None:
         state = vars(weight).get("quant_state")
         scales += 0 if state is None else state.absmax.nbytes + state.state2.absmax.nbytes
     assert made.weights["language"] == sum(one.nbytes for one in loaded.model.parameters()) + scales
+
+
+def test_the_first_and_the_last_of_many_layers_are_not_in_8_bits(tmp_path: Path) -> None:
+    family = load_family(Model(path=str(tiny_model(tmp_path, layers=8)), device="cpu"))
+    of = {}
+    for weights in ("nf4", "nf4-fp8", "fp8"):
+        made = skeleton(family, {"language": weights}, {"language": Lora(rank=4)}, HERE)
+        found = [module for module in made.loaded.model.modules() if isinstance(module, Quantised)]
+        of[weights] = {
+            kind: sum(one.precision == kind for one in found) for kind in ("nf4", "nf4-fp8", "fp8")
+        }
+    # Seven linear layers in each.
+    assert of["nf4"] == {"nf4": 56, "nf4-fp8": 0, "fp8": 0}
+    assert of["nf4-fp8"] == {"nf4": 14, "nf4-fp8": 42, "fp8": 0}
+    assert of["fp8"] == {"nf4": 0, "nf4-fp8": 0, "fp8": 42}
 
 
 def test_nothing_that_training_needs_is_touched(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_quantised_weights_take_what_bitsandbytes_gives_them(rows: int, columns:
     assert stand_ins.quantised_bytes(rows, columns, "fp8") == rows * columns + 4 * rows
 
 
-@pytest.mark.parametrize("precision", ["nf4", "fp8"])
+@pytest.mark.parametrize("precision", ["nf4", "nf4-fp8", "fp8"])
 def test_a_quantised_layer_keeps_nothing_but_its_weights_and_lets_gradients_through(precision: str) -> None:
     model = nn.Sequential(nn.Linear(WIDTH, 24, bias=False, device="meta"))
     stand_ins.quantise(model, precision, {"0"})

@@ -40,7 +40,7 @@ from tunesmith.model.heads import load_head
 from tunesmith.model.kernels import fp8, nf4
 from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation
+from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation, without_ends
 from tunesmith.model.saving import is_of_a_stage, put_changed
 
 READING_FAILED = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
@@ -282,27 +282,29 @@ def _in_eight_bits(
     model: PreTrainedModel, settings: ModelSettings, device: torch.device, family: Family, fused: str
 ) -> tuple[str, ...]:
     """What there is to say of products in 8 bits, once the linear layers of the parts that have them are prepared for
-    them. Output heads, embeddings and norms stay as they are."""
+    them. Output heads, embeddings and norms stay as they are, and so do the first and the last layer."""
     if settings.quantised == "nf4-fp8":
         missing = fp8.why_not(device) or ("" if fused == "fused" else f"the kernels are {fused}, not fused")
-        marked, of = (0, 0) if missing else nf4.mark_for_eight_bits(model)
+        marked = 0 if missing else nf4.mark_for_eight_bits(model)
         how = (
             f"products in bf16, which is slower: {missing}"
             if missing
-            else f"products of {marked} of {of} layers in 8 bits"
+            else f"products of {marked} layers in 8 bits"
         )
         return (f"weights: nf4 ({how})",)
     if settings.quantised != "fp8":
         return ()
     head = model.get_output_embeddings()
     parts = family.parts(model)
-    chosen = [
-        name
-        for part in parts
-        if settings.precision(part) == "fp8"
-        for name, module in parts[part].items()
-        if type(module) is torch.nn.Linear and module is not head
-    ]
+    chosen = without_ends(
+        [
+            name
+            for part in parts
+            if settings.precision(part) == "fp8"
+            for name, module in parts[part].items()
+            if type(module) is torch.nn.Linear and module is not head
+        ]
+    )
     missing = fp8.why_not(device)
     try:
         fp8.quantise(model, chosen, device, not missing)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -18,6 +19,9 @@ from tunesmith.model.kernels.fp8 import Fp8Linear
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
+MANY = 8
+"""Layers that follow one another from which on the first and the last are not multiplied in 8 bits."""
+_NUMBERED = re.compile(r"(.*?)\.(\d+)\.")
 Weights = Literal["bf16", "fp32", "nf4", "nf4-fp8", "int8", "fp8"]
 
 
@@ -47,6 +51,26 @@ def quantisation(weights: Weights | None, skipped: Sequence[str] = ()) -> BitsAn
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
+
+
+def without_ends(names: Collection[str]) -> list[str]:
+    """The full names of layers, but for those in the first and in the last of many layers that follow one another: what
+    is rounded there is felt most.
+
+    >>> without_ends([f"model.layers.{number}.up" for number in range(8)])[0]
+    'model.layers.1.up'
+    """
+    places = {name: (found[1], int(found[2])) for name in names if (found := _NUMBERED.match(name))}
+    numbers: dict[str, set[int]] = {}
+    for stack, number in places.values():
+        numbers.setdefault(stack, set()).add(number)
+    ends = {
+        (stack, end)
+        for stack, those in numbers.items()
+        if len(those) >= MANY
+        for end in (min(those), max(those))
+    }
+    return [name for name in names if places.get(name) not in ends]
 
 
 def keep_trainable_on_cpu(model: nn.Module) -> None:

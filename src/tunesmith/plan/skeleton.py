@@ -24,6 +24,7 @@ from tunesmith.model.heads import ClassHead, hidden_width
 from tunesmith.model.kernels.exchange import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import adapted_layer, is_adapter, own_name
+from tunesmith.model.quantise import without_ends
 from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.plan import stand_ins
 
@@ -133,14 +134,18 @@ def skeleton(
 
 
 def _to_quantise(model: nn.Module, family: Family, precisions: Mapping[str, str]) -> dict[str, set[str]]:
-    """Full names of the linear layers in quantised parts, by precision; the output layer stays as it is."""
+    """Full names of the linear layers in quantised parts, by precision; the output layer stays as it is, and the first
+    and the last are not in 8 bits."""
     found: dict[str, set[str]] = {}
     for part, modules in family.parts(model).items():
-        if precisions[part] in QUANTISED:
-            names = {
-                name for name, one in modules.items() if isinstance(one, nn.Linear) and name != "lm_head"
-            }
-            found.setdefault(precisions[part], set()).update(names)
+        precision = precisions[part]
+        if precision not in QUANTISED:
+            continue
+        names = [name for name, one in modules.items() if isinstance(one, nn.Linear) and name != "lm_head"]
+        inner = without_ends(names) if precision.endswith("fp8") else names
+        found.setdefault(precision, set()).update(inner)
+        if precision == "nf4-fp8":
+            found.setdefault("nf4", set()).update(set(names).difference(inner))
     return found
 
 

@@ -16,7 +16,7 @@ from tunesmith.model.trainable import Trainable
 from tunesmith.train.loss import Loss
 from tunesmith.train.memory import peak_memory_gib
 from tunesmith.train.observers import Update
-from tunesmith.train.optimizer import set_learning_rate
+from tunesmith.train.optimizer import clipped_step, set_learning_rate
 from tunesmith.train.schedule import factor, warmup_steps
 from tunesmith.train.underway import Underway, Watch
 from tunesmith.train.updates import Updates
@@ -48,8 +48,7 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             batches = updates.smaller(step, batches, loaded.device)
         weight = sum(loss.weight(batch) for batch in batches)
-        norm = torch.nn.utils.clip_grad_norm_(weights, settings.clip or float("inf"))
-        optimizer.step()
+        norm = clipped_step(optimizer, weights, settings.clip)
         optimizer.zero_grad(set_to_none=True)
         note = partial(
             Update,

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from tunesmith.config.experiment import Optimizer as OptimizerSettings
 from tunesmith.errors import ModelError
 from tunesmith.model.trainable import Group
+from tunesmith.train.adamw import AdamW
+
+SMALL = 1e-6
+"""Added to a norm before something is divided by it, as PyTorch does."""
 
 
 def build_optimizer(groups: Sequence[Group], settings: OptimizerSettings) -> torch.optim.Optimizer:
@@ -28,7 +35,7 @@ def build_optimizer(groups: Sequence[Group], settings: OptimizerSettings) -> tor
 
 def _of_kind(parameter_groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
     if settings.kind == "adamw":
-        return torch.optim.AdamW(parameter_groups, betas=settings.betas, eps=settings.eps, fused=True)
+        return AdamW(parameter_groups, betas=settings.betas, eps=settings.eps)
     if settings.kind == "adafactor":
         return torch.optim.Adafactor(parameter_groups)
     try:
@@ -40,6 +47,20 @@ def _of_kind(parameter_groups: list[dict[str, Any]], settings: OptimizerSettings
         ) from error
     of_kind = eight_bit.AdamW8bit if settings.kind == "adamw-8bit" else eight_bit.PagedAdamW8bit
     return of_kind(parameter_groups, betas=settings.betas, eps=settings.eps)  # type: ignore[no-any-return]
+
+
+def clipped_step(
+    optimizer: torch.optim.Optimizer, weights: Sequence[nn.Parameter], clip: float | None
+) -> Float32[Tensor, ""]:
+    """Do an update with gradients scaled so that their global norm is at most `clip`; the norm before that comes
+    back. They are not to be used afterwards."""
+    norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if clip is not None:
+        if isinstance(optimizer, AdamW):
+            optimizer.move_large((clip / (norm + SMALL)).clamp(max=1.0))
+        clip_grads_with_norm_(weights, clip, norm)
+    optimizer.step()
+    return norm
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:

@@ -304,7 +304,9 @@ def test_what_an_earlier_stage_recorded_is_let_go(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernels run on a GPU only")
 @pytest.mark.parametrize(
-    ("weights", "method"), [("bf16", LORA), ("nf4", LORA), ("fp8", LORA), ("bf16", Full())], ids=str
+    ("weights", "method"),
+    [("bf16", LORA), ("nf4", LORA), ("nf4-fp8", LORA), ("fp8", LORA), ("bf16", Full())],
+    ids=str,
 )
 @pytest.mark.parametrize("model_type", ["qwen2", "qwen3", *FAMILIES])
 def test_on_a_gpu_a_model_learns_as_with_its_plain_layers(

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from tunesmith.model.kernels.fp8 import Fp8Linear
-from tunesmith.model.kernels.products import NOTHING, Pad, frozen, trained
+from tunesmith.model.kernels.nf4 import mark_for_eight_bits
+from tunesmith.model.kernels.products import NOTHING, Nf4, Nf4InEightBits, Pad, Plain, frozen, trained
 
 IN, FIRST, SECOND = 6, 4, 10
 
@@ -34,8 +35,9 @@ def test_layers_that_are_trained_have_gradients_of_their_own(pad: Pad, bias: boo
     assert ours.parameters == weights
     with torch.no_grad():
         given = functional.pad(rows, (0, pad.inputs))
-        torch.testing.assert_close(ours.forward(given), wanted)
-        found = [ours.backward(gradient)[:, :IN], *ours.of_parameters(gradient, given)]
+        copy = ours.copy(torch.float32)
+        torch.testing.assert_close(ours.forward(given, copy), wanted)
+        found = [Plain(copy, None).backward(gradient)[:, :IN], *ours.of_parameters(gradient, given)]
     for one, wished in zip(found, right, strict=True):
         torch.testing.assert_close(one, wished)
 
@@ -68,6 +70,25 @@ def test_layers_with_weights_of_two_kinds_are_refused() -> None:
     (first,) = layers(FIRST, dtype=torch.double)
     assert frozen([first, nn.Bilinear(IN, IN, FIRST).double()], torch.double, NOTHING) is None
     assert frozen([first], torch.bfloat16, NOTHING) is None
+
+
+def test_layers_in_4_bits_can_be_one_product_in_8() -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    torch.manual_seed(0)
+    model = nn.ModuleList(
+        bitsandbytes.nn.Linear4bit(128, width, bias=False, quant_type="nf4") for width in (32, 16)
+    ).to("cpu")
+    rows, gradient = torch.randn(40, 128).bfloat16(), torch.randn(40, 48).bfloat16()
+    four = frozen(list(model), torch.bfloat16, NOTHING)
+    assert mark_for_eight_bits(model) == 2
+    eight = frozen(list(model), torch.bfloat16, NOTHING)
+    assert isinstance(four, Nf4)
+    assert isinstance(eight, Nf4InEightBits)
+    for ours, wanted in (
+        (eight.forward(rows), four.forward(rows)),
+        (eight.backward(gradient), four.backward(gradient)),
+    ):
+        assert 0 < (ours - wanted).norm() / wanted.norm() < 0.06
 
 
 def test_layers_in_8_bits_are_one_product_too() -> None:

@@ -49,7 +49,7 @@ def test_outputs_and_all_gradients_are_those_of_the_layers(bias: bool, settings:
     right = torch.autograd.grad(wanted, [rows, *ours.parameters], gradient)
     hidden = rows.detach()
     inner = ours.inner(hidden)
-    torch.testing.assert_close(ours.product(hidden, inner), wanted.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.product(hidden, inner, None), wanted.detach(), rtol=1e-5, atol=1e-5)
     of_each = [
         torch.zeros_like(one) if more is None else more.inner @ more.up.T
         for one, more in zip((first(hidden), second(hidden)), ours.added_to_each(inner), strict=True)
@@ -60,7 +60,7 @@ def test_outputs_and_all_gradients_are_those_of_the_layers(bias: bool, settings:
     of_inner = ours.to_inner(gradient)
     assert of_inner is not None
     found = [
-        ours.to_input(gradient, of_inner),
+        ours.to_input(gradient, of_inner, None),
         *ours.of_parameters(of_inner.T @ hidden, gradient, inner, lambda: hidden),
     ]
     for one, gradient in zip(found, right, strict=True):
@@ -75,11 +75,11 @@ def test_padding_changes_nothing_but_the_widths() -> None:
     def widened(matrix: Tensor, more: int) -> Tensor:
         return torch.cat([matrix, torch.zeros(len(matrix), more, dtype=matrix.dtype)], dim=1)
 
-    out = padded.product(widened(rows, 2), padded.inner(widened(rows, 2)))
-    torch.testing.assert_close(out, widened(plain.product(rows, plain.inner(rows)), 4))
+    out = padded.product(widened(rows, 2), padded.inner(widened(rows, 2)), None)
+    torch.testing.assert_close(out, widened(plain.product(rows, plain.inner(rows), None), 4))
     wide = widened(gradient, 4)
-    of_rows = padded.to_input(wide, padded.to_inner(wide))
-    torch.testing.assert_close(of_rows, widened(plain.to_input(gradient, plain.to_inner(gradient)), 2))
+    of_rows = padded.to_input(wide, padded.to_inner(wide), None)
+    torch.testing.assert_close(of_rows, widened(plain.to_input(gradient, plain.to_inner(gradient), None), 2))
     inner = padded.inner(widened(rows, 2))
     down, up = padded.of_parameters(torch.ones(2, IN + 2), wide, inner, lambda: widened(rows, 2))
     assert down.shape == (2, IN)

@@ -104,14 +104,15 @@ class _IntoAttention(torch.autograd.Function):
     ) -> Any:
         normed, factor = normalised(hidden, into.norm.weight, into.norm.epsilon)
         inner = into.fan.inner(normed)
-        rows = into.fan.product(normed, inner)
-        ctx.save_for_backward(hidden, factor, inner, cosine, sine, rows if into.head_norms else None)
+        copy = into.fan.copy(normed.dtype)
+        rows = into.fan.product(normed, inner, copy)
+        ctx.save_for_backward(hidden, factor, inner, copy, cosine, sine, rows if into.head_norms else None)
         ctx.into = into
         return *turned(rows, into.heads, into.turning(cosine, sine)), hidden.view_as(hidden)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        hidden, factor, inner, cosine, sine, rows = ctx.saved_tensors
+        hidden, factor, inner, copy, cosine, sine, rows = ctx.saved_tensors
         into: IntoAttention = ctx.into
         of_queries, of_keys, of_values, beside = gradients
         of_heads = of_queries, of_keys, of_values
@@ -120,7 +121,7 @@ class _IntoAttention(torch.autograd.Function):
         of_inner = into.fan.to_inner(of_rows)
         of_hidden, of_weight = None, []
         if ctx.needs_input_grad[0] or into.norm.parameters:
-            of_normed = into.fan.to_input(of_rows, of_inner)
+            of_normed = into.fan.to_input(of_rows, of_inner, copy)
             of_weight = into.norm.of_parameters(of_normed, hidden, factor)
             of_hidden = through_norm(of_normed, hidden, factor, into.norm.weight, beside)
         of_downs = into.norm.of_downs(of_inner, hidden, factor)
@@ -149,18 +150,18 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, beside: Tensor | None, fan: Fan, *_: Tensor) -> Tensor:
-        inner = fan.inner(rows)
-        ctx.save_for_backward(rows, inner)
+        inner, copy = fan.inner(rows), fan.copy(rows.dtype)
+        ctx.save_for_backward(rows, inner, copy)
         ctx.fan = fan
-        return fan.product(rows, inner, beside)
+        return fan.product(rows, inner, copy, beside)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        rows, inner = ctx.saved_tensors
+        rows, inner, copy = ctx.saved_tensors
         fan: Fan = ctx.fan
         gradient = gradients[0].contiguous()
         of_inner = fan.to_inner(gradient)
-        of_rows = fan.to_input(gradient, of_inner) if ctx.needs_input_grad[0] else None
+        of_rows = fan.to_input(gradient, of_inner, copy) if ctx.needs_input_grad[0] else None
         of_downs = None if of_inner is None else wide_product(of_inner, rows)
         of_fan = fan.of_parameters(of_downs, gradient, inner, lambda: rows)
         return of_rows, gradients[0] if ctx.needs_input_grad[1] else None, None, *of_fan
@@ -195,22 +196,25 @@ class _GatedMlp(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, mlp: GatedMlp, again: bool, *_: Tensor) -> Tensor:
         normed, factor = normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)
         inner = mlp.fan.inner(normed)
-        both = mlp.fan.base.forward(normed)
+        copy, down_copy = mlp.fan.copy(normed.dtype), mlp.down.copy(normed.dtype)
+        both = mlp.fan.forward(normed, copy)
         to_gate, to_up = mlp.fan.added_to_each(inner)
         opened, down_inner = gated(both, to_gate, to_up, mlp.down.downs)
-        ctx.save_for_backward(hidden, factor, inner, down_inner, None if again else both)
+        ctx.save_for_backward(hidden, factor, inner, copy, down_copy, down_inner, None if again else both)
         ctx.mlp = mlp
-        return torch.empty_like(hidden) if is_again() else mlp.down.product(opened, down_inner, hidden)
+        if is_again():
+            return torch.empty_like(hidden)
+        return mlp.down.product(opened, down_inner, down_copy, hidden)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        hidden, factor, inner, down_inner, both = ctx.saved_tensors
+        hidden, factor, inner, copy, down_copy, down_inner, both = ctx.saved_tensors
         mlp: GatedMlp = ctx.mlp
         gradient = gradients[0].contiguous()
         of_down_inner = mlp.down.to_inner(gradient)
-        of_opened = mlp.down.base.backward(gradient)
+        of_opened = mlp.down.backward(gradient, down_copy)
         if both is None:
-            both = mlp.fan.base.forward(mlp.norm(hidden))
+            both = mlp.fan.forward(mlp.norm(hidden), copy)
         to_gate, to_up = mlp.fan.added_to_each(inner)
         more = mlp.down.added_to_input(of_down_inner)
         of_both, opened, of_inner = through_gate(of_opened, both, to_gate, to_up, more)
@@ -218,7 +222,7 @@ class _GatedMlp(torch.autograd.Function):
         of_down = mlp.down.of_parameters(of_down_down, gradient, down_inner, lambda: opened)
         of_hidden, of_weight = None, []
         if ctx.needs_input_grad[0] or mlp.norm.parameters:
-            of_normed = mlp.fan.to_input(of_both, of_inner)
+            of_normed = mlp.fan.to_input(of_both, of_inner, copy)
             of_weight = mlp.norm.of_parameters(of_normed, hidden, factor)
             of_hidden = through_norm(of_normed, hidden, factor, mlp.norm.weight, gradient)
         of_downs = mlp.norm.of_downs(of_inner, hidden, factor)

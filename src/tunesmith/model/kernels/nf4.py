@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Num
 from torch import Tensor, nn
 
 from tunesmith.model.kernels.casts import STEP, cast_rows
-from tunesmith.model.quantise import is_nf4
+from tunesmith.model.quantise import is_nf4, without_ends
 
 EIGHT_BITS = torch.float8_e4m3fn
 _MARK = "multiplied_in_eight_bits"
@@ -29,18 +29,18 @@ def write_whole(stored: Any, place: Float[Tensor, "out in"]) -> None:
         place.copy_(dequantize_4bit(stored.data, stored.quant_state))
 
 
-def mark_for_eight_bits(model: nn.Module) -> tuple[int, int]:
-    """Have the products of the 4-bit layers be in 8 bits where their sizes allow it; how many do, of how many. The
+def mark_for_eight_bits(model: nn.Module) -> int:
+    """Have the products of the 4-bit layers be in 8 bits, but for the first and the last, and say how many will be. The
     scales of 4-bit weights must end with a row, and 8-bit products take sizes that are multiples of 16."""
-    layers: list[Any] = [module for module in model.modules() if is_nf4(module)]
+    layers: dict[str, Any] = {name: module for name, module in model.named_modules() if is_nf4(module)}
     marked = [
         layer
-        for layer in layers
+        for layer in map(layers.__getitem__, without_ends(layers))
         if layer.in_features % layer.weight.quant_state.blocksize == 0 and layer.out_features % STEP == 0
     ]
     for layer in marked:
         vars(layer)[_MARK] = True
-    return len(marked), len(layers)
+    return len(marked)
 
 
 def is_in_eight_bits(layer: nn.Module) -> bool:

@@ -165,14 +165,14 @@ class Nf4InEightBits:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """In fp32, and trained: copied into the precision of the products for each of them."""
+    """In fp32, and trained: products are with a copy in their precision, made for a forward pass and its backward
+    pass."""
 
     layers: Sequence[Any]
     pad: Pad
 
-    def forward(self, rows: Inputs) -> Outputs:
-        """See `Base`."""
-        weight = self._made.forward(rows.dtype)
+    def forward(self, rows: Inputs, weight: Float[Tensor, "out in"]) -> Outputs:
+        """rows W^T + bias, by the copy of W."""
         biases = [layer.bias for layer in self.layers]
         if biases[0] is None:
             return Plain(weight, None).forward(rows)
@@ -180,14 +180,6 @@ class Trained:
         for bias, place in zip(biases, self._places(), strict=True):
             narrowed(bias[None], whole[:, place])
         return Plain(weight, whole[0]).forward(rows)
-
-    def backward(self, gradient: Outputs) -> Inputs:
-        """See `Base`."""
-        return Plain(self._made.backward(gradient.dtype), None).backward(gradient)
-
-    @cached_property
-    def _made(self) -> Made[Tensor]:
-        return Made(self._weight)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -206,8 +198,8 @@ class Trained:
                 found.append(gradient[:, place].sum(0, dtype=torch.float32))
         return found
 
-    def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
-        """Those of all layers, one below the other."""
+    def copy(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
+        """The weights of all layers as they are now, one below the other."""
         first = self.layers[0]
         heights = sum(layer.out_features + self.pad.outputs for layer in self.layers)
         make = first.weight.new_empty if self.pad == NOTHING else first.weight.new_zeros

@@ -19,12 +19,15 @@ from tunesmith.model.kernels.products import (
     Inputs,
     Outputs,
     Pad,
+    Plain,
     Trained,
     frozen,
     trained,
     wide_product,
 )
 
+Copied = Float[Tensor, "out in"] | None
+"""Of trained weights in the precision of the products; of frozen ones there is none."""
 MOST_RANK = 128
 """Up to which a tile of an adapter's product fits beside the tile that it is added to."""
 
@@ -56,7 +59,7 @@ class Fan:
     """Linear layers of one input, seen as one: their weights stand one below the other, what their adapters add stands
     in blocks along a diagonal. Sizes may be padded with zeros to what the matrix kernels like."""
 
-    base: Base
+    base: Base | Trained
     inputs: int
     widths: tuple[int, ...]
     """Outputs of each layer."""
@@ -117,17 +120,37 @@ class Fan:
         """What the adapters add to the input's gradient."""
         return None if of_inner is None or self.downs is None else Added(of_inner, self.downs.T)
 
-    def product(self, rows: Inputs, inner: Inner | None, beside: Tensor | None = None) -> Outputs:
+    def copy(self, dtype: torch.dtype) -> Copied:
+        """Of weights that are trained, for a forward pass and its backward pass."""
+        return self.base.copy(dtype) if isinstance(self.base, Trained) else None
+
+    def forward(self, rows: Inputs, copy: Copied) -> Outputs:
+        """What the layers' own weights give, side by side."""
+        if isinstance(self.base, Trained):
+            assert copy is not None
+            return self.base.forward(rows, copy)
+        return self.base.forward(rows)
+
+    def backward(self, gradient: Outputs, copy: Copied) -> Inputs:
+        """Gradient of the input, but for the adapters' share."""
+        if isinstance(self.base, Trained):
+            assert copy is not None
+            return Plain(copy, None).backward(gradient)
+        return self.base.backward(gradient)
+
+    def product(
+        self, rows: Inputs, inner: Inner | None, copy: Copied, beside: Tensor | None = None
+    ) -> Outputs:
         """All outputs side by side, adapters and all, plus what goes past."""
-        return summed(self.base.forward(rows), self.added(inner), beside)
+        return summed(self.forward(rows, copy), self.added(inner), beside)
 
     def to_inner(self, gradient: Outputs) -> Inner | None:
         """Gradient of `inner`, from that of the outputs."""
         return None if self.ups is None else gradient @ self.ups
 
-    def to_input(self, gradient: Outputs, of_inner: Inner | None) -> Inputs:
+    def to_input(self, gradient: Outputs, of_inner: Inner | None, copy: Copied) -> Inputs:
         """Gradient of the input, from those of the outputs and of `inner`."""
-        of_rows = self.base.backward(gradient)
+        of_rows = self.backward(gradient, copy)
         if of_inner is None or self.downs is None:
             return of_rows
         return of_rows.addmm_(of_inner, self.downs)
