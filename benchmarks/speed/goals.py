@@ -61,7 +61,7 @@ GOALS = (
         "short-text",
         "full",
         "tunesmith tunesmith-checkpointing trl+flash trl-checkpointing+flash trl-fp32-checkpointing+flash"
-        " trl-checkpointing",
+        " trl-checkpointing trl-fp32-checkpointing",
     ),
     group("short-text", "lora", "trl-padded"),
 )
