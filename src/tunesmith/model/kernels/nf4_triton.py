@@ -65,9 +65,11 @@ def _row_in_eight_bits(
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     begin = row * num_groups
-    place = tl.arange(0, most_groups)
-    scale = _scale(scales, scale_code, scale_scales, offset, begin + place, place < num_groups, scale_group)
-    peak = tl.maximum(tl.max(tl.abs(scale), axis=0), _LEAST)
+    every = tl.arange(0, most_groups)
+    all_scales = _scale(
+        scales, scale_code, scale_scales, offset, begin + every, every < num_groups, scale_group
+    )
+    peak = tl.maximum(tl.max(tl.abs(all_scales), axis=0), _LEAST)
     tl.store(row_scales + row, peak / largest)
     for start in range(0, num_groups, groups):
         place = start + tl.arange(0, groups)
