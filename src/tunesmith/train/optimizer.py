@@ -55,10 +55,10 @@ def clipped_step(
     """Do an update with gradients scaled so that their global norm is at most `clip`; the norm before that comes
     back. They are not to be used afterwards."""
     norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-    if clip is not None:
-        if isinstance(optimizer, AdamW):
-            optimizer.move_large((clip / (norm + SMALL)).clamp(max=1.0))
-        clip_grads_with_norm_(weights, clip, norm)
+    most = float("inf") if clip is None else clip
+    if isinstance(optimizer, AdamW):
+        optimizer.move_large((most / (norm + SMALL)).clamp(max=1.0))
+    clip_grads_with_norm_(weights, most, norm)
     optimizer.step()
     return norm
 
