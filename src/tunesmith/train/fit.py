@@ -44,10 +44,9 @@ def fit(
     watch = Watch(loaded.device)
     for step, batches in updates.ahead(start, loaded.device):
         rate = set_learning_rate(optimizer, factor(step, updates.steps, warmup, settings.schedule))
-        while (nats := backward(loaded, batches, loss)) is None:
+        while (mean := backward(loaded, batches, loss)) is None:
             optimizer.zero_grad(set_to_none=True)
             batches = updates.smaller(step, batches, loaded.device)
-        weight = sum(loss.weight(batch) for batch in batches)
         norm = clipped_step(optimizer, weights, settings.clip)
         optimizer.zero_grad(set_to_none=True)
         note = partial(
@@ -63,22 +62,22 @@ def fit(
             tokens_per_device=updates.tokens_per_device,
             forecast_gib=updates.forecast_gib,
         )
-        yield Underway(note, watch, torch.stack([nats, norm]), weight)
+        yield Underway(note, watch, torch.stack([mean, norm]))
         watch = Watch(loaded.device)
 
 
 def backward(loaded: LoadedModel, batches: Sequence[Batch], loss: Loss) -> Float[Tensor, ""] | None:
-    """Add the gradients of the mean loss over all the batches to the weights', and give the sum of the losses; None,
-    with gradients half done, if memory ran out."""
+    """Add the gradients of the mean loss over all the batches to the weights', and give that loss; None, with gradients
+    half done, if memory ran out."""
     weight = sum(loss.weight(batch) for batch in batches)
-    nats = torch.zeros((), device=loaded.device)
+    mean = torch.zeros((), device=loaded.device)
     try:
         for batch in batches:
-            batch_nats = loss(loaded, batch)
-            (batch_nats / weight).backward()  # type: ignore[no-untyped-call]
-            nats += batch_nats.detach()
+            share = loss(loaded, batch) / weight
+            share.backward()  # type: ignore[no-untyped-call]
+            mean += share.detach()
             # What it was computed by would live on beside the next batch's.
-            del batch_nats
+            del share
     except torch.OutOfMemoryError:
         return None
-    return nats
+    return mean

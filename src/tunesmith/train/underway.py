@@ -43,11 +43,9 @@ class Watch:
 class Underway:
     """An update that has been started."""
 
-    def __init__(
-        self, note: Callable[..., Update], watch: Watch, numbers: Float32[Tensor, "2"], weight: float
-    ) -> None:
-        """`numbers` are the sum of the losses, whose mean is that divided by `weight`, and the gradient's norm."""
-        self._note, self._watch, self._weight = note, watch, weight
+    def __init__(self, note: Callable[..., Update], watch: Watch, numbers: Float32[Tensor, "2"]) -> None:
+        """`numbers` are the mean loss and the gradient's norm."""
+        self._note, self._watch = note, watch
         # Into pinned memory, without waiting for it.
         self._numbers = numbers.to("cpu", non_blocking=True)
         watch.stop()
@@ -55,5 +53,5 @@ class Underway:
     def result(self) -> Update:
         """What is to be told of it; waits until the weights have moved."""
         seconds = self._watch.seconds()
-        nats, norm = self._numbers.tolist()
-        return self._note(loss=nats / self._weight, gradient_norm=norm, seconds=seconds)
+        loss, norm = self._numbers.tolist()
+        return self._note(loss=loss, gradient_norm=norm, seconds=seconds)
