@@ -282,7 +282,7 @@ def _in_eight_bits(
     model: PreTrainedModel, settings: ModelSettings, device: torch.device, family: Family, fused: str
 ) -> tuple[str, ...]:
     """What there is to say of products in 8 bits, once the linear layers of the parts that have them are prepared for
-    them. Output heads, embeddings and norms stay as they are, and so do the first and the last layer."""
+    them. Output heads, embeddings and norms stay as they are, and so do layers at the ends."""
     if settings.quantised == "nf4-fp8":
         missing = fp8.why_not(device) or ("" if fused == "fused" else f"the kernels are {fused}, not fused")
         marked = 0 if missing else nf4.mark_for_eight_bits(model)

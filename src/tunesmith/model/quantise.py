@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
 MANY = 8
-"""Layers that follow one another from which on the first and the last are not multiplied in 8 bits."""
+"""Layers that follow one another from which on those at the ends are not multiplied in 8 bits."""
 _NUMBERED = re.compile(r"(.*?)\.(\d+)\.")
 Weights = Literal["bf16", "fp32", "nf4", "nf4-fp8", "int8", "fp8"]
 
@@ -54,23 +54,22 @@ def quantisation(weights: Weights | None, skipped: Sequence[str] = ()) -> BitsAn
 
 
 def without_ends(names: Collection[str]) -> list[str]:
-    """The full names of layers, but for those in the first and in the last of many layers that follow one another: what
-    is rounded there is felt most.
+    """The full names of layers, but for those in the first two and the last two of many layers that follow one another:
+    what is rounded there is felt most.
 
     >>> without_ends([f"model.layers.{number}.up" for number in range(8)])[0]
-    'model.layers.1.up'
+    'model.layers.2.up'
     """
     places = {name: (found[1], int(found[2])) for name in names if (found := _NUMBERED.match(name))}
     numbers: dict[str, set[int]] = {}
     for stack, number in places.values():
         numbers.setdefault(stack, set()).add(number)
-    ends = {
-        (stack, end)
+    inner = {
+        (stack, number)
         for stack, those in numbers.items()
-        if len(those) >= MANY
-        for end in (min(those), max(those))
+        for number in (sorted(those)[2:-2] if len(those) >= MANY else those)
     }
-    return [name for name in names if places.get(name) not in ends]
+    return [name for name in names if name not in places or places[name] in inner]
 
 
 def keep_trainable_on_cpu(model: nn.Module) -> None:

@@ -134,8 +134,8 @@ def skeleton(
 
 
 def _to_quantise(model: nn.Module, family: Family, precisions: Mapping[str, str]) -> dict[str, set[str]]:
-    """Full names of the linear layers in quantised parts, by precision; the output layer stays as it is, and the first
-    and the last are not in 8 bits."""
+    """Full names of the linear layers in quantised parts, by precision; the output layer stays as it is, and those at
+    the ends are not in 8 bits."""
     found: dict[str, set[str]] = {}
     for part, modules in family.parts(model).items():
         precision = precisions[part]

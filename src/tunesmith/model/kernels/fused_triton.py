@@ -53,12 +53,12 @@ def _norm_back(gradient, hidden, factor, weight, beside, out, width, block: tl.c
 @no_type_check
 def _norm_weight_back(
     gradient, hidden, factor, part, tokens, width,
-    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr,
+    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr, ahead: tl.constexpr,
 ):  # fmt: skip
     columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
     first = tl.program_id(1) * num_rows * num_tiles
     summed = tl.zeros((num_columns,), dtype=tl.float32)
-    for tile in range(num_tiles):
+    for tile in tl.range(num_tiles, num_stages=ahead):
         rows = (first + tile * num_rows + tl.arange(0, num_rows)).to(tl.int64)
         place = rows[:, None] * width + columns[None, :]
         inside = (rows[:, None] < tokens) & (columns[None, :] < width)
@@ -134,7 +134,7 @@ def _gate(
     gate_inner, gate_up, gate_rank, up_inner, up_up, up_rank, inner_stride, up_stride,
     down, part, down_rank,
     gate_padded: tl.constexpr, up_padded: tl.constexpr, down_padded: tl.constexpr,
-    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr,
+    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr, ahead: tl.constexpr,
 ):  # fmt: skip
     rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     if gate_padded > 0:
@@ -144,7 +144,7 @@ def _gate(
     if down_padded > 0:
         down_ranks = tl.arange(0, down_padded)
         inner = tl.zeros((num_rows, down_padded), tl.float32)
-    for tile in range(num_tiles):
+    for tile in tl.range(num_tiles, num_stages=ahead):
         columns = (tl.program_id(0) * num_tiles + tile) * num_columns + tl.arange(0, num_columns)
         inside = (rows[:, None] < tokens) & (columns[None, :] < width)
         place = rows[:, None] * 2 * width + columns[None, :]
@@ -175,7 +175,7 @@ def _gate_back(
     gate_inner, gate_up, gate_rank, up_inner, up_up, up_rank, inner_stride, up_stride,
     more_inner, more_down, more_rank, part,
     gate_padded: tl.constexpr, up_padded: tl.constexpr, more_padded: tl.constexpr, has_part: tl.constexpr,
-    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr,
+    num_rows: tl.constexpr, num_columns: tl.constexpr, num_tiles: tl.constexpr, ahead: tl.constexpr,
 ):  # fmt: skip
     rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
     if gate_padded > 0:
@@ -186,7 +186,7 @@ def _gate_back(
         of_up_inner = tl.zeros((num_rows, up_padded), tl.float32)
     if more_padded > 0:
         more_ranks, more_left = _all_ranks(more_inner, rows, more_rank, more_rank, tokens, more_padded)
-    for tile in range(num_tiles):
+    for tile in tl.range(num_tiles, num_stages=ahead):
         columns = (tl.program_id(0) * num_tiles + tile) * num_columns + tl.arange(0, num_columns)
         inside = (rows[:, None] < tokens) & (columns[None, :] < width)
         place = rows[:, None] * 2 * width + columns[None, :]
@@ -407,6 +407,8 @@ NORM_ROWS, NORM_COLUMNS, NORM_TILES = 64, 64, 4
 _KINDS = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
 TILES = 8
 """Side by side in one program of the gate, over which products with an adapter's matrix are summed."""
+AHEAD = 3
+"""Of them are under way at once: while one is computed, the next are loaded."""
 MOST_SUMMED = 32
 """Rank up to which there are registers for such sums."""
 
@@ -445,7 +447,7 @@ def of_norm(gradient: Tensor, hidden: Tensor, factor: Tensor) -> Tensor:
     part = factor.new_empty(programs, width)
     _norm_weight_back[(triton.cdiv(width, NORM_COLUMNS), programs)](
         gradient, hidden, factor, part, tokens, width,
-        num_rows=NORM_ROWS, num_columns=NORM_COLUMNS, num_tiles=NORM_TILES,
+        num_rows=NORM_ROWS, num_columns=NORM_COLUMNS, num_tiles=NORM_TILES, ahead=AHEAD,
     )  # fmt: skip
     return part.sum(0)
 
@@ -479,7 +481,8 @@ def gated(
         both if down is None else down, part, rank,
         gate_padded=_padded(_rank(to_gate)), up_padded=_padded(_rank(to_up)),
         down_padded=_padded(rank) if is_summed else 0,
-        num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles, num_warps=4 if is_summed else 8,
+        num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles, ahead=AHEAD if is_summed else 1,
+        num_warps=4 if is_summed else 8,
     )  # fmt: skip
     if down is None:
         return out, None
@@ -501,7 +504,7 @@ def through_gate(
         gradient, both, tokens, width, *_two_parts(to_gate, to_up, both),
         *((more.inner, more.up, _rank(more)) if more else (both, both, 0)), part,
         gate_padded=_padded(_rank(to_gate)), up_padded=_padded(_rank(to_up)), more_padded=_padded(_rank(more)),
-        has_part=is_summed, num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles,
+        has_part=is_summed, num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles, ahead=AHEAD if is_summed else 1,
         num_warps=4 if is_summed else 8,
     )  # fmt: skip
     if is_summed:

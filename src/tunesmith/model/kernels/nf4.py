@@ -30,7 +30,7 @@ def write_whole(stored: Any, place: Float[Tensor, "out in"]) -> None:
 
 
 def mark_for_eight_bits(model: nn.Module) -> int:
-    """Have the products of the 4-bit layers be in 8 bits, but for the first and the last, and say how many will be. The
+    """Have the products of the 4-bit layers be in 8 bits, but for those at the ends, and say how many will be. The
     scales of 4-bit weights must end with a row, and 8-bit products take sizes that are multiples of 16."""
     layers: dict[str, Any] = {name: module for name, module in model.named_modules() if is_nf4(module)}
     marked = [
