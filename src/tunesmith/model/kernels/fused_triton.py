@@ -107,24 +107,26 @@ def _sum(
     product, beside, out, tokens, width, inner, up, inner_stride, up_stride,
     first_end, second_end, first_rank, second_rank, rank,
     padded: tl.constexpr, has_beside: tl.constexpr, num_rows: tl.constexpr, num_columns: tl.constexpr,
+    num_tiles: tl.constexpr, ahead: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.program_id(0) * num_columns + tl.arange(0, num_columns)
     rows = (tl.program_id(1) * num_rows + tl.arange(0, num_rows)).to(tl.int64)
-    inside = (rows[:, None] < tokens) & (columns[None, :] < width)
-    place = rows[:, None] * width + columns[None, :]
-    loaded = tl.load(product + place, mask=inside, other=0.0)
-    whole = loaded.to(tl.float32)
-    if padded > 0:
-        # A tile lies within one block, of up to three.
-        begin = tl.program_id(0) * num_columns
-        low = tl.where(begin < first_end, 0, tl.where(begin < second_end, first_rank, second_rank))
-        high = tl.where(begin < first_end, first_rank, tl.where(begin < second_end, second_rank, rank))
-        ranks = low + tl.arange(0, padded)
-        left = _rank_tile(inner, ranks, rows, inner_stride, high, tokens)
-        whole += tl.dot(left, _matrix_tile(up, ranks, columns, 1, up_stride, high, width))
-    if has_beside:
-        whole += tl.load(beside + place, mask=inside, other=0.0).to(tl.float32)
-    tl.store(out + place, whole.to(loaded.dtype), mask=inside)
+    for tile in tl.range(num_tiles, num_stages=ahead):
+        begin = (tl.program_id(0) * num_tiles + tile) * num_columns
+        columns = begin + tl.arange(0, num_columns)
+        inside = (rows[:, None] < tokens) & (columns[None, :] < width)
+        place = rows[:, None] * width + columns[None, :]
+        loaded = tl.load(product + place, mask=inside, other=0.0)
+        whole = loaded.to(tl.float32)
+        if padded > 0:
+            # A tile lies within one block, of up to three.
+            low = tl.where(begin < first_end, 0, tl.where(begin < second_end, first_rank, second_rank))
+            high = tl.where(begin < first_end, first_rank, tl.where(begin < second_end, second_rank, rank))
+            ranks = low + tl.arange(0, padded)
+            left = _rank_tile(inner, ranks, rows, inner_stride, high, tokens)
+            whole += tl.dot(left, _matrix_tile(up, ranks, columns, 1, up_stride, high, width))
+        if has_beside:
+            whole += tl.load(beside + place, mask=inside, other=0.0).to(tl.float32)
+        tl.store(out + place, whole.to(loaded.dtype), mask=inside)
 
 
 @triton.jit
@@ -405,8 +407,8 @@ ROWS, COLUMNS = 64, 64
 NORM_ROWS, NORM_COLUMNS, NORM_TILES = 64, 64, 4
 """Of a tile of a norm's input, and tiles one below the other over which one program sums."""
 _KINDS = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
-TILES = 8
-"""Side by side in one program of the gate, over which products with an adapter's matrix are summed."""
+TILES, SUM_TILES = 8, 2
+"""Side by side in one program: of the gate, over which products with an adapter's matrix are summed, and of a sum."""
 AHEAD = 3
 """Of them are under way at once: while one is computed, the next are loaded."""
 MOST_SUMMED = 32
@@ -456,11 +458,14 @@ def summed(rows: Tensor, added: Added | None, beside: Tensor | None) -> Tensor:
     """See `fused.summed`; written over the rows."""
     tokens, width = rows.shape
     ends, largest = _blocks(added)
-    grid = (triton.cdiv(width, COLUMNS), triton.cdiv(tokens, ROWS))
+    is_small = largest <= MOST_SUMMED
+    tiles = SUM_TILES if is_small else 1
+    grid = (triton.cdiv(width, COLUMNS * tiles), triton.cdiv(tokens, ROWS))
     _sum[grid](
         rows, rows if beside is None else beside, rows, tokens, width, *_parts(added, rows), *ends,
         padded=_padded(largest), has_beside=beside is not None,
-        num_rows=ROWS, num_columns=COLUMNS, num_warps=8,
+        num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles, ahead=AHEAD if is_small else 1,
+        num_warps=4 if is_small else 8,
     )  # fmt: skip
     return rows
 
