@@ -26,7 +26,7 @@ from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.report.run_folder import read_run_folder
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
-VARIANTS = {"bf16": "bf16", "nf4": "nf4", "fp8": "fp8", "fp8-e5m2": "fp8"}
+VARIANTS = {"bf16": "bf16", "nf4": "nf4", "nf4-fp8": "nf4-fp8", "fp8": "fp8", "fp8-e5m2": "fp8"}
 METRICS = ("log_loss", "accuracy", "f1_macro")
 SETTINGS = (
     "data.source.per_package=1000", "data.source.max_words=80", "data.split.holdout=1000", "data.split.validation=0",

@@ -22,7 +22,7 @@ from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels import layers
 from tunesmith.model.kernels.exchange import WHOLE, exchange, whole_layers
 from tunesmith.model.kernels.fused import gated
-from tunesmith.model.kernels.products import Nf4, Plain
+from tunesmith.model.kernels.products import Nf4, Plain, Trained
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import transformers_model
@@ -246,6 +246,27 @@ def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward
     learnt(trainable, TEXT)
     # Four forward and four backward; of the first layer, nobody may ask for the gradient of what goes in.
     assert len(wholes) == 8 * number - (level == "none")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_copies_of_trained_weights_are_made_once_for_a_forward_pass_and_its_backward_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level
+) -> None:
+    trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), False, Full(), weights="bf16")
+    number = exchange(trainable.loaded.model, trainable.loaded.compute)
+    checkpoint(trainable.loaded.model, level)
+    shapes: list[tuple[int, ...]] = []
+    make = Trained.copy
+
+    def counted(self: Trained, dtype: torch.dtype) -> torch.Tensor:
+        copy = make(self, dtype)
+        shapes.append(tuple(copy.shape))
+        return copy
+
+    monkeypatch.setattr(Trained, "copy", counted)
+    learnt(trainable, TEXT)
+    # Of the output layer too, which is not done again.
+    assert len(shapes) == (8 if level == "full" else 4) * number + 1
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
