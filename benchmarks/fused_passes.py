@@ -19,8 +19,11 @@ import torch
 
 SHAPES = {"qwen2.5-7b": (3584, 18944, 28, 4, 128), "qwen3-0.6b": (1024, 3072, 16, 8, 128)}
 """Width, width of the MLP, heads of queries and of keys, width of a head."""
-TILES = tuple(product((32, 64), (32, 64), (8, 16)))
-"""Rows and columns, and how many side by side in one program."""
+TILES = tuple(product((32, 64), (32, 64), (8, 16), (1, 3)))
+"""Rows and columns, how many side by side in one program, and how many of them are under way at once."""
+
+NAMES = ("ROWS", "COLUMNS", "TILES", "AHEAD")
+"""What those are in `fused_triton`."""
 
 
 def main() -> None:
@@ -84,14 +87,14 @@ def passes(
     backwards = projected.split(shape.sizes, dim=1)
     one, big, line = hidden.nbytes, gate.nbytes, projected.nbytes
 
-    def tiled(tile: tuple[int, int, int], run: Callable[[], Any]) -> Callable[[], Any]:
+    def tiled(tile: tuple[int, int, int, int], run: Callable[[], Any]) -> Callable[[], Any]:
         def within() -> Any:
-            before = fused_triton.ROWS, fused_triton.COLUMNS, fused_triton.TILES
-            fused_triton.ROWS, fused_triton.COLUMNS, fused_triton.TILES = tile
+            before = tuple(vars(fused_triton)[name] for name in NAMES)
+            vars(fused_triton).update(zip(NAMES, tile, strict=True))
             try:
                 return run()
             finally:
-                fused_triton.ROWS, fused_triton.COLUMNS, fused_triton.TILES = before
+                vars(fused_triton).update(zip(NAMES, before, strict=True))
 
         return within
 
