@@ -86,7 +86,7 @@ class _Products:
     def __init__(self, layers: Sequence[Quantised]) -> None:
         self._outputs = sum(layer.out_features for layer in layers)
         self._inputs, self._precision = layers[0].in_features, layers[0].precision
-        self._made = products.Made(self._whole)
+        self._made = products.Made(self._whole, self._outputs * self._inputs)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Outputs."""

@@ -19,7 +19,7 @@ from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model import kernels
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
-from tunesmith.model.kernels import layers
+from tunesmith.model.kernels import layers, products
 from tunesmith.model.kernels.exchange import WHOLE, exchange, whole_layers
 from tunesmith.model.kernels.fused import gated
 from tunesmith.model.kernels.products import Nf4, Plain, Trained
@@ -227,10 +227,13 @@ def test_what_comes_out_of_a_layer_is_not_computed_again(
     assert shapes.count(down) == number
 
 
+@pytest.mark.parametrize("are_large", [False, True])
 @pytest.mark.parametrize("level", LEVELS)
-def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level
+def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward_pass_if_they_are_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level, are_large: bool
 ) -> None:
+    if are_large:
+        monkeypatch.setattr(products, "KEPT", 0)
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False, weights="nf4")
     number = exchange(trainable.loaded.model, trainable.loaded.compute)
     checkpoint(trainable.loaded.model, level)
@@ -244,8 +247,10 @@ def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward
 
     monkeypatch.setattr(Nf4, "_weight", counted)
     learnt(trainable, TEXT)
-    # Four forward and four backward; of the first layer, nobody may ask for the gradient of what goes in.
-    assert len(wholes) == 8 * number - (level == "none")
+    # Four forward and four backward; of the first layer, nobody may ask for the gradient of what goes in. What is done
+    # again leaves `down` out, or all but gate and up.
+    again = {"none": 0, "selective": 1, "full": 3}[level] if are_large else 0
+    assert len(wholes) == (8 + again) * number - (level == "none")
 
 
 @pytest.mark.parametrize("level", LEVELS)

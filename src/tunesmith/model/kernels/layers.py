@@ -198,12 +198,13 @@ class _GatedMlp(torch.autograd.Function):
         inner = mlp.fan.inner(normed)
         copy, down_copy = mlp.fan.copy(normed.dtype), mlp.down.copy(normed.dtype)
         both = mlp.fan.forward(normed, copy)
+        del normed
         to_gate, to_up = mlp.fan.added_to_each(inner)
         opened, down_inner = gated(both, to_gate, to_up, mlp.down.downs)
         ctx.save_for_backward(hidden, factor, inner, copy, down_copy, down_inner, None if again else both)
         ctx.mlp = mlp
         if is_again():
-            return torch.empty_like(hidden)
+            return hidden.view_as(hidden)  # Nobody looks at it.
         return mlp.down.product(opened, down_inner, down_copy, hidden)
 
     @staticmethod
@@ -220,6 +221,7 @@ class _GatedMlp(torch.autograd.Function):
         of_both, opened, of_inner = through_gate(of_opened, both, to_gate, to_up, more)
         of_down_down = None if of_down_inner is None else wide_product(of_down_inner, opened)
         of_down = mlp.down.of_parameters(of_down_down, gradient, down_inner, lambda: opened)
+        del of_opened, opened  # They would lie beside the widest product.
         of_hidden, of_weight = None, []
         if ctx.needs_input_grad[0] or mlp.norm.parameters:
             of_normed = mlp.fan.to_input(of_both, of_inner, copy)

@@ -24,6 +24,8 @@ Outputs = Float[Tensor, "token out"]
 
 ALIGNED = 8
 """Widths that are no multiple of it keep a product off the fast matrix kernels."""
+KEPT = 2**25
+"""Most weights that are kept from a forward pass that is done again."""
 KINDS: dict[type, Callable[[Sequence[Any]], Base | None]] = {}
 """Kinds of layers beside those that are known here, and the product that such layers of one input are together."""
 
@@ -58,16 +60,18 @@ Form = TypeVar("Form")
 
 class Made(Generic[Form]):
     """Weights in the form that products take, made for each: but what a forward pass makes that is done again, the
-    backward pass, which follows at once, takes over."""
+    backward pass, which follows at once, takes over. Large ones are made once more: they would lie beside the widest
+    activations of the layer."""
 
-    def __init__(self, make: Callable[[torch.dtype], Form]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[torch.dtype], Form], size: int) -> None:
+        """`size` is the number of weights."""
+        self._make, self._is_small = make, size <= KEPT
         self._kept: Form | None = None
 
     def forward(self, dtype: torch.dtype) -> Form:
         """For a forward pass."""
         whole = self._make(dtype)
-        self._kept = whole if is_again() else None
+        self._kept = whole if self._is_small and is_again() else None
         return whole
 
     def backward(self, dtype: torch.dtype) -> Form:
@@ -111,7 +115,7 @@ class Nf4:
 
     @cached_property
     def _made(self) -> Made[Tensor]:
-        return Made(self._weight)
+        return Made(self._weight, _num_weights(self.layers))
 
     def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
         heights = [layer.out_features for layer in self.layers]
@@ -160,7 +164,7 @@ class Nf4InEightBits:
     def _made(self) -> Made[Fp8]:
         first = self.layers[0]
         ones = torch.ones(first.in_features, device=first.weight.device)
-        return Made(lambda _: Fp8(*in_eight_bits(self.layers), ones, self.bias))
+        return Made(lambda _: Fp8(*in_eight_bits(self.layers), ones, self.bias), _num_weights(self.layers))
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,6 +265,10 @@ def frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
         return Plain(one_below_the_other([base.weight for base in bases]), _bias(bases, pad))
     weight = torch.cat([functional.pad(base.weight, (0, pad.inputs, 0, pad.outputs)) for base in bases])
     return Plain(weight, _bias(bases, pad))
+
+
+def _num_weights(layers: Sequence[Any]) -> int:
+    return sum(layer.out_features * layer.in_features for layer in layers)
 
 
 def _is_whole(layer: Fp8Linear) -> bool:
