@@ -71,7 +71,7 @@ _BARE = {
     # Short texts on bf16, on NF4, and pictures; the numbers are those of `fitting`.
     "tunesmith-17gib": _limited(17.0, 4160),
     "tunesmith-17gib-selective": _limited(17.0, 1664, "selective"),
-    "tunesmith-7.6gib": _limited(7.6, 2816),
+    "tunesmith-7.6gib": _limited(7.6, 4160),
     "tunesmith-22gib": _limited(22.0, 3072),
     "loop": Engine(
         "loop",
