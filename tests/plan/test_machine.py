@@ -83,9 +83,14 @@ def test_quantisation_is_tried_out(found: dict[str, dict[str, Finding]], weights
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without a GPU lacks")
-def test_fp8_without_a_gpu_is_said_to_run_slowly(found: dict[str, dict[str, Finding]]) -> None:
-    assert found["weights"]["fp8"] == Finding(
-        "fp8",
+@pytest.mark.parametrize("weights", ["nf4-fp8", "fp8"])
+def test_8_bits_without_a_gpu_are_said_to_run_slowly(
+    found: dict[str, dict[str, Finding]], weights: str
+) -> None:
+    if weights == "nf4-fp8":
+        pytest.importorskip("bitsandbytes")
+    assert found["weights"][weights] == Finding(
+        weights,
         False,
         "runs, but without products in 8 bits, which is slower: it needs a GPU, this is cpu",
     )

@@ -19,7 +19,7 @@ from torch import Tensor
 from tunesmith.data.batch import Segments
 from tunesmith.model import kernels
 from tunesmith.model.attention import choose
-from tunesmith.model.kernels import fp8, short_attention
+from tunesmith.model.kernels import fp8, nf4, short_attention
 from tunesmith.model.kernels.fused import Added, gated
 
 NEEDED = ("torch", "transformers", "peft", "datasets", "tokenizers", "safetensors", "pyarrow", "numpy")
@@ -66,6 +66,7 @@ def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
         "weights": [
             _try("bf16", lambda: _bf16(device)),
             _try("nf4", lambda: _nf4(device), QUANT),
+            _try("nf4-fp8", lambda: _nf4_in_eight_bits(device), QUANT),
             _try("int8", lambda: _int8(device), QUANT),
             _try("fp8", lambda: _fp8(device)),
         ],
@@ -224,6 +225,17 @@ def _nf4(device: torch.device) -> str:
     packed, state = quantize_4bit(weights, quant_type="nf4", compress_statistics=True)
     _check_error(dequantize_4bit(packed, state), weights, 0.2)
     return f"bitsandbytes {metadata.version('bitsandbytes')}, works on {device.type}"
+
+
+def _nf4_in_eight_bits(device: torch.device) -> str:
+    from bitsandbytes.nn import Linear4bit
+
+    four_bits = Linear4bit(64, 64, bias=False, quant_type="nf4", compress_statistics=True).to(device)
+    weight, scales = nf4.in_eight_bits([four_bits])
+    whole = torch.empty(64, 64, device=device)
+    nf4.write_whole(four_bits.weight, whole)
+    _check_error(weight.float() * scales[:, None], whole, 0.06)
+    return _fp8(device)
 
 
 def _int8(device: torch.device) -> str:
