@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,22 +54,15 @@ def in_eight_bits(layers: Sequence[Any]) -> tuple[Num[Tensor, "out in"], Float32
     heights, first = [layer.out_features for layer in layers], layers[0]
     weight = first.weight.data.new_empty(sum(heights), first.in_features, dtype=EIGHT_BITS)
     scales = weight.new_empty(len(weight), dtype=torch.float32)
-    for layer, rows in zip(layers, _one_after_the_other(heights), strict=True):
+    for layer, place, of_rows in zip(layers, weight.split(heights), scales.split(heights), strict=True):
         if weight.is_cuda:
             from tunesmith.model.kernels import nf4_triton
 
-            stored = layer.weight
-            nf4_triton.write_in_eight_bits(stored.data, stored.quant_state, weight[rows], scales[rows])
+            nf4_triton.write_in_eight_bits(layer.weight.data, layer.weight.quant_state, place, of_rows)
         else:
             whole = torch.empty(layer.out_features, layer.in_features)
             write_whole(layer.weight, whole)
             cast = cast_rows(whole, EIGHT_BITS)
-            weight[rows], scales[rows] = cast.rows, cast.scales[:, 0]
+            place.copy_(cast.rows)
+            of_rows.copy_(cast.scales[:, 0])
     return weight, scales
-
-
-def _one_after_the_other(heights: Sequence[int]) -> Iterator[slice]:
-    start = 0
-    for height in heights:
-        yield slice(start, start + height)
-        start += height
