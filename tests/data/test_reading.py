@@ -76,6 +76,13 @@ def test_the_first_twenty_bad_rows_are_listed_with_the_number_of_the_others():
     assert len(lines) == 23
 
 
+def test_a_single_bad_row_is_spoken_of_as_one():
+    bad = BadRows()
+    bad.add("f:1", "is bad.")
+    with pytest.raises(DataError, match=r"1 row cannot be used(.|\n)*Put it right, .* then it is left out"):
+        bad.refuse()
+
+
 def test_a_side_with_a_source_of_its_own_is_read_from_it():
     source = {"kind": "jsonl", "path": "d.jsonl"}
     data = Data.model_validate(

@@ -48,9 +48,8 @@ class BadRows:
             return
         listed = [f"  {where}: {why}" for where, why in self.first]
         more = [f"  ... and {self.count - NUM_LISTED} more"] if self.count > NUM_LISTED else []
-        advice = (
-            "Put them right, or set data.on_bad_rows to skip: then they are left out, counted and reported."
-        )
+        them, they_are = ("it", "it is") if self.count == 1 else ("them", "they are")
+        advice = f"Put {them} right, or set data.on_bad_rows to skip: then {they_are} left out, counted and reported."
         raise DataError(
             "\n".join([f"data: {counted(self.count, 'row')} cannot be used:", *listed, *more, advice])
         )
