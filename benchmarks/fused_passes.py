@@ -21,7 +21,6 @@ SHAPES = {"qwen2.5-7b": (3584, 18944, 28, 4, 128), "qwen3-0.6b": (1024, 3072, 16
 """Width, width of the MLP, heads of queries and of keys, width of a head."""
 TILES = tuple(product((32, 64), (32, 64), (8, 16), (1, 3)))
 """Rows and columns, how many side by side in one program, and how many of them are under way at once."""
-
 NAMES = ("ROWS", "COLUMNS", "TILES", "AHEAD")
 """What those are in `fused_triton`."""
 

@@ -286,12 +286,7 @@ def _in_eight_bits(
     if settings.quantised == "nf4-fp8":
         missing = fp8.why_not(device) or ("" if fused == "fused" else f"the kernels are {fused}, not fused")
         marked = 0 if missing else nf4.mark_for_eight_bits(model)
-        how = (
-            f"products in bf16, which is slower: {missing}"
-            if missing
-            else f"products of {marked} layers in 8 bits"
-        )
-        return (f"weights: nf4 ({how})",)
+        return (f"weights: nf4 (products {_how(missing, f'of {marked} layers in 8 bits')})",)
     if settings.quantised != "fp8":
         return ()
     head = model.get_output_embeddings()
@@ -311,8 +306,11 @@ def _in_eight_bits(
         model.to(device)  # type: ignore[arg-type]
     except torch.OutOfMemoryError as error:
         raise ModelError(_too_large(settings, device)) from error
-    how = f"products in bf16, which is slower: {missing}" if missing else "products in 8 bits"
-    return (f"weights: fp8, {len(chosen)} layers ({how})",)
+    return (f"weights: fp8, {len(chosen)} layers (products {_how(missing, 'in 8 bits')})",)
+
+
+def _how(missing: str, otherwise: str) -> str:
+    return f"in bf16, which is slower: {missing}" if missing else otherwise
 
 
 def _too_large(settings: ModelSettings, device: torch.device) -> str:

@@ -7,11 +7,12 @@ import logging
 import math
 import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from tunesmith.config.experiment import Precision
 from tunesmith.errors import ModelError
 from tunesmith.model.kernels import fp8
 from tunesmith.model.kernels.fp8 import Fp8Linear
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 MANY = 8
 """Layers that follow one another from which on those at the ends are not multiplied in 8 bits."""
 _NUMBERED = re.compile(r"(.*?)\.(\d+)\.")
-Weights = Literal["bf16", "fp32", "nf4", "nf4-fp8", "int8", "fp8"]
 
 
-def quantisation(weights: Weights | None, skipped: Sequence[str] = ()) -> BitsAndBytesConfig | None:
+def quantisation(weights: Precision | None, skipped: Sequence[str] = ()) -> BitsAndBytesConfig | None:
     """What transformers must be told so that it loads nf4 or int8 weights, but for modules whose full names begin
     as `skipped` says; None for all others; ModelError if bitsandbytes is not installed. NF4 with double
     quantisation is QLoRA's (Dettmers et al. 2023, section 3)."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import get_args
 
 import torch
 from rich.progress import Progress
 
-from tunesmith.config.experiment import Precision, Stage
+from tunesmith.config.experiment import Stage
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.model.checkpointing import LEVELS, Level
 from tunesmith.pipeline.steps import Steps
@@ -16,11 +15,14 @@ from tunesmith.pipeline.training import loss_of, refuse_unknown_parts
 from tunesmith.plan.choice import largest_shape
 from tunesmith.plan.memory import GIB, Forecast, forecast
 from tunesmith.plan.outlook import Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
-from tunesmith.plan.skeleton import QUANTISED, Machine, Skeleton, skeleton
+from tunesmith.plan.skeleton import Machine, Skeleton, skeleton
 from tunesmith.plan.speed import matrix_rate
 from tunesmith.train.examples import Examples
 from tunesmith.train.updates import Updates
 
+SMALLER = ("nf4", "fp8")
+"""Precisions below 16 bits for which it is said what fits, the smallest first; int8 is no better than fp8, and nf4-fp8
+no smaller than nf4."""
 _MOST_GIB = 100_000
 
 
@@ -55,7 +57,7 @@ def _forecast(
 ) -> tuple[tuple[StageOutlook, ...], tuple[Fits, ...]]:
     stages = steps.experiment.stages
     share = records / len(examples)
-    ways = ways_of(stages[0].parts, tuple(steps.family.prefixes), _quantised())
+    ways = ways_of(stages[0].parts, tuple(steps.family.prefixes), SMALLER)
     with Progress(transient=True) as progress:
         task = progress.add_task("forecasting memory", total=len(stages) + len(ways))
         found = []
@@ -163,10 +165,3 @@ def _device() -> tuple[torch.device, str]:
     if torch.cuda.is_available():
         return torch.device("cuda"), torch.cuda.get_device_name()
     return torch.device("cpu"), "this machine's CPU"
-
-
-def _quantised() -> tuple[str, ...]:
-    """Precisions below 16 bits that a model's weights may have, the smallest first; int8 is no better than fp8, and
-    nf4-fp8 no smaller than nf4."""
-    known = [one for one in QUANTISED if one in get_args(Precision)]
-    return tuple(one for one in known if one not in ("int8", "nf4-fp8"))

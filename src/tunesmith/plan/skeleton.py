@@ -15,6 +15,7 @@ from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
+from tunesmith.config.experiment import QUANTISED
 from tunesmith.config.head import Head
 from tunesmith.methods import Method
 from tunesmith.model import attention, kernels
@@ -31,7 +32,6 @@ from tunesmith.plan import stand_ins
 CPU = torch.device("cpu")
 _KNOWN = 2**16
 """Entries of the largest tensor whose values are known, if it was made of numbers."""
-QUANTISED = ("nf4", "nf4-fp8", "int8", "fp8")
 
 
 @dataclass(frozen=True)

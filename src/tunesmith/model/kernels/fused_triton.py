@@ -464,8 +464,7 @@ def summed(rows: Tensor, added: Added | None, beside: Tensor | None) -> Tensor:
     _sum[grid](
         rows, rows if beside is None else beside, rows, tokens, width, *_parts(added, rows), *ends,
         padded=_padded(largest), has_beside=beside is not None,
-        num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles, ahead=AHEAD if is_small else 1,
-        num_warps=4 if is_small else 8,
+        **_tiles(tiles, is_small),
     )  # fmt: skip
     return rows
 
@@ -486,8 +485,7 @@ def gated(
         both if down is None else down, part, rank,
         gate_padded=_padded(_rank(to_gate)), up_padded=_padded(_rank(to_up)),
         down_padded=_padded(rank) if is_summed else 0,
-        num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles, ahead=AHEAD if is_summed else 1,
-        num_warps=4 if is_summed else 8,
+        **_tiles(tiles, is_summed),
     )  # fmt: skip
     if down is None:
         return out, None
@@ -509,8 +507,7 @@ def through_gate(
         gradient, both, tokens, width, *_two_parts(to_gate, to_up, both),
         *((more.inner, more.up, _rank(more)) if more else (both, both, 0)), part,
         gate_padded=_padded(_rank(to_gate)), up_padded=_padded(_rank(to_up)), more_padded=_padded(_rank(more)),
-        has_part=is_summed, num_rows=ROWS, num_columns=COLUMNS, num_tiles=tiles, ahead=AHEAD if is_summed else 1,
-        num_warps=4 if is_summed else 8,
+        has_part=is_summed, **_tiles(tiles, is_summed),
     )  # fmt: skip
     if is_summed:
         return both, gradient, _collected(part, both.dtype)
@@ -642,6 +639,12 @@ def _blocks(added: Added | None) -> tuple[tuple[int, ...], int]:
     (first, rank_of_first), (second, rank_of_second), _ = blocks
     ends = first, first + second
     return (*ends, rank_of_first, rank_of_first + rank_of_second, rank), max(one for _, one in blocks)
+
+
+def _tiles(number: int, are_ahead: bool) -> dict[str, int]:
+    """How a program goes over its tiles; where ranks are large, there is no room to load them ahead."""
+    sizes = {"num_rows": ROWS, "num_columns": COLUMNS, "num_tiles": number}
+    return sizes | ({"ahead": AHEAD, "num_warps": 4} if are_ahead else {"ahead": 1, "num_warps": 8})
 
 
 def _rank(added: Added | None) -> int:

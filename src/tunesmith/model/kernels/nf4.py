@@ -10,9 +10,9 @@ from jaxtyping import Float, Float32, Num
 from torch import Tensor, nn
 
 from tunesmith.model.kernels.casts import STEP, cast_rows
+from tunesmith.model.kernels.fp8 import WEIGHT
 from tunesmith.model.quantise import is_nf4, without_ends
 
-EIGHT_BITS = torch.float8_e4m3fn
 _MARK = "multiplied_in_eight_bits"
 """Of a layer that is to be brought to 8 bits, where its products are had by `products.frozen`."""
 
@@ -52,7 +52,7 @@ def in_eight_bits(layers: Sequence[Any]) -> tuple[Num[Tensor, "out in"], Float32
     """The weights of 4-bit layers of one input in 8 bits, one below the other, with a scale for each row: by the
     largest of its scales in 4 bits, which is the largest value that it can have."""
     heights, first = [layer.out_features for layer in layers], layers[0]
-    weight = first.weight.data.new_empty(sum(heights), first.in_features, dtype=EIGHT_BITS)
+    weight = first.weight.data.new_empty(sum(heights), first.in_features, dtype=WEIGHT)
     scales = weight.new_empty(len(weight), dtype=torch.float32)
     for layer, place, of_rows in zip(layers, weight.split(heights), scales.split(heights), strict=True):
         if weight.is_cuda:
@@ -62,7 +62,7 @@ def in_eight_bits(layers: Sequence[Any]) -> tuple[Num[Tensor, "out in"], Float32
         else:
             whole = torch.empty(layer.out_features, layer.in_features)
             write_whole(layer.weight, whole)
-            cast = cast_rows(whole, EIGHT_BITS)
+            cast = cast_rows(whole, WEIGHT)
             place.copy_(cast.rows)
             of_rows.copy_(cast.scales[:, 0])
     return weight, scales

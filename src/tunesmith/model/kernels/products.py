@@ -257,8 +257,7 @@ def frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
             for parts in ([base.weight for base in bases], [base.scales for base in bases])
         )
         bias = _bias(bases, pad)
-        ones = torch.ones(weights.shape[1], device=weights.device)
-        return Fp8(weights, scales, ones, None if bias is None else bias.bfloat16())
+        return Fp8(weights, scales, bases[0].ones, None if bias is None else bias.bfloat16())
     if kind is not nn.Linear or any(base.weight.dtype != compute for base in bases):
         return None
     if pad == NOTHING:
