@@ -116,7 +116,8 @@ def _seeing_model(model_type: str, seed: int, layers: int, width: int) -> Path:
     else:
         vision |= {"intermediate_size": 128, "out_hidden_size": width}
     if model_type == "qwen2_5_vl":
-        vision |= {"window_size": 56, "fullatt_block_indexes": [1]}
+        # As that of the real ones, the width is no multiple of eight.
+        vision |= {"window_size": 56, "fullatt_block_indexes": [1], "intermediate_size": 124}
     if model_type == "qwen3_vl":
         text |= {"head_dim": 16, "rope_parameters": {**rope, "mrope_interleaved": True}}
         vision |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}

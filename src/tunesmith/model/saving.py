@@ -67,7 +67,7 @@ def _save_changed(loaded: LoadedModel, folder: Path) -> None:
     state = {name: tensor for name, tensor in _own_state(loaded).items() if name in loaded.changed}
     try:
         with whole_folder(folder) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary / CHANGED)
+            save_file(state, temporary / CHANGED)
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: the weights cannot be written ({error}). Make room, or change `output`"
@@ -127,7 +127,7 @@ def _own_state(loaded: LoadedModel) -> dict[str, Tensor]:
             continue
         place = (tensor.data_ptr(), tensor.numel())
         if place not in copies:
-            copies[place] = _as_computed(tensor, loaded.compute).cpu()
+            copies[place] = _as_computed(tensor, loaded.compute).cpu().contiguous()
         state[own_name(name)] = copies[place]
     return state
 

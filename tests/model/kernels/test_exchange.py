@@ -130,21 +130,24 @@ def test_dropout_between_layers_is_not_left_out(tmp_path: Path) -> None:
     assert exchange(trainable_of(place, sees=False).loaded.model, torch.float32) == 0
 
 
+@pytest.mark.parametrize("sees", [False, True])
 @pytest.mark.parametrize("second", [Full(), Lora(rank=2, start="new"), LORA], ids=str)
 def test_a_later_stage_and_what_it_leaves_are_of_the_trained_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: Method
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: Method, sees: bool
 ) -> None:
     monkeypatch.setattr(kernels, "choose", lambda *_: ("fused", "for this test"))
-    place = tiny_model(tmp_path / "model", "qwen2")
-    trainable = trainable_of(place, sees=False)
-    update(trainable)
+    make, model_type = (tiny_seeing_model, "qwen2_5_vl") if sees else (tiny_model, "qwen2")
+    place, asked = make(tmp_path / "model", model_type), conversations(tmp_path) if sees else TEXT
+    trainable = trainable_of(place, sees)
+    update(trainable, asked)
     assert any(whole_layers(trainable.loaded.model))
-    trainable = make_trainable(trainable.loaded, {"language": second}, seed=0)
+    parts = dict.fromkeys(["language"] + ["vision"] * sees, second)
+    trainable = make_trainable(trainable.loaded, parts, seed=0)
     assert any(whole_layers(trainable.loaded.model))
-    update(trainable)
+    update(trainable, asked)
     loaded = trainable.loaded
     loaded.train(False)
-    batch = collate([loaded.family.render(one) for one in TEXT])
+    batch = collate([loaded.family.render(one) for one in asked])
     save_result(trainable, tmp_path / "left")
     again = load(
         Model(path=str(place), weights="fp32", kernels="none", device="cpu"), start=tmp_path / "left"
@@ -153,11 +156,11 @@ def test_a_later_stage_and_what_it_leaves_are_of_the_trained_weights(
         torch.testing.assert_close(again.logits(batch), loaded.logits(batch), rtol=1e-4, atol=1e-5)
 
 
-def update(trainable: Trainable) -> None:
+def update(trainable: Trainable, asked: list[Conversation]) -> None:
     """A step that moves every trained weight."""
     weights = [weight for group in trainable.groups for weight in group.parameters.values()]
     optimizer = torch.optim.AdamW(weights, lr=0.01)
-    learnt(trainable, TEXT)
+    learnt(trainable, asked)
     optimizer.step()
     optimizer.zero_grad()
 

@@ -66,6 +66,21 @@ def test_weights_side_by_side_exist_once_and_still_are_the_layers_own() -> None:
     torch.testing.assert_close(again.forward(rows), torch.cat([one(rows) for one in both], dim=1).detach())
 
 
+def test_padded_weights_exist_once_and_still_are_the_layers_own() -> None:
+    both = layers(FIRST, SECOND, bias=False, dtype=torch.double)
+    before = [one.weight.detach().clone() for one in both]
+    for _ in range(2):
+        padded = frozen(both, torch.double, Pad(inputs=2, outputs=4))
+        assert isinstance(padded, Plain)
+        storages = {one.weight.untyped_storage().data_ptr() for one in both}
+        assert storages == {padded.weight.untyped_storage().data_ptr()}
+        for one, weight in zip(both, before, strict=True):
+            torch.testing.assert_close(one.weight.detach(), weight)
+        rows = torch.randn(3, IN + 2, dtype=torch.double)
+        each = (functional.pad(one(rows[:, :IN]), (0, 4)) for one in both)
+        torch.testing.assert_close(padded.forward(rows), torch.cat(list(each), dim=1).detach())
+
+
 def test_layers_with_weights_of_two_kinds_are_refused() -> None:
     (first,) = layers(FIRST, dtype=torch.double)
     assert frozen([first, nn.Bilinear(IN, IN, FIRST).double()], torch.double, NOTHING) is None

@@ -260,10 +260,9 @@ def frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
         return Fp8(weights, scales, bases[0].ones, None if bias is None else bias.bfloat16())
     if kind is not nn.Linear or any(base.weight.dtype != compute for base in bases):
         return None
-    if pad == NOTHING:
-        return Plain(one_below_the_other([base.weight for base in bases]), _bias(bases, pad))
-    weight = torch.cat([functional.pad(base.weight, (0, pad.inputs, 0, pad.outputs)) for base in bases])
-    return Plain(weight, _bias(bases, pad))
+    parts = [base.weight for base in bases]
+    whole = one_below_the_other(parts) if pad == NOTHING else _padded(parts, pad)
+    return Plain(whole, _bias(bases, pad))
 
 
 def _num_weights(layers: Sequence[Any]) -> int:
@@ -289,6 +288,14 @@ def one_below_the_other(parts: Sequence[Tensor]) -> Tensor:
     whole = torch.cat([part.data.view(kind) for part in parts]).view(first.dtype)
     for part, place in zip(parts, whole.split(sizes), strict=True):
         part.data = place
+    return whole
+
+
+def _padded(parts: Sequence[Tensor], pad: Pad) -> Float[Tensor, "out in"]:
+    """The matrices one below the other, each with its zeros, and views of that from now on."""
+    whole = torch.cat([functional.pad(part.data, (0, pad.inputs, 0, pad.outputs)) for part in parts])
+    for part, place in zip(parts, whole.split([len(part) + pad.outputs for part in parts]), strict=True):
+        part.data = place[: len(part), : part.shape[1]]
     return whole
 
 
