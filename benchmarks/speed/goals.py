@@ -44,7 +44,7 @@ GOALS = (
         "one-picture",
         "lora",
         "tunesmith unsloth-checkpointing+flash unsloth-checkpointing trl+flash tunesmith-checkpointing"
-        " tunesmith-22gib loop",
+        " tunesmith-20.5gib loop",
     ),
     group("short-text", "fp8", "tunesmith"),
     group(

@@ -60,7 +60,11 @@ KINDS = "csv, digits, docstrings, hub, "
             "stages.0.batch.tokens_per_device: got -5; must be greater than or equal to 16, or auto.",
         ),
         ("model.thinking", 3, "model.thinking: got 3; must be a valid boolean"),
-        ("model.checkpointing", 3, "model.checkpointing: got 3; possible: auto, none, selective, full"),
+        (
+            "model.checkpointing",
+            3,
+            "model.checkpointing: got 3; possible: auto, none, selective, full, offload",
+        ),
         ("model.checkpointing", True, None),
         ("task", "clasify", "task: got 'clasify'; possible: "),
         ("task", None, "task: got nothing; must be a mapping of settings (answer, chat, classify"),

@@ -31,8 +31,8 @@ def test_every_stage_and_way_is_forecast_without_weights(tmp_path: Path) -> None
     assert [stage.stage for stage in found.stages] == ["adapt"]
     assert [one.way for one in found.fits][:2] == ["full", "lora"]
     told = found.stages[0].forecasts
-    assert set(told) == {"none", "selective", "full"}
-    assert told["full"].total < told["none"].total
+    assert set(told) == {"none", "selective", "full", "offload"}
+    assert told["offload"].total < told["full"].total < told["none"].total
     assert found.stages[0].most_tokens["none"] > 1000
     assert found.stages[0].work.seconds > 0
 

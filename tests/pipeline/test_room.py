@@ -118,7 +118,7 @@ def test_a_stage_that_goes_on_keeps_what_it_began_with_on_another_gpu(
         ("", r"memory\.json: is damaged \(.*\)\. Delete it and run again"),
         ("{", r"memory\.json: is damaged"),
         ("[]", r"memory\.json: does not say how the stage began.*Delete it and run again"),
-        ('{"checkpointing": "some", "tokens_per_device": 512}', r"\(none, selective, full\)"),
+        ('{"checkpointing": "some", "tokens_per_device": 512}', r"\(none, selective, full, offload\)"),
         ('{"checkpointing": "none", "tokens_per_device": 0}', "does not say how the stage began"),
     ],
 )
@@ -136,6 +136,11 @@ def test_selective_is_not_said_of_layers_that_do_all_again(tmp_path: Path) -> No
         "checkpointing: selective (asked for); as full, since no layer is run as a whole function here"
     )
     assert recomputes(given[1])
+
+
+def test_offload_is_not_said_of_a_cpu(tmp_path: Path) -> None:
+    told = settled(begun(tmp_path, "model.checkpointing=offload"), tmp_path, gpu=False)
+    assert told == "checkpointing: offload (asked for); as full, since all is in the host's memory already"
 
 
 def test_the_choice_is_no_part_of_what_a_stage_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,8 +144,13 @@ def test_checkpointing_keeps_what_goes_into_each_layer_and_little_else(tmp_path:
     settings = Model(path=str(tiny_model(tmp_path, layers=layers)), weights="fp32", device="cpu")
     made = both(settings, ADAPTER)[0]
     shape = BatchShape((500, 500), 10)
-    none, full = (forecast(made, shape, answer_loss, Optimizer(), level) for level in ("none", "full"))
+    none, full, offload = (
+        forecast(made, shape, answer_loss, Optimizer(), level) for level in ("none", "full", "offload")
+    )
     inputs = layers * shape.tokens * width * 4
+    # The last layer's are still here.
+    assert (layers - 2) * inputs / layers <= full.activations - offload.activations < inputs
+    assert offload.flop == full.flop
     assert inputs <= full.activations < 1.5 * inputs
     assert full.total < none.total
     assert full.flop / none.flop == pytest.approx(1.5, abs=0.1)

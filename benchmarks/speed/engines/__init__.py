@@ -69,10 +69,10 @@ _BARE = {
         "tunesmith", shared=True, settings="batch.share_beginnings: true", is_peer=False
     ),
     # Short texts on bf16, on NF4, and pictures; the numbers are those of `fitting`.
-    "tunesmith-17gib": _limited(17.0, 4160),
+    "tunesmith-17gib": _limited(17.0, 8192, "offload"),
     "tunesmith-17gib-selective": _limited(17.0, 1664, "selective"),
-    "tunesmith-7.6gib": _limited(7.6, 4160),
-    "tunesmith-22gib": _limited(22.0, 3072),
+    "tunesmith-7.6gib": _limited(7.6, 8192, "offload"),
+    "tunesmith-20.5gib": _limited(20.5, 6080, "offload"),
     "loop": Engine(
         "loop",
         settings="PEFT, varlen_attn, Liger norm, SwiGLU and rotary, logits where labels are",

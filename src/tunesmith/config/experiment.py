@@ -91,10 +91,13 @@ class Model(Settings):
     gated MLPs and rotary positions; `auto` takes what runs."""
     cuda_graphs: bool = True
     """Replay the layers of small models as recorded graphs, where a GPU would wait for its kernels to be started."""
-    checkpointing: Annotated[Literal["auto", "none", "selective", "full"], BeforeValidator(_level)] = "auto"
-    """Activations that the backward pass computes again: `none`; with `full` those of every layer, for less memory and
-    about a third more time; with `selective` only the wide products of MLPs, where kernels are `fused`. `auto` takes
-    the first of them with which the forecast of memory fits the GPU. On a CPU it is none."""
+    checkpointing: Annotated[
+        Literal["auto", "none", "selective", "full", "offload"], BeforeValidator(_level)
+    ] = "auto"
+    """Activations that the backward pass computes again: `none`; with `selective` only the wide products of MLPs, where
+    kernels are `fused`; with `full` those of every layer, for less memory and about a third more time; `offload` keeps
+    what that needs in the host's memory. `auto` takes the first of them with which the forecast of memory fits the GPU.
+    On a CPU it is none."""
     thinking: bool = False
     """Let models that can think do so before they answer (Qwen3); alike in training, prompts and reading."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

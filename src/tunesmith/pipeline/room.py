@@ -52,6 +52,8 @@ def settle(
     checkpoint(trainable.loaded.model, level)
     if level == "selective" and not any(whole_layers(trainable.loaded.model)):
         note += "; as full, since no layer is run as a whole function here"
+    if level == "offload" and device.type != "cuda":
+        note += "; as full, since all is in the host's memory already"
     return note
 
 

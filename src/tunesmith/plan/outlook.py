@@ -135,7 +135,7 @@ class Outlook:
 
     def _memory(self) -> Iterator[str]:
         wide = max(len("stage"), *(len(stage.stage) for stage in self.stages))
-        yield "memory in GiB, by stage; with checkpointing none, selective or full"
+        yield "memory in GiB, by stage; with checkpointing none, selective, full or offload"
         yield f"{'stage':<{wide}}  {'':<9} {'tokens':>7}" + "".join(f"{name:>12}" for name in COLUMNS)
         for stage in self.stages:
             for level, told in stage.forecasts.items():

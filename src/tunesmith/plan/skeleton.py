@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 from tunesmith.config.experiment import QUANTISED
 from tunesmith.config.head import Head
 from tunesmith.methods import Method
-from tunesmith.model import attention, kernels
+from tunesmith.model import attention, kernels, offload
 from tunesmith.model.families import Family
 from tunesmith.model.families._tower import forget_layouts
 from tunesmith.model.heads import ClassHead, hidden_width
@@ -87,6 +87,7 @@ class Skeleton:
             forget_layouts()
             # Lengths of windows and ends of lines are asked for as numbers, so such small tensors must be known.
             stack.enter_context(patch.object(fake_tensor, "CONSTANT_NUMEL_LIMIT", _KNOWN))
+            stack.enter_context(patch.dict(offload.STORES, {"cpu": stand_ins.OnHost}))
             stack.enter_context(self.mode)
             yield
 

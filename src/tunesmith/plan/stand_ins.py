@@ -60,6 +60,20 @@ def quantised_bytes(rows: int, columns: int, precision: str) -> int:
     return -(-size // 2) + blocks + 4 * -(-blocks // _SCALES_BLOCK)
 
 
+class OnHost:
+    """A tensor's copy on the host: of what comes back from there the device knows nothing but its shape."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self._shape, self._dtype = rows.shape, rows.dtype
+
+    def bring(self) -> Tensor:
+        """What the copy comes back to."""
+        return torch.empty(self._shape, dtype=self._dtype)
+
+    def wait(self) -> None:
+        """Nothing is to be waited for."""
+
+
 class Quantised(nn.Linear):
     """A linear layer on frozen weights in less than 16 bits. Products with nf4 and int8 first make a copy of the
     weights in 16 bits; those with fp8 make one of what is multiplied in 8."""

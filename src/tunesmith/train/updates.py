@@ -120,8 +120,9 @@ class Updates:
         size = len(largest.tokens)
         if len(largest.segments.lengths) == 1:
             raise ModelError(
-                f"stage {self.stage!r}: memory ran out on one example of {size} tokens. Set model.checkpointing: full, "
-                "model.weights: nf4, a smaller data.length.max_tokens or model.pixels.max, or use a smaller model"
+                f"stage {self.stage!r}: memory ran out on one example of {size} tokens. Set model.checkpointing: "
+                "offload, model.weights: nf4, a smaller data.length.max_tokens or model.pixels.max, or use a smaller "
+                "model"
             )
         if self.expected_gib is not None:
             self._correction = max(self._correction, peak_memory_gib(device) / self.expected_gib(size))

@@ -252,7 +252,7 @@ def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward
     learnt(trainable, TEXT)
     # Four forward and four backward; of the first layer, nobody may ask for the gradient of what goes in. What is done
     # again leaves `down` out, or all but gate and up.
-    again = {"none": 0, "selective": 1, "full": 3}[level] if are_large else 0
+    again = {"none": 0, "selective": 1, "full": 3, "offload": 3}[level] if are_large else 0
     assert len(wholes) == (8 + again) * number - (level == "none")
 
 
@@ -274,7 +274,7 @@ def test_copies_of_trained_weights_are_made_once_for_a_forward_pass_and_its_back
     monkeypatch.setattr(Trained, "copy", counted)
     learnt(trainable, TEXT)
     # Of the output layer too, which is not done again.
-    assert len(shapes) == (8 if level == "full" else 4) * number + 1
+    assert len(shapes) == (8 if level in ("full", "offload") else 4) * number + 1
 
 
 @pytest.mark.parametrize("is_whole", [True, False])

@@ -83,7 +83,7 @@ class Console(Listener):
             self._print(
                 f"  warning: memory ran out at update {update.step:,}; it was done again in micro-batches of at most "
                 f"{update.tokens_per_device:,} tokens{told}. Set batch.tokens_per_device to that, or "
-                "model.checkpointing: full"
+                "model.checkpointing: offload"
             )
         self._recent.append(update)
         if self._bar is not None:
