@@ -13,7 +13,7 @@ from tunesmith.model.trainable import Trainable, make_trainable
 
 
 def made(folder: Path, *levels: Level) -> Trainable:
-    trainable = make_trainable(tiny(folder), {"language": Lora()}, seed=0)
+    trainable = make_trainable(tiny(folder, device="cpu"), {"language": Lora()}, seed=0)
     for level in levels:
         checkpoint(trainable.loaded.model, level)
     return trainable
@@ -34,7 +34,7 @@ def test_a_level_can_be_taken_back(tmp_path: Path) -> None:
 
 def bytes_kept(folder: Path, level: Level) -> int:
     """By a forward pass of layers that are run as whole functions."""
-    trainable = make_trainable(tiny(folder), {"language": Lora()}, seed=0)
+    trainable = make_trainable(tiny(folder, device="cpu"), {"language": Lora()}, seed=0)
     exchange(trainable.loaded.model, torch.float32)
     checkpoint(trainable.loaded.model, level)
     kept = 0

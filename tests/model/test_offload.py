@@ -97,7 +97,7 @@ def test_every_pass_begins_anew(notes: list[str]) -> None:
 def test_a_model_learns_the_same(tmp_path: Path, notes: list[str]) -> None:
     losses = []
     for level in ("full", "offload"):
-        trainable = make_trainable(tiny(tmp_path), {"language": Lora(dropout=0.1)}, seed=0)
+        trainable = make_trainable(tiny(tmp_path, device="cpu"), {"language": Lora(dropout=0.1)}, seed=0)
         checkpoint(trainable.loaded.model, level)
         torch.manual_seed(0)
         losses.append(train(trainable))
