@@ -89,7 +89,7 @@ def test_time_is_arithmetic_over_the_rate_that_training_reaches() -> None:
     assert (
         outlook()
         .lines()[-1]
-        .startswith("stage adapt should take 1.4 h on a card: 3.60e+18 FLOP at 70% of the")
+        .startswith("stage adapt should take 1.3 h on a card: 3.60e+18 FLOP at 78% of the")
     )
 
 
