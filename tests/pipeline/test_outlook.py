@@ -20,7 +20,7 @@ def steps_of(folder: Path, *overrides: str) -> Steps:
 
 
 def keep_ways(monkeypatch: pytest.MonkeyPatch, kept: slice) -> None:
-    """Ask which cards are enough for some ways of training only; each is forecast six times."""
+    """Ask which cards are enough for some ways of training only; each is forecast twice or more."""
     monkeypatch.setattr("tunesmith.pipeline.outlook.ways_of", lambda *asked: ways_of(*asked)[kept])
 
 

@@ -9,7 +9,7 @@ from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import Level
 from tunesmith.plan.memory import CONTEXT, FRAGMENTS, GIB, Forecast
-from tunesmith.plan.outlook import Fits, Line, Outlook, StageOutlook, Work, fits, ways_of
+from tunesmith.plan.outlook import MOST_SAID, Fits, Line, Outlook, StageOutlook, Work, fits, ways_of
 from tunesmith.plan.speed import EFFICIENCY
 
 
@@ -41,9 +41,24 @@ def test_a_card_takes_the_fastest_that_fits_it() -> None:
     lines = fits("lora", ["none", "full"], told)
     assert lines.on(8) is None
     assert lines.on(19) == ("full", lines.lines["full"].most_tokens(19 * GIB))
-    level, tokens = lines.on(24) or ("full", 0)
-    assert (level, tokens) == ("none", lines.lines["none"].most_tokens(24 * GIB))
-    assert Fits("x", {"none": Line(0, 1)}).on(80) == ("none", 32768)
+    # 1,280 would fit with none, but training takes no level with so few.
+    assert lines.on(24) == ("full", lines.lines["full"].most_tokens(24 * GIB))
+    assert lines.on(48) == ("none", lines.lines["none"].most_tokens(48 * GIB))
+    assert fits("lora", ["none"], told).on(24) == ("none", 1280)
+    assert Fits("x", {"none": Line(0, 1)}).on(80) == ("none", MOST_SAID)
+
+
+def test_less_memory_than_is_enough_is_not_looked_for() -> None:
+    asked: list[Level] = []
+
+    def counted(level: Level, tokens: int) -> tuple[int, Forecast]:
+        asked.append(level)
+        return told(level, tokens)
+
+    assert fits("lora", ["none", "full"], counted, least=48).on(48) == fits("lora", ["none"], told).on(48)
+    assert set(asked) == {"none"}
+    assert fits("lora", ["none", "full"], counted, least=24).on(24) == fits("lora", ["full"], told).on(24)
+    assert set(asked) == {"none", "full"}
 
 
 def test_a_person_reads_rows_that_add_up() -> None:
@@ -98,7 +113,7 @@ def test_a_program_reads_the_same() -> None:
     assert found["memory_gib"] == 24
     assert found["stages"][0]["memory"]["none"]["total"] == 33 * GIB
     assert found["cards"]["lora"]["8"] is None
-    assert found["cards"]["lora"]["24"] == {"checkpointing": "none", "tokens_per_device": 1280}
+    assert found["cards"]["lora"]["24"] == {"checkpointing": "full", "tokens_per_device": 22528}
     assert outlook(None).to_json()["stages"][0]["most_tokens_per_device"] == {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import torch
 from rich.progress import Progress
@@ -14,7 +15,7 @@ from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import loss_of, refuse_unknown_parts
 from tunesmith.plan.choice import largest_shape
 from tunesmith.plan.memory import GIB, Forecast, forecast
-from tunesmith.plan.outlook import Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
+from tunesmith.plan.outlook import CARDS, Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
 from tunesmith.plan.skeleton import Machine, Skeleton, skeleton
 from tunesmith.plan.speed import matrix_rate
 from tunesmith.train.examples import Examples
@@ -90,7 +91,7 @@ class _Stage:
         levels: list[Level] = list(LEVELS) if asked == "auto" else [asked]
         tokens = self._updates.tokens_per_device
         told = {level: self._told(made, level, tokens) for level in levels}
-        most = {} if gib is None else self._lines(made, levels).most_tokens(gib)
+        most = {} if gib is None else fits("", levels, partial(self._told, made)).most_tokens(gib)
         size, first = told[levels[0]]
         seen = range(min(self._updates.steps_per_epoch, 32))
         mean = sum(self._updates.tokens(step) for step in seen) / len(seen)
@@ -102,10 +103,8 @@ class _Stage:
 
     def fits(self, way: Way) -> Fits:
         """Which cards a way of training fits."""
-        return self._lines(self._skeleton(way), list(LEVELS), way.name)
-
-    def _lines(self, made: Skeleton, levels: list[Level], name: str = "") -> Fits:
-        return fits(name, levels, lambda level, tokens: self._told(made, level, tokens))
+        made = self._skeleton(way)
+        return fits(way.name, LEVELS, partial(self._told, made), min(CARDS))
 
     def _skeleton(self, way: Way) -> Skeleton:
         task = self._steps.experiment.task

@@ -10,13 +10,13 @@ from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import Level
-from tunesmith.plan.choice import FEWEST_TOKENS
+from tunesmith.plan.choice import ENOUGH_TOKENS, FEWEST_TOKENS
 from tunesmith.plan.memory import GIB, Forecast
 from tunesmith.plan.speed import EFFICIENCY
 
 CARDS = (8, 16, 24, 48, 80, 141)
 """GiB of the cards that are usual."""
-MOST_SAID = 32768
+MOST_SAID = 2**17
 """Tokens at once beyond which no more are counted."""
 ENDS = (2048, 16384)
 """Tokens at once that lines are drawn through; with far fewer, other things than tokens count."""
@@ -67,8 +67,11 @@ class Fits:
         return {level: line.most_tokens(gib * GIB) for level, line in self.lines.items()}
 
     def on(self, gib: float) -> tuple[Level, int] | None:
-        """Level of checkpointing and most tokens at once on a card of so many GiB; None if it does not fit."""
-        return next(((level, tokens) for level, tokens in self.most_tokens(gib).items() if tokens), None)
+        """Level of checkpointing and most tokens at once on a card of so many GiB; None if it does not fit. The level
+        is the one that training would take there (see `choice.choose`)."""
+        fitting = [(level, tokens) for level, tokens in self.most_tokens(gib).items() if tokens]
+        enough = (one for one in fitting if one[1] >= ENOUGH_TOKENS)
+        return next(enough, fitting[-1] if fitting else None)
 
 
 @dataclass(frozen=True)
@@ -221,10 +224,18 @@ def ways_of(methods: Mapping[str, Method], parts: tuple[str, ...], quantised: tu
     ]
 
 
-def fits(way: str, levels: Sequence[Level], told: Callable[[Level, int], tuple[int, Forecast]]) -> Fits:
-    """Where a way fits, given its forecasts by level and tokens (each with the tokens that it is for)."""
+def fits(
+    way: str,
+    levels: Sequence[Level],
+    told: Callable[[Level, int], tuple[int, Forecast]],
+    least: float | None = None,
+) -> Fits:
+    """Where a way fits, given its forecasts by level and tokens (each with the tokens that it is for). Levels
+    after one with which enough fits into `least` GiB are not looked at."""
     lines: dict[Level, Line] = {}
     for level in levels:
         (few, small), (many, large) = (told(level, tokens) for tokens in ENDS)
         lines[level] = Line.through((few, small.device), (many, large.device))
+        if least is not None and lines[level].most_tokens(least * GIB) >= ENOUGH_TOKENS:
+            break
     return Fits(way, lines)

@@ -171,9 +171,7 @@ def make_products_again(layer: nn.Module, again: bool) -> None:
 def _put_back(layer: nn.Module, kind: type[nn.Module]) -> None:
     layer.__class__ = kind
     # At once, and not when somebody looks for what refers to itself alone: graphs and copies hold much memory.
-    whole = vars(layer).pop(WHOLE)
-    whole.stack = None
-    del whole.forward
+    del vars(layer).pop(WHOLE).forward
 
 
 @cache
