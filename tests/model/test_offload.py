@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.model.families.pictures import FAMILIES, conversations
 from tests.model.fixtures import tiny, train
+from tests.model.kernels.test_exchange import compare
+from tests.tiny import tiny_seeing_model
 from tunesmith.errors import ModelError
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import checkpoint
@@ -103,6 +106,17 @@ def test_a_model_learns_the_same(tmp_path: Path, notes: list[str]) -> None:
         losses.append(train(trainable))
         assert bool(notes) is (level == "offload")
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_so_do_models_that_see_layer_by_layer_of_both_parts(
+    tmp_path: Path, notes: list[str], model_type: str
+) -> None:
+    place = tiny_seeing_model(tmp_path / "model", model_type)
+    compare(place, conversations(tmp_path), sees=True, most=1e-6, level="offload")
+    # Two layers of the tower and two of the language model.
+    assert [notes.count(f"away {number}") for number in range(5)] == [1, 1, 1, 1, 0]
+    assert "back 0" in notes
 
 
 def test_on_a_cpu_nothing_is_copied() -> None:
