@@ -13,10 +13,9 @@ from tests.model.families.pictures import FAMILIES, conversations
 from tests.model.fixtures import tiny, train
 from tests.model.kernels.test_exchange import compare
 from tests.tiny import tiny_seeing_model
-from tunesmith.errors import ModelError
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import checkpoint
-from tunesmith.model.offload import STORES, Offload, _Pinned
+from tunesmith.model.offload import STORES, Offload
 from tunesmith.model.trainable import make_trainable
 
 WIDTH, ROWS = 8, 5
@@ -126,11 +125,14 @@ def test_on_a_cpu_nothing_is_copied() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU reaches such memory")
-def test_memory_that_the_host_cannot_give_is_told_with_what_to_do() -> None:
-    with pytest.raises(
-        ModelError, match=r"checkpointing: offload: .*Use full, or fewer batch\.tokens_per_device"
-    ):
-        _Pinned(torch.zeros(ROWS, WIDTH))
+def test_where_the_host_has_no_such_memory_rows_stay_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = gradients(stack(), lambda layer, rows: layer(rows))
+    monkeypatch.setitem(STORES, "cpu", STORES["cuda"])
+    assert all(map(torch.equal, gradients(stack(), Offload()), plain))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "so the inputs of layers stay on the GPU" in caplog.text
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="copies are made for a GPU only")

@@ -96,8 +96,8 @@ class Model(Settings):
     ] = "auto"
     """Activations that the backward pass computes again: `none`; with `selective` only the wide products of MLPs, where
     kernels are `fused`; with `full` those of every layer, for less memory and about a third more time; `offload` keeps
-    what that needs in the host's memory. `auto` takes the first of them with which the forecast of memory fits the GPU.
-    On a CPU it is none."""
+    what that needs in the host's memory. `auto` takes the first of them with which, by the forecast of memory, enough
+    tokens fit at once. On a CPU it is none."""
     thinking: bool = False
     """Let models that can think do so before they answer (Qwen3); alike in training, prompts and reading."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

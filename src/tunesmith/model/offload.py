@@ -6,6 +6,7 @@ the products need not wait for them.
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable
 from functools import cache
@@ -14,8 +15,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-
-from tunesmith.errors import ModelError
 
 
 class Stored(Protocol):
@@ -117,13 +116,7 @@ class _Pinned:
 
     def __init__(self, rows: Tensor) -> None:
         self._device = rows.device
-        try:
-            self._host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
-        except RuntimeError as error:
-            raise ModelError(
-                f"model.checkpointing: offload: the host cannot give {rows.nbytes:,} bytes more that a GPU reaches "
-                f"({str(error).strip().partition(chr(10))[0]}). Use full, or fewer batch.tokens_per_device"
-            ) from error
+        self._host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
         self._done = self._copy(self._host, rows)
 
     def bring(self) -> Tensor:
@@ -144,4 +137,34 @@ class _Pinned:
         return lane.record_event()
 
 
-STORES["cuda"] = _Pinned
+class _Here:
+    """No copy at all."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self._rows = rows
+
+    def bring(self) -> Tensor:
+        """See `Stored`."""
+        return self._rows
+
+    def wait(self) -> None:
+        """See `Stored`."""
+
+
+def _on_host(rows: Tensor) -> Stored:
+    try:
+        return _Pinned(rows)
+    except RuntimeError as error:
+        _tell(str(error).strip().partition("\n")[0])
+        return _Here(rows)
+
+
+@cache
+def _tell(why: str) -> None:
+    """Once, and not for every layer."""
+    logging.getLogger(__name__).warning(
+        "the host has no more memory that a GPU reaches, so the inputs of layers stay on the GPU: %s", why
+    )
+
+
+STORES["cuda"] = _on_host

@@ -53,7 +53,6 @@ def choose(
     """
     levels: list[Level] = list(LEVELS) if checkpointing == "auto" else [checkpointing]
     wanted = min(MOST_TOKENS, largest) if tokens == "auto" else tokens
-    least = min(ENOUGH_TOKENS, wanted)
     why = ""
     for level in levels:
         found, forecast = most_tokens(partial(told, level), room, wanted, exactly=tokens != "auto")
@@ -61,10 +60,16 @@ def choose(
         said = f"{found:,} tokens at once take {needed / GIB:.1f} of {room / GIB:.1f} GiB"
         if needed > room:
             said += ", which do not fit"
-        if level == levels[-1] or (needed <= room and found >= least):
+        if level == levels[-1] or (needed <= room and found >= enough(level, wanted)):
             break
         why = f"; with {level}, {said}"
     return Choice(level, found, f"{said}{why}", forecast)
+
+
+def enough(level: Level, wanted: int) -> int:
+    """Tokens at once with which a level is taken before those that need less memory. Keeping activations pays more than
+    having more tokens would; keeping on the GPU what layers are done again from does not."""
+    return wanted if level == "full" else min(ENOUGH_TOKENS, wanted)
 
 
 def needs(told: Forecast) -> int:

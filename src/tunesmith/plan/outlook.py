@@ -10,7 +10,7 @@ from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import Level
-from tunesmith.plan.choice import ENOUGH_TOKENS, FEWEST_TOKENS
+from tunesmith.plan.choice import FEWEST_TOKENS, MOST_TOKENS, enough
 from tunesmith.plan.memory import GIB, Forecast
 from tunesmith.plan.speed import EFFICIENCY
 
@@ -70,8 +70,8 @@ class Fits:
         """Level of checkpointing and most tokens at once on a card of so many GiB; None if it does not fit. The level
         is the one that training would take there (see `choice.choose`)."""
         fitting = [(level, tokens) for level, tokens in self.most_tokens(gib).items() if tokens]
-        enough = (one for one in fitting if one[1] >= ENOUGH_TOKENS)
-        return next(enough, fitting[-1] if fitting else None)
+        taken = (one for one in fitting if one[1] >= enough(one[0], MOST_TOKENS))
+        return next(taken, fitting[-1] if fitting else None)
 
 
 @dataclass(frozen=True)
@@ -236,6 +236,6 @@ def fits(
     for level in levels:
         (few, small), (many, large) = (told(level, tokens) for tokens in ENDS)
         lines[level] = Line.through((few, small.device), (many, large.device))
-        if least is not None and lines[level].most_tokens(least * GIB) >= ENOUGH_TOKENS:
+        if least is not None and lines[level].most_tokens(least * GIB) >= enough(level, MOST_TOKENS):
             break
     return Fits(way, lines)
