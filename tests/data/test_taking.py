@@ -230,7 +230,9 @@ def test_memory_is_flat_in_the_number_of_pictures(tmp_path):
         return most
 
     peak(20)
-    assert peak(100) < peak(30) + 70 * 1000
+    # How far threads are ahead at once is theirs; the least of a few tries is the same for all.
+    few, many = (min(peak(count) for _ in range(4)) for count in (30, 100))
+    assert many < few + 70 * 1000
 
 
 def test_an_error_of_the_source_ends_the_threads(tmp_path):
