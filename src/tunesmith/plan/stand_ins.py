@@ -97,9 +97,11 @@ class Quantised(nn.Linear):
 class _Products:
     """The product of quantised layers of one input, for layers that are run as whole functions."""
 
-    def __init__(self, layers: Sequence[Quantised]) -> None:
-        self._outputs = sum(layer.out_features for layer in layers)
-        self._inputs, self._precision = layers[0].in_features, layers[0].precision
+    def __init__(self, layers: Sequence[Quantised], pad: products.Pad) -> None:
+        self._outputs = sum(layer.out_features + pad.outputs for layer in layers)
+        self._inputs = layers[0].in_features + pad.inputs
+        # Widths that need zeros are not multiplied in 8 bits.
+        self._precision = layers[0].precision if pad == products.NOTHING else "nf4"
         self._made = products.Made(self._whole, self._outputs * self._inputs)
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -121,9 +123,10 @@ class _Products:
         return torch.empty(self._outputs, self._inputs, dtype=dtype)
 
 
-def _products(layers: Sequence[Quantised]) -> _Products | None:
-    """As fans of the real layers are had: of int8 there are none."""
-    return None if any(layer.precision == "int8" for layer in layers) else _Products(layers)
+def _products(layers: Sequence[Quantised], pad: products.Pad) -> _Products | None:
+    """As fans of the real layers are had: of int8 there are none, and of fp8 none with zeros."""
+    without = ("int8",) if pad == products.NOTHING else ("int8", "fp8")
+    return None if any(layer.precision in without for layer in layers) else _Products(layers, pad)
 
 
 products.KINDS[Quantised] = _products

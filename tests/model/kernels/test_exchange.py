@@ -115,6 +115,11 @@ def test_so_they_are_on_weights_in_4_bits(tmp_path: Path) -> None:
     assert compare(place, TEXT, sees=False, most=0.02, weights="nf4") == 2
 
 
+def test_so_they_are_on_a_tower_in_4_bits_whose_widths_are_odd(tmp_path: Path) -> None:
+    place = tiny_seeing_model(tmp_path / "model", "qwen2_5_vl")
+    assert compare(place, conversations(tmp_path), sees=True, most=0.02, weights="nf4") == 4
+
+
 def test_layers_with_only_some_adapters_are_exchanged_too(tmp_path: Path) -> None:
     place = tiny_model(tmp_path / "model", "qwen2")
     some = Lora(rank=4, alpha=6, targets=["q_proj", "down_proj"])

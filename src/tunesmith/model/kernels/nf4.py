@@ -22,7 +22,11 @@ def write_whole(stored: Any, place: Float[Tensor, "out in"]) -> None:
     if place.is_cuda:
         from tunesmith.model.kernels import nf4_triton
 
-        nf4_triton.write_whole(stored.data, stored.quant_state, place)
+        # Where rows do not follow one another, they are copied there.
+        whole = place.contiguous()
+        nf4_triton.write_whole(stored.data, stored.quant_state, whole)
+        if whole is not place:
+            place.copy_(whole)
     else:
         from bitsandbytes.functional import dequantize_4bit
 

@@ -26,7 +26,7 @@ ALIGNED = 8
 """Widths that are no multiple of it keep a product off the fast matrix kernels."""
 KEPT = 2**25
 """Most weights that are kept from a forward pass that is done again."""
-KINDS: dict[type, Callable[[Sequence[Any]], Base | None]] = {}
+KINDS: dict[type, Callable[[Sequence[Any], Pad], Base | None]] = {}
 """Kinds of layers beside those that are known here, and the product that such layers of one input are together."""
 
 
@@ -104,6 +104,7 @@ class Nf4:
 
     layers: Sequence[Any]
     bias: Float[Tensor, "out"] | None
+    pad: Pad
 
     def forward(self, rows: Inputs) -> Outputs:
         """See `Base`."""
@@ -118,11 +119,12 @@ class Nf4:
         return Made(self._weight, _num_weights(self.layers))
 
     def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
-        heights = [layer.out_features for layer in self.layers]
+        heights = [layer.out_features + self.pad.outputs for layer in self.layers]
         first = self.layers[0]
-        whole = first.weight.data.new_empty(sum(heights), first.in_features, dtype=dtype)
+        make = first.weight.data.new_empty if self.pad == NOTHING else first.weight.data.new_zeros
+        whole = make(sum(heights), first.in_features + self.pad.inputs, dtype=dtype)
         for layer, place in zip(self.layers, whole.split(heights), strict=True):
-            write_whole(layer.weight, place)
+            write_whole(layer.weight, place[: layer.out_features, : layer.in_features])
         return whole  # type: ignore[no-any-return]
 
 
@@ -244,13 +246,13 @@ def frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
     if len(kinds) > 1:
         return None
     (kind,) = kinds
-    if pad == NOTHING and kind in KINDS:
-        return KINDS[kind](bases)
-    if pad == NOTHING and all(is_nf4(base) for base in bases):
+    if kind in KINDS:
+        return KINDS[kind](bases, pad)
+    if all(is_nf4(base) for base in bases):
         bias = _bias(bases, pad)
-        if all(is_in_eight_bits(base) for base in bases):
+        if pad == NOTHING and all(is_in_eight_bits(base) for base in bases):
             return Nf4InEightBits(bases, None if bias is None else bias.bfloat16())
-        return Nf4(bases, bias)
+        return Nf4(bases, bias, pad)
     if pad == NOTHING and kind is Fp8Linear and all(_is_whole(base) for base in bases):
         weights, scales = (
             one_below_the_other(parts)
