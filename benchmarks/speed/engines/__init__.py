@@ -43,12 +43,11 @@ class Engine:
     """One to compare tunesmith with, and no loop of our own."""
 
 
-def _limited(gib: float, tokens: int, checkpointing: bool | str = True) -> Engine:
+def _limited(gib: float, tokens: int, level: str) -> Engine:
     """Tunesmith in less memory, as its forecast for the workload says."""
-    level = checkpointing if isinstance(checkpointing, str) else "full"
     return Engine(
         "tunesmith",
-        checkpointing,
+        level,
         tokens_per_device=tokens,
         within_gib=gib,
         settings=f"within {gib} GiB: model.checkpointing: {level}, batch.tokens_per_device: {tokens}",

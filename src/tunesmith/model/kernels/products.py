@@ -119,13 +119,10 @@ class Nf4:
         return Made(self._weight, _num_weights(self.layers))
 
     def _weight(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
-        heights = [layer.out_features + self.pad.outputs for layer in self.layers]
-        first = self.layers[0]
-        make = first.weight.data.new_empty if self.pad == NOTHING else first.weight.data.new_zeros
-        whole = make(sum(heights), first.in_features + self.pad.inputs, dtype=dtype)
-        for layer, place in zip(self.layers, whole.split(heights), strict=True):
-            write_whole(layer.weight, place[: layer.out_features, : layer.in_features])
-        return whole  # type: ignore[no-any-return]
+        whole, places = _room(self.layers, self.pad, dtype)
+        for layer, place in zip(self.layers, places, strict=True):
+            write_whole(layer.weight, place)
+        return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,13 +203,10 @@ class Trained:
 
     def copy(self, dtype: torch.dtype) -> Float[Tensor, "out in"]:
         """The weights of all layers as they are now, one below the other."""
-        first = self.layers[0]
-        heights = sum(layer.out_features + self.pad.outputs for layer in self.layers)
-        make = first.weight.new_empty if self.pad == NOTHING else first.weight.new_zeros
-        whole = make(heights, first.in_features + self.pad.inputs, dtype=dtype)
-        for layer, place in zip(self.layers, self._places(), strict=True):
-            narrowed(layer.weight, whole[place, : first.in_features])
-        return whole  # type: ignore[no-any-return]
+        whole, places = _room(self.layers, self.pad, dtype)
+        for layer, place in zip(self.layers, places, strict=True):
+            narrowed(layer.weight, place)
+        return whole
 
     def _places(self) -> Iterator[slice]:
         """Where each layer's outputs stand."""
@@ -262,8 +256,7 @@ def frozen(bases: Sequence[Any], compute: torch.dtype, pad: Pad) -> Base | None:
         return Fp8(weights, scales, bases[0].ones, None if bias is None else bias.bfloat16())
     if kind is not nn.Linear or any(base.weight.dtype != compute for base in bases):
         return None
-    parts = [base.weight for base in bases]
-    whole = one_below_the_other(parts) if pad == NOTHING else _padded(parts, pad)
+    whole = one_below_the_other([base.weight for base in bases]) if pad == NOTHING else _padded(bases, pad)
     return Plain(whole, _bias(bases, pad))
 
 
@@ -293,12 +286,23 @@ def one_below_the_other(parts: Sequence[Tensor]) -> Tensor:
     return whole
 
 
-def _padded(parts: Sequence[Tensor], pad: Pad) -> Float[Tensor, "out in"]:
-    """The matrices one below the other, each with its zeros, and views of that from now on."""
-    whole = torch.cat([functional.pad(part.data, (0, pad.inputs, 0, pad.outputs)) for part in parts])
-    for part, place in zip(parts, whole.split([len(part) + pad.outputs for part in parts]), strict=True):
-        part.data = place[: len(part), : part.shape[1]]
+def _padded(layers: Sequence[Any], pad: Pad) -> Float[Tensor, "out in"]:
+    """The layers' weights one below the other, each with its zeros, and views of that from now on."""
+    whole, places = _room(layers, pad, layers[0].weight.dtype)
+    for layer, place in zip(layers, places, strict=True):
+        layer.weight.data = place.copy_(layer.weight.data)
     return whole
+
+
+def _room(
+    layers: Sequence[Any], pad: Pad, dtype: torch.dtype
+) -> tuple[Float[Tensor, "out in"], list[Float[Tensor, "out_of_one in_of_one"]]]:
+    """A matrix for the weights of all layers, one below the other, with zeros behind them; and the place of each."""
+    first, heights = layers[0], [layer.out_features + pad.outputs for layer in layers]
+    make = torch.empty if pad == NOTHING else torch.zeros
+    whole = make(sum(heights), first.in_features + pad.inputs, dtype=dtype, device=first.weight.device)
+    each = zip(layers, whole.split(heights), strict=True)
+    return whole, [place[: layer.out_features, : layer.in_features] for layer, place in each]
 
 
 def _bias(bases: Sequence[Any], pad: Pad) -> Float[Tensor, "out"] | None:
