@@ -28,6 +28,7 @@ def row(number: int, label: int, predicted: int | None, scores: Sequence[float] 
         predicted=predicted,
         marks={"correct": float(label == predicted)},
         scores=None if scores is None else tuple(scores),
+        unit=f"news.jsonl:{number + 1}",
     )
 
 

@@ -140,6 +140,7 @@ def test_two_folders_give_the_documented_file_in_the_second(tmp_path: Path) -> N
     assert (values["first"], values["second"], values["records"]) == ("base", "tuned", 100)
     assert set(values["metrics"]["accuracy"]) == {
         "first", "second", "change", "low", "high", "p_value", "test", "verdict",
+        "p_alone", "reason",
     }  # fmt: skip
     assert values["fixed"] == list(comparison.fixed)
     assert values["num_broken"] == len(values["broken"])

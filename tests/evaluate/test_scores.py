@@ -52,7 +52,9 @@ def test_the_file_reads_back_and_has_the_documented_form(tmp_path: Path) -> None
     assert (values["evaluation"], values["records"], values["unread"]) == ("tuned", 30, 0)
     assert (values["primary"], values["seconds"]) == ("accuracy", 2.5)
     assert values["labels"] == values["confusion"]["labels"] == ["World", "Sports", "Business"]
-    assert set(values["metrics"]["f1/World"]) == {"value", "low", "high", "better", "unit"}
+    assert set(values["metrics"]["f1/World"]) == {
+        "value", "low", "high", "better", "unit", "reason", "corrected",
+    }  # fmt: skip
 
 
 def test_a_number_that_cannot_be_had_is_absent() -> None:
@@ -101,6 +103,7 @@ def test_a_groups_scores_are_those_of_its_rows_alone(tmp_path: Path) -> None:
         }
         if stage != "3":
             assert group.metrics["accuracy"] == expected["accuracy"]
+            assert group.units == len(alone)
     scores.write(tmp_path / "scores.json")
     assert repr(Scores.read(tmp_path / "scores.json")) == repr(scores)
 
@@ -116,9 +119,10 @@ def test_a_file_from_before_there_were_groups_reads_as_one_without(tmp_path: Pat
     scores = score(rows(30, 0.7, 0), TASK, WRITTEN, seed=1)
     scores.write(tmp_path / "scores.json")
     values = json.loads((tmp_path / "scores.json").read_text())
-    del values["by"], values["left_out"]
+    for later in ("by", "left_out", "units", "unit_told_by"):
+        del values[later]
     (tmp_path / "scores.json").write_text(json.dumps(values))
-    assert Scores.read(tmp_path / "scores.json") == scores
+    assert Scores.read(tmp_path / "scores.json") == replace(scores, units=None)
 
 
 def test_yes_no_questions_are_scored_apart_from_open_ones() -> None:

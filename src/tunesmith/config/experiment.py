@@ -343,8 +343,11 @@ class Evaluate(Settings):
     """Metrics to report; none is the task's own list."""
     by: FieldNames = Field(default_factory=list)
     """Record fields, or dotted paths, by whose values results are broken down as well, such as `[stage, meta.kind]`."""
+    unit: str | None = None
+    """Field, or dotted path, whose equal values make records one independent unit, such as a patient: intervals and
+    tests count units. None is `data.split.group`, else the pictures or the context that records share, else records."""
     resamples: Annotated[int, Field(ge=100)] = 2000
-    """Bootstrap resamples for the 95 % intervals."""
+    """How many times whole units are exchanged between base and tuned for the tests of a change."""
 
     @model_validator(mode="after")
     def _patience_counts_something(self) -> Evaluate:

@@ -24,7 +24,7 @@ from tunesmith.tasks import Task
 if TYPE_CHECKING:
     from tunesmith.config.experiment import Evaluate
 
-Verdict = Literal["better", "worse", "no clear change"]
+Verdict = Literal["better", "worse", "no clear change", "too few to tell"]
 _SHARES_OF_CORRECT = ("accuracy", "exact_match")
 _TELLS_WORSE_CLASSES = "f1"
 _SIGNIFICANT = 0.05
@@ -41,13 +41,18 @@ class Change:
     change: float
     """Second less first."""
     low: float
-    """Lower end of the paired bootstrap 95 % interval of the change."""
+    """Lower end of the paired 95 % interval of the change; NaN where there is none."""
     high: float
     p_value: float
-    """Of no change, two-sided."""
-    test: Literal["mcnemar", "bootstrap"]
+    """Two-sided, of no change; corrected for the family of changes that are tested together."""
+    test: Literal["mcnemar", "swaps", "sign flips", "bootstrap"]
+    """`bootstrap` stands in files from before there were tests by swaps."""
     verdict: Verdict
-    """What the interval says: it lies wholly on one side of 0, and can be told from it on the page, or not."""
+    """`better` or `worse` only if the corrected test and the interval agree."""
+    p_alone: float | None = None
+    """The p-value of this change as if it were the only one that is tested."""
+    reason: str | None = None
+    """Why there are too few to tell; None for any other verdict."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class GroupChange:
     records: int
     metrics: Mapping[str, Change]
     """Of the metrics that are given of groups. A group of few records has no intervals and no verdict."""
+    units: int | None = None
+    """Number of independent units that the records belong to."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,14 @@ class Comparison:
     """By field that results are broken down by, and by its value."""
     worse_groups: tuple[WorseGroup, ...] = ()
     """Groups whose primary metric clearly got worse, the worst of each field first."""
+    perhaps_worse_classes: tuple[WorseClass, ...] = ()
+    """Classes that are suggestive only: of those named so, one in ten is named by chance."""
+    perhaps_worse_groups: tuple[WorseGroup, ...] = ()
+    """Groups that are suggestive only, likewise."""
+    units: int | None = None
+    """Number of independent units; None in files from before there were units."""
+    unit_told_by: str = "record"
+    """What records of one unit have in common: a field, `picture`, ..., or `record` where each is its own unit."""
 
 
 def compare(first: Path, second: Path, task: Task, settings: Evaluate, seed: int) -> Comparison:
@@ -147,6 +162,8 @@ def compare_rows(
         broken=broken,
         num_fixed=len(fixed),
         num_broken=len(broken),
+        units=len({row.unit for row in first}),
+        unit_told_by=first[0].unit_told_by,
     )
 
 
@@ -163,7 +180,7 @@ def compare_groups(
         before, after = ([rows[index] for index in group] for rows in (first, second))
         changes = _changes(before, after, task, fewer, seed)
         told = {name: _surely(one, len(group)) for name, one in changes.items() if tells(name, primary)}
-        return GroupChange(len(group), told)
+        return GroupChange(len(group), told, len({first[index].unit for index in group}))
 
     return {
         name: {value: change_of(group) for value, group in values.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from tunesmith.evaluate.groups import check_fields, fields_of
 from tunesmith.evaluate.progress import counting
 from tunesmith.evaluate.rows import Row, write_rows
 from tunesmith.evaluate.scores import Scores, score
+from tunesmith.evaluate.units import units_of
 from tunesmith.tasks import Answer, Task, Unread
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ def evaluate(
 
     With a folder, `rows.jsonl` and `scores.json` are written there, and an interrupted evaluation goes on
     after the answers it has (the folder must be one model's own). `shots` are solved examples for every
-    prompt; `seed` draws the bootstrap. Raises DataError if there are no records, some cannot be asked, or lack a
-    field of `settings.by`.
+    prompt; `seed` draws what intervals and tests draw. Raises DataError if there are no records, some cannot be
+    asked, or lack a field of `settings.by` or `settings.unit`.
     """
     if not records:
         raise DataError(f"{name}: there are no records to evaluate on; hold some out (data.split)")
@@ -49,6 +51,7 @@ def evaluate(
     settings = settings.model_copy(update={"engine": engine})
     conversations = conversations_of(task, records, shots)
     engine = engine.fitted(loaded, task, conversations)
+    units = units_of(records, conversations, task.fields_asked(), settings.unit)
     asked = [task.model_dump(mode="json"), engine.model_dump(mode="json"), settings.by]
     with answered_in(folder, asked, conversations) as answered:
         left = [index for index in range(len(records)) if index not in answered.rows]
@@ -61,7 +64,10 @@ def evaluate(
                 row = row_of(task, records[index], conversations[index], answer, settings.by)
                 answered.add(index, row)
                 advance()
-        rows = [answered.rows[index] for index in range(len(records))]
+        rows = [
+            replace(answered.rows[index], unit=unit, unit_told_by=units.told_by)
+            for index, unit in enumerate(units.names)
+        ]
         scores = score(rows, task, settings, seed, name, answered.seconds)
         if folder is not None:
             write_rows(folder / "rows.jsonl", rows)
@@ -113,4 +119,5 @@ def row_of(
         fields={**task.kinds(conversation), **fields_of(record, by)},
         pictures=tuple(str(picture.file.resolve()) for picture in pictures),
         boxes=tuple(box.to_json() for box in boxes.boxes) if boxes else (),
+        unit=record.id,
     )

@@ -45,6 +45,10 @@ class Row:
     """Files of the pictures that the last user turn shows, or else of all."""
     boxes: tuple[Mapping[str, Any], ...] = ()
     """True boxes of a task that asks where things are, each its label and corners as shares of the picture."""
+    unit: str = ""
+    """Name of the unit that the record belongs to (`evaluate/units.py`): rows of one unit may depend on each other."""
+    unit_told_by: str = "record"
+    """What rows of one unit have in common: a field, `picture`, ..., or `record` where each row is its own unit."""
 
     def to_json(self) -> str:
         """The row as one line of JSON, without the line's end."""
@@ -56,7 +60,8 @@ class Row:
         values = json.loads(line)
         scores = values["scores"]
         several = {name: tuple(values.get(name, ())) for name in ("pictures", "boxes")}
-        return Row(**{**values, "scores": None if scores is None else tuple(scores), **several})
+        unit = {"unit": values.get("unit") or values["record"]}
+        return Row(**{**values, "scores": None if scores is None else tuple(scores), **several, **unit})
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -33,13 +33,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value with its bootstrap 95 % interval."""
+    """A metric's value with its 95 % interval; its ends are NaN where there is none."""
 
     value: float
     low: float
     high: float
     better: Literal["higher", "lower"]
     unit: Literal["share", "nats", "number"]
+    reason: str | None = None
+    """Why there is no interval, or why it may be too narrow; None if neither holds."""
+    corrected: float | None = None
+    """The value without the bias that rare classes bring, which the interval is centred on; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class GroupScores:
     records: int
     metrics: Mapping[str, Score]
     """Metrics of all records of the group; ends of an interval are NaN where they are too few."""
+    units: int | None = None
+    """Number of independent units that they belong to."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,10 @@ class Scores:
     """By field that results are broken down by, and by its value."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """How many values of a field are not given, because it has too many."""
+    units: int | None = None
+    """Number of independent units (`evaluate/units.py`); None in files from before there were units."""
+    unit_told_by: str = "record"
+    """What records of one unit have in common: a field, `picture`, ..., or `record` where each is its own unit."""
 
     def write(self, path: Path) -> None:
         """Write `scores.json`, whole or not at all."""
@@ -95,7 +105,7 @@ class Scores:
             values["confusion"] = Confusion(tuple(table["labels"]), tuple(map(tuple, table["counts"])))
         values["by"] = {
             name: {
-                value: GroupScores(group["records"], _scores_of(group["metrics"]))
+                value: GroupScores(**{**group, "metrics": _scores_of(group["metrics"])})
                 for value, group in groups.items()
             }
             for name, groups in values.get("by", {}).items()
@@ -122,7 +132,7 @@ def score(
         whole = {
             name: one for name, one in _measured(names, few, times, seed).items() if tells(name, primary)
         }
-        return GroupScores(len(group), whole)
+        return GroupScores(len(group), whole, len({rows[index].unit for index in group}))
 
     return Scores(
         evaluation=name,
@@ -139,6 +149,8 @@ def score(
             for name, values in groups.rows.items()
         },
         left_out=groups.left_out,
+        units=len({row.unit for row in rows}),
+        unit_told_by=rows[0].unit_told_by,
     )
 
 

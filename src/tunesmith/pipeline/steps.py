@@ -160,6 +160,7 @@ class Steps:
             ),
             experiment.seed,
             self.prepared.certificate["checksum"],
+            *([experiment.evaluate.unit] if experiment.evaluate.unit else []),
         ]
 
     @property
@@ -216,13 +217,18 @@ class Steps:
         self, loaded: LoadedModel, name: str, folder: Path | None, records: Sequence[Record] | None = None
     ) -> Scores:
         """Scores of a model on the test side or on other records, written to the folder if there is one."""
-        experiment, settings = self.experiment, self.experiment.evaluate
+        experiment = self.experiment
+        told_by = (
+            {"unit": experiment.evaluate.unit or experiment.data.split.group}
+            if records is None
+            else {"unit": None, "by": []}
+        )
         return evaluate(
             loaded,
             experiment.task,
             self.engine(loaded),
             self.test_records if records is None else records,
-            settings if records is None else settings.model_copy(update={"by": []}),
+            experiment.evaluate.model_copy(update=told_by),
             folder=folder,
             name=name,
             shots=self.shots,

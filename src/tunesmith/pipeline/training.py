@@ -22,6 +22,7 @@ from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ExperimentError, ModelError, counted, did_you_mean
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
+from tunesmith.evaluate.units import check_unit
 from tunesmith.files import whole_file, write_json
 from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.likeness import traits_of
@@ -102,7 +103,9 @@ def trained_before(steps: Steps) -> Trained:
 def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -> str:
     """Key of everything that decides what a stage leaves."""
     experiment = steps.experiment
-    judging = experiment.evaluate.model_dump(mode="json", exclude={"test_examples", "resamples", "by"})
+    judging = experiment.evaluate.model_dump(
+        mode="json", exclude={"test_examples", "resamples", "by", "unit"}
+    )
     return key_of(
         [experiment.seed, number, stage.model_dump(mode="json"), before.fingerprint if before else None],
         [steps.base, experiment.task.model_dump(mode="json"), steps.prepared.certificate["checksum"]],
@@ -203,12 +206,14 @@ def loss_of(task: Task, stage: Stage, classes: Classes | None) -> Loss:
 
 def check_early(steps: Steps) -> None:
     """Tell before anything long begins of a metric that cannot be had, of a `where` that is none, of missing
-    validation records, of a test record without a field of `evaluate.by`, and, unless the first stage is done, of a
-    part that the model does not have, of a record without a field that a stage is ordered by, and of one that cannot be
-    trained on."""
+    validation records, of a test record without a field of `evaluate.by` or `evaluate.unit`, and, unless the first
+    stage is done, of a part that the model does not have, of a record without a field that a stage is ordered by, and
+    of one that cannot be trained on."""
     resolve_metrics(steps.experiment.task, steps.experiment.evaluate)
     judged_records(steps)
     check_fields(steps.test_records, steps.experiment.evaluate.by)
+    if steps.experiment.evaluate.unit is not None:
+        check_unit(steps.test_records, steps.experiment.evaluate.unit)
     for stage in steps.experiment.stages:
         if stage.where:
             matcher(stage.where)
