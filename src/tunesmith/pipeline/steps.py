@@ -218,7 +218,7 @@ class Steps:
     ) -> Scores:
         """Scores of a model on the test side or on other records, written to the folder if there is one."""
         experiment = self.experiment
-        told_by = (
+        told_by: dict[str, Any] = (
             {"unit": experiment.evaluate.unit or experiment.data.split.group}
             if records is None
             else {"unit": None, "by": []}
