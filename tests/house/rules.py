@@ -21,7 +21,8 @@ LEVELS = (
     {"methods"},
     {"data", "metrics"},
     {"config"},
-    {"errors", "files"},
+    {"files"},
+    {"errors"},
 )
 """Rooms from left to right: imports go to the right only."""
 

@@ -39,7 +39,7 @@ def test_a_second_process_on_one_run_is_told_who_is_at_work(tmp_path: Path) -> N
 
 def test_an_output_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    message = r"output: folder .*runs cannot be made \(Not a directory\)\. Set `output`"
+    message = r"runs: cannot be written \(Not a directory\)\. Give a folder that can be written to: `output`"
     with pytest.raises(ExperimentError, match=message), at_work(tmp_path / "file" / "runs"):
         pass
 

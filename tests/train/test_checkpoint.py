@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tunesmith.train.checkpoint import (
     restore_checkpoint,
     restore_weights,
     save_checkpoint,
+    set_damaged_aside,
 )
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import answer_loss
@@ -89,3 +91,55 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path: Path, damaged: 
 
 def test_a_folder_without_checkpoints_has_no_latest(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path / "nothing") is None
+
+
+def flip(path: Path) -> None:
+    """Change one bit near the file's end, where the tensors are."""
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+
+def saved(folder: Path, *steps: Progress) -> None:
+    model = trainable(folder)
+    for progress in steps:
+        save_checkpoint(folder / "checkpoints", model, build_optimizer(model.groups, Optimizer()), progress)
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"]
+)
+@pytest.mark.parametrize("harm", [flip, Path.unlink, lambda file: file.write_bytes(b"")])
+def test_of_checkpoints_with_a_changed_file_the_one_before_is_taken_and_that_is_told(
+    tmp_path: Path, name: str, harm: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / "checkpoints"
+    saved(tmp_path, Progress(2), Progress(4), Progress(6))
+    assert set_damaged_aside(folder) == ()
+    harm(folder / "step-6" / name)
+    harm(folder / "step-4" / name)
+    told = set_damaged_aside(folder)
+    if name == "state.json" and harm is Path.unlink:  # Such a folder is no checkpoint.
+        assert told == ()
+    else:
+        assert [f"step-{step}/{name}" in fault for step, fault in zip((6, 4), told, strict=True)] == [
+            True
+        ] * 2
+    assert latest_checkpoint(folder) == folder / "step-2"
+
+
+def test_a_checkpoint_whose_best_is_damaged_or_gone_is_not_gone_on_from(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    saved(tmp_path, Progress(2), Progress(4, 4), Progress(6, 4))
+    flip(folder / "step-4" / "weights.safetensors")
+    assert len(set_damaged_aside(folder)) == 2
+    assert latest_checkpoint(folder) == folder / "step-2"
+    saved(tmp_path, Progress(8, 6))
+    assert "step-6: is not there, but is the best up to step-8" in set_damaged_aside(folder)[0]
+
+
+def test_weights_of_the_best_that_were_changed_are_not_put_back(tmp_path: Path) -> None:
+    saved(tmp_path, Progress(2))
+    flip(tmp_path / "checkpoints" / "step-2" / "weights.safetensors")
+    with pytest.raises(DataError, match=r"weights\.safetensors: was changed .* Delete the folder"):
+        restore_weights(tmp_path / "checkpoints" / "step-2", trainable(tmp_path))

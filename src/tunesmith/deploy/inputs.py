@@ -17,6 +17,7 @@ from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.sources.images import files_in
 from tunesmith.data.sources.jsonl import Jsonl
 from tunesmith.errors import DataError, ExperimentError, counted, did_you_mean
+from tunesmith.files import expanded
 from tunesmith.tasks import Task
 
 STANDARD_INPUT = "-"
@@ -166,7 +167,7 @@ def _data(name: str, given: Mapping[str, str], experiment: Experiment) -> Input:
             yield row if isinstance(row, BadRow) else _completed(row, task, columns, given)
 
     def beside(id: str) -> Path:
-        return Path(id.rpartition(":")[0]).parent if folder is None else folder.expanduser()
+        return Path(id.rpartition(":")[0]).parent if folder is None else expanded(folder)
 
     return Input(told, False, rows, count, beside, pictures)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.config.experiment import Experiment, Model
 from tunesmith.config.read import read_experiment
 from tunesmith.errors import ExperimentError, ModelError, counted
-from tunesmith.files import read_json
+from tunesmith.files import expanded, read_note
 
 if TYPE_CHECKING:
     from tunesmith.data.conversation import Conversation
@@ -60,7 +60,7 @@ class Found:
             raise ModelError(f"{error}{trained_on}") from error
         stated = self.stage / "base.json"
         if stated.exists() and not self._is_whole:
-            refuse_other_base(loaded, read_json(stated), model.path, f"{self.stage} (on {self._trained_on})")
+            refuse_other_base(loaded, read_note(stated), model.path, f"{self.stage} (on {self._trained_on})")
         if self.experiment.task.head is not None:
             refuse_lost_head(loaded.head, self.stage)
         return loaded
@@ -78,7 +78,7 @@ class Found:
         if self.has_other_model or self._is_whole:
             return model
         trained_on = Path(self._trained_on)
-        places = [self.where / Path(model.path).expanduser(), trained_on]
+        places = [self.where / expanded(Path(model.path)), trained_on]
         found = next((place for place in places if place.exists()), None)
         if found is not None:
             return model.model_copy(update={"path": str(found)})
@@ -141,11 +141,11 @@ def find_result(run: str | Path, overrides: Sequence[str] = ()) -> Found:
         if len(inside) != 1:
             raise ExperimentError(_no_run(folder, [file.parent.name for file in inside]))
         folder = inside[0].parent
-    named = read_json(folder / "run.json")
+    named = read_note(folder / "run.json", optional=dict.fromkeys(("where", "model", "data", "base"), str))
     experiment = read_experiment(folder / "experiment.yaml", [_TRAINED_ELSEWHERE, *overrides])
     stage = stage or folder / "stages" / experiment.stages[-1].name
     _refuse_unfinished(folder, stage)
-    asked_before = read_json(stage / "done.json").get("task", {})
+    asked_before = read_note(stage / "done.json", optional={"task": dict}).get("task", {})
     if not any(override.strip().startswith("task") for override in overrides):
         _refuse_other_question(folder, stage, asked_before, experiment)
     has_other_model = any(override.strip().startswith("model.path=") for override in overrides)

@@ -29,9 +29,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from tunesmith.config.experiment import Model as ModelSettings
 from tunesmith.errors import ModelError, did_you_mean
-from tunesmith.files import read_json
+from tunesmith.files import expanded, read_json
 from tunesmith.model import attention, kernels
 from tunesmith.model.adapters import quietly
+from tunesmith.model.artifacts import refuse_changed
 from tunesmith.model.checkpointing import checkpoint
 from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
@@ -54,6 +55,8 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     Raises ModelError in one sentence, whatever it is that cannot be found, trusted, read or run.
     """
     _be_quiet_without_a_terminal()
+    if start is not None:
+        refuse_changed(start)
     device = _device(settings.device)
     compute = torch.float32 if settings.precision("language") == "fp32" else torch.bfloat16
     name, reason = attention.choose(settings.attention, device, compute)
@@ -139,7 +142,7 @@ def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
         return _under_adapter(start, base_folder(settings))
     if settings.path.startswith("package:"):
         return str(converted(gguf_of_package(settings.path.removeprefix("package:"))))
-    path = Path(settings.path).expanduser()
+    path = expanded(Path(settings.path))
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelError(f"model.path: there is no file {settings.path}. Check the path")

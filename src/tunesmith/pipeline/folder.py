@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tunesmith.errors import ExperimentError
-from tunesmith.files import read_json
+from tunesmith.files import writing
 
 
 @dataclass(frozen=True)
@@ -71,47 +71,25 @@ def files_key(path: Path) -> str | None:
     return key_of([(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files])
 
 
-def files_sha256(files: Sequence[Path]) -> str:
-    """One hash of the contents of these files, in this order."""
-    whole = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            whole.update(hashlib.file_digest(opened, "sha256").digest())
-    return whole.hexdigest()
-
-
-def read_note(path: Path) -> Any:
-    """What a run wrote down for itself in a JSON file; ExperimentError if that is damaged."""
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise ExperimentError(
-            f"{path}: is damaged ({error}). Delete it and run again; what it told is then done or chosen anew"
-        ) from error
-
-
 @contextmanager
 def at_work(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold a folder for this process. If another process holds it, wait for that one, or raise ExperimentError at
     once. The system lets go of it when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExperimentError(
-            f"output: folder {folder} cannot be made ({error.strerror}). Set `output` to a folder "
-            "that can be written to"
-        ) from error
     lock, holder = FileLock(folder / ".lock"), folder / ".holder"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout as error:
+            who = holder.read_text() if holder.is_file() else "another process"
+            raise ExperimentError(
+                f"{folder}: {who} is at work on this run. Wait for it to end, or give this one another `name`"
+            ) from error
     try:
-        lock.acquire(timeout=-1 if wait else 0)
-    except Timeout as error:
-        who = holder.read_text() if holder.exists() else "another process"
-        raise ExperimentError(
-            f"{folder}: {who} is at work on this run. Wait for it to end, or give this one another `name`"
-        ) from error
-    try:
-        holder.write_text(f"process {os.getpid()}")
+        with writing(folder):
+            holder.write_text(f"process {os.getpid()}")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 import tunesmith
 from tunesmith.config.experiment import Stage
-from tunesmith.files import read_json, whole_folder, write_json
-from tunesmith.pipeline.folder import at_work, files_sha256, key_of
+from tunesmith.files import files_sha256, read_json, whole_folder, write_json
+from tunesmith.pipeline.folder import at_work, key_of
 from tunesmith.pipeline.steps import Steps
 from tunesmith.train.examples import Examples, Rendered
 

@@ -8,11 +8,10 @@ import torch
 
 from tunesmith.config.experiment import Stage
 from tunesmith.errors import ExperimentError
-from tunesmith.files import write_json
+from tunesmith.files import read_note, write_json
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.kernels.exchange import whole_layers
 from tunesmith.model.trainable import Trainable
-from tunesmith.pipeline.folder import read_note
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.choice import LOOKED_AT, MARGIN, Choice, choose, largest_shape
 from tunesmith.plan.memory import Forecast, forecast

@@ -23,13 +23,13 @@ from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.engines import Engine
 from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.scores import Scores
-from tunesmith.files import whole_file, write_json
+from tunesmith.files import expanded, read_note, whole_file, write_json
 from tunesmith.model.families import Family
 from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
-from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of, read_note
+from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer
 
@@ -52,7 +52,7 @@ class Steps:
     @property
     def folder(self) -> RunFolder:
         """Where everything lies."""
-        return RunFolder(self.experiment.output / self.experiment.name, self.variant)
+        return RunFolder(expanded(self.experiment.output) / self.experiment.name, self.variant)
 
     @property
     def model(self) -> Model:
@@ -179,7 +179,7 @@ class Steps:
         names = {"experiment": self.experiment.name, "variant": self.variant}
         shared = {"data": f"../data-{self.data_key}", "base": f"../base-{key_of(self.asked, self.base)}"}
         beside = os.path.relpath(self.where.resolve(), self.folder.path.resolve())
-        model = Path(self.model.path).expanduser()
+        model = expanded(Path(self.model.path))
         found = {"where": beside, "model": str(model.resolve()) if model.exists() else self.model.path}
         write_json(self.folder.path / "run.json", names | shared | found)
 
@@ -198,7 +198,7 @@ class Steps:
         """Scores of what the last stage left (read back from disk), compared with the base; gives their folder."""
         folder, key = self.folder.evaluation, key_of(self.asked, fingerprint)
         key_file = folder / "key.json"
-        if not key_file.exists() or read_note(key_file) != key:
+        if not key_file.exists() or read_note(key_file, str) != key:
             shutil.rmtree(folder, ignore_errors=True)
             write_json(key_file, key)
         if not (folder / "scores.json").exists():

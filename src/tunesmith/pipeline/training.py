@@ -23,14 +23,15 @@ from tunesmith.errors import DataError, ExperimentError, ModelError, counted, di
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.evaluate.units import check_unit
-from tunesmith.files import whole_file, write_json
+from tunesmith.files import read_note, whole_file, write_json
+from tunesmith.model.artifacts import DONE, left_by
 from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
-from tunesmith.pipeline.folder import files_sha256, key_of, read_note
+from tunesmith.pipeline.folder import key_of
 from tunesmith.pipeline.kept import kept
 from tunesmith.pipeline.room import settle
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
@@ -38,7 +39,7 @@ from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import audit_tokens
 from tunesmith.tasks import Task
 from tunesmith.train.balance import Classes, class_weights, count_classes
-from tunesmith.train.checkpoint import latest_checkpoint, step_of
+from tunesmith.train.checkpoint import latest_checkpoint, set_damaged_aside, step_of
 from tunesmith.train.examples import Rendered, render_examples
 from tunesmith.train.loss import ClassLoss, Loss, MultiClassLoss, WeighedAnswerLoss, answer_loss
 from tunesmith.train.observers import Event, Listener
@@ -75,7 +76,7 @@ def train(steps: Steps, terminal: Terminal) -> Trained:
                 "started_from": before.result.name if before else "base",
                 "started_from_key": before.fingerprint if before else key_of(steps.base),
                 "key": fingerprint,
-                "left": read_note(folder / "done.json")["sha256"],
+                "left": read_note(folder / "done.json", keys={"sha256": str})["sha256"],
             }
         )
         write_json(steps.folder.path / "lineage.json", lineage)
@@ -116,7 +117,7 @@ def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -
 def is_done(folder: Path, fingerprint: str) -> bool:
     """True if the stage's folder holds what these settings lead to."""
     done = folder / "done.json"
-    return done.exists() and read_note(done)["fingerprint"] == fingerprint
+    return done.exists() and read_note(done, keys={"fingerprint": str})["fingerprint"] == fingerprint
 
 
 def run_stage(
@@ -144,6 +145,8 @@ def run_stage(
     write_json(folder / "parts.json", list(trainable.summary))
     updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by, together)
     how = settle(steps, stage, trainable, updates, loss_of(experiment.task, stage, None), folder)
+    for fault in set_damaged_aside(folder / "checkpoints"):
+        steps.say(f"train: {fault}. Its checkpoint is set aside; training goes on from the one before it")
     newest = latest_checkpoint(folder / "checkpoints")
     rewind_log(steps.folder.log, stage.name, step_of(newest) if newest else 0)
     with listeners(steps, terminal) as listen:
@@ -160,17 +163,8 @@ def run_stage(
         )
     save_result(trainable, folder)
     done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
-    left = [
-        *(
-            file
-            for kind in ("adapter", "model", "weights")
-            for file in sorted((folder / kind).rglob("*.safetensors"))
-        ),
-        *folder.glob("head.safetensors"),
-    ]
-    saved = {"bytes": sum(file.stat().st_size for file in left), "sha256": files_sha256(left)}
     asked = {"task": experiment.task.model_dump(mode="json")}
-    write_json(folder / "done.json", done | {"seconds": progress.seconds} | saved | asked)
+    write_json(folder / DONE, done | {"seconds": progress.seconds} | left_by(folder) | asked)
     steps.let_go()
 
 
@@ -369,7 +363,7 @@ def make_room(folder: Path, fingerprint: str) -> None:
     """Claim the stage's folder for these settings; what other settings left there is moved aside, not deleted."""
     claim = folder / "claim.json"
     begun = folder.exists() and any(folder.iterdir())
-    if begun and (not claim.exists() or read_note(claim) != fingerprint):
+    if begun and (not claim.exists() or read_note(claim, str) != fingerprint):
         aside = folder.parent.parent / "replaced" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
         aside.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(aside)

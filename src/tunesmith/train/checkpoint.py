@@ -20,9 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tunesmith.errors import DataError
-from tunesmith.files import read_json, whole_folder, write_json
+from tunesmith.files import SUMS, damage, read_json, whole_folder, write_json, write_sums
 from tunesmith.model.saving import load_trained_state, trained_state
 from tunesmith.model.trainable import Trainable
+
+_ADVICE = (
+    "Delete the folder; training then goes on from the checkpoint before it, or from the start of the stage"
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,47 @@ def save_checkpoint(
         save_file(_random_tensors(), temporary / "random.safetensors")
         state = {"progress": asdict(progress), "optimizer": scalars, "random": _random_scalars()}
         write_json(temporary / "state.json", state)
+        write_sums(temporary)
     return path
+
+
+def set_damaged_aside(folder: Path) -> tuple[str, ...]:
+    """What is wrong with the newest checkpoints of which a file is not as it was written, so that the newest that is
+    left is whole, and so is the best that it speaks of; each is renamed to `damaged-step-<n>`."""
+    faults: list[str] = []
+    while (newest := latest_checkpoint(folder)) is not None:
+        fault = _damage(newest) or _damage_of_best(newest)
+        if fault is None:
+            break
+        faults.append(fault)
+        aside = newest.with_name(f"damaged-{newest.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        newest.rename(aside)
+    return tuple(faults)
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """Which file of a checkpoint is not as it was written; of one without hashes only a state that cannot be read."""
+    try:
+        _progress(read_json(checkpoint / "state.json"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{checkpoint / 'state.json'}: cannot be read ({error})"
+    return damage(checkpoint)
+
+
+def _damage_of_best(checkpoint: Path) -> str | None:
+    """Why the best checkpoint up to this one, whose weights the stage may leave, cannot be had."""
+    best = _progress(read_json(checkpoint / "state.json")).best_step
+    place = checkpoint.with_name(f"step-{best}")
+    if best is None or place == checkpoint:
+        return None
+    return (
+        damage(place) if place.is_dir() else f"{place}: is not there, but is the best up to {checkpoint.name}"
+    )
+
+
+def _progress(state: Any) -> Progress:
+    return Progress(**state["progress"])
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -64,23 +108,24 @@ def step_of(checkpoint: Path) -> int:
 
 
 def restore_checkpoint(path: Path, trainable: Trainable, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put weights, optimizer and random states back as they were; DataError if a file of it is damaged."""
+    """Put weights, optimizer and random states back as they were; DataError if they cannot be read, or are of another
+    model. That they are as they were written is seen to by `set_damaged_aside`."""
     try:
         state = read_json(path / "state.json")
         load_trained_state(trainable, load_file(path / "weights.safetensors"))
         tensors = load_file(path / "optimizer.safetensors", device=str(trainable.loaded.device))
         _restore_optimizer(optimizer, tensors, state["optimizer"])
         _restore_random(load_file(path / "random.safetensors"), state["random"])
-        return Progress(**state["progress"])
+        return _progress(state)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise DataError(
-            f"{path}: this checkpoint cannot be read ({error}). Delete the folder; training then goes on from the "
-            "checkpoint before it, or from the start of the stage"
-        ) from error
+        raise DataError(f"{path}: this checkpoint cannot be read ({error}). {_ADVICE}") from error
 
 
 def restore_weights(path: Path, trainable: Trainable) -> None:
-    """Put back only the trained weights of a checkpoint."""
+    """Put back only the trained weights of a checkpoint; DataError if they are not as they were written."""
+    fault = damage(path, ["weights.safetensors"]) if (path / SUMS).exists() else None
+    if fault is not None:
+        raise DataError(f"{fault}. {_ADVICE}")
     load_trained_state(trainable, load_file(path / "weights.safetensors"))
 
 

@@ -1,0 +1,52 @@
+"""The files that a finished stage left, and whether they are still what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import ModelError
+from tunesmith.files import changed, file_sha256, joined_sha256, read_note
+
+FOLDERS = ("adapter", "model", "weights")
+DONE = "done.json"
+
+
+def left_by(stage: Path) -> dict[str, Any]:
+    """What `done.json` says of the files in a stage's folder: `files`, the SHA-256 of each by its name, and of the
+    weights among them `bytes`, their size, and `sha256`, one hash of all."""
+    sums = {file.relative_to(stage).as_posix(): file_sha256(file) for file in _files(stage)}
+    weights = [name for name in sums if name.endswith(".safetensors")]
+    size = sum((stage / name).stat().st_size for name in weights)
+    return {"bytes": size, "sha256": joined_sha256(sums[name] for name in weights), "files": sums}
+
+
+def refuse_changed(stage: Path) -> None:
+    """Raise ModelError if a file that the stage left is missing or is not what its `done.json` says. A stage that is
+    not over has none."""
+    if not (stage / DONE).is_file():
+        return
+    done = read_note(stage / DONE, keys={"sha256": str}, optional={"files": dict})
+    if "files" in done:
+        faults = [fault for name, sha256 in done["files"].items() if (fault := changed(stage / name, sha256))]
+    else:
+        weights = [file for file in _files(stage) if file.suffix == ".safetensors"]
+        is_same = joined_sha256(map(file_sha256, weights)) == done["sha256"]
+        faults = [] if is_same else [f"{stage}: its weights were changed after they were written"]
+    if faults:
+        raise ModelError(
+            "\n".join(faults)
+            + f"\nBring back what the stage left from a copy, or delete the folder {stage} and call "
+            "`tunesmith run` with the same experiment: the stage is then trained again"
+        )
+
+
+def _files(stage: Path) -> list[Path]:
+    """The files that a later step reads, the weights in the order in which they are hashed together."""
+    found = [
+        file
+        for kind in FOLDERS
+        for file in sorted((stage / kind).rglob("*"))
+        if file.is_file() and file.suffix != ".md"
+    ]
+    return [*found, *sorted(stage.glob("head.*"), reverse=True)]
