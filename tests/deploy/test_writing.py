@@ -85,7 +85,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_model_is_loaded(tm
     (tmp_path / "file").touch()
     with (
         pytest.raises(
-            ExperimentError, match=r"--output .*out\.jsonl: cannot be written \(File exists\); name"
+            ExperimentError, match=r"out\.jsonl: cannot be written \(.*\)\. Give a folder that can"
         ),
         opened(tmp_path / "file" / "out.jsonl"),
     ):

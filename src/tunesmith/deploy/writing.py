@@ -6,13 +6,13 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, runtime_checkable
 
 from tunesmith.deploy.result import Prediction
 from tunesmith.errors import ExperimentError
-from tunesmith.files import whole_file
+from tunesmith.files import whole_file, writing
 
 Form = Literal["jsonl", "csv"]
 _COLUMNS = ("id", "reading", "unread", "answer", "ended")
@@ -37,16 +37,12 @@ def opened(output: Path | None) -> Iterator[IO[str]]:
     elif output.exists() and not output.is_file():
         if output.is_dir():
             raise ExperimentError(f"--output {output}: is a folder; name a file")
-        with _text(output) as file:
+        with writing(output):
+            file = _text(output)
+        with file:
             yield file
     else:
-        with ExitStack() as stack:
-            try:
-                file = stack.enter_context(_text(stack.enter_context(whole_file(output))))
-            except OSError as error:
-                raise ExperimentError(
-                    f"--output {output}: cannot be written ({error.strerror}); name a file in another folder"
-                ) from error
+        with whole_file(output) as temporary, _text(temporary) as file:
             yield file
 
 

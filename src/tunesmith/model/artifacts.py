@@ -36,7 +36,7 @@ def refuse_changed(stage: Path) -> None:
     if faults:
         raise ModelError(
             "\n".join(faults)
-            + f"\nBring back what the stage left from a copy, or delete the folder {stage} and call "
+            + f". Bring back what the stage left from a copy, or delete the folder {stage} and call "
             "`tunesmith run` with the same experiment: the stage is then trained again"
         )
 

@@ -58,7 +58,7 @@ def settle(
 
 def _as_begun(chosen: Path) -> tuple[Level, int]:
     """Level and tokens at once that the stage began with; ExperimentError if the file does not say so."""
-    match read_note(chosen):
+    match read_note(chosen, object):
         case {"checkpointing": str(level), "tokens_per_device": int(tokens)} if (
             level in LEVELS and tokens > 0
         ):
