@@ -11,6 +11,7 @@ import pytest
 
 from tunesmith.config.experiment import Data
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
+from tunesmith.data.reading import Use
 from tunesmith.data.store import RecordStore, write_store
 from tunesmith.errors import DataError
 
@@ -37,7 +38,7 @@ def made(tmp_path):
     def make(rows=None, asked=("text",), check=None, **given):
         if rows is not None:
             write(tmp_path / "d.jsonl", rows)
-        return prepare(settings(**given), asked, tmp_path, tmp_path / "runs" / "data", check)
+        return prepare(settings(**given), asked, tmp_path, tmp_path / "runs" / "data", check and Use(check))
 
     return make
 
@@ -201,7 +202,9 @@ def test_bad_rows_stop_or_are_skipped_and_counted(made):
             raise DataError(f"{record.id}: label 3 is none of 0, 1, 2.")
 
     with pytest.raises(
-        DataError, match=r"data: 50 rows cannot be used:\n  d.jsonl:4: label 3 is none of 0, 1, 2.\n"
+        DataError,
+        match=r"data: 50 rows cannot be used:\n  d.jsonl:4: label 3 is none of 0, 1, 2. "
+        r"\(and 49 rows like it: 8, 12, 16, \.\.\.\)\n",
     ):
         made(rows(), check=check)
     prepared = made(rows(), check=check, on_bad_rows="skip")
@@ -333,12 +336,13 @@ import os, signal, sys
 from pathlib import Path
 from tunesmith.config.experiment import Data
 from tunesmith.data.prepare import prepare
+from tunesmith.data.reading import Use
 base, at = Path(sys.argv[1]), sys.argv[2]
 def check(record):
     if record.id == at:
         os.kill(os.getpid(), signal.SIGKILL)
 data = Data.model_validate({"source": {"kind": "jsonl", "path": "d.jsonl"}})
-prepare(data, ("text",), base, base / "runs" / "data", check)
+prepare(data, ("text",), base, base / "runs" / "data", Use(check))
 """
 
 

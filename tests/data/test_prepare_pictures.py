@@ -16,6 +16,7 @@ from tests.data.pictures import put, saved, scene
 from tunesmith.config.experiment import Data
 from tunesmith.data import manifest
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
+from tunesmith.data.reading import Use
 from tunesmith.errors import DataError
 
 SIDES = ("train", "validation", "test")
@@ -33,7 +34,13 @@ def write(path, rows):
 
 def ready(base, data, check=None, pictures=("image",)):
     return prepare(
-        data, ASKED, base, base / "runs" / "data", check, lambda what, done: None, pictures=pictures
+        data,
+        ASKED,
+        base,
+        base / "runs" / "data",
+        check and Use(check),
+        lambda what, done: None,
+        pictures=pictures,
     )
 
 

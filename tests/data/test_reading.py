@@ -5,7 +5,8 @@ import pytest
 
 from tunesmith.config.experiment import Data
 from tunesmith.data.keys import KeyBuilder, Told
-from tunesmith.data.reading import BadRows, Reader, sources_of
+from tunesmith.data.layouts import with_messages
+from tunesmith.data.reading import BadRows, Reader, Use, sources_of
 from tunesmith.data.record import Record
 from tunesmith.data.sides import Side
 from tunesmith.data.sources import Source
@@ -18,8 +19,9 @@ WHOLE = Told((), required=False)
 def read(tmp_path: Path, *lines: str, check=None, chat=False, told=WHOLE):
     (tmp_path / "d.jsonl").write_text("\n".join(lines))
     data = Data.model_validate({"source": {"kind": "jsonl", "path": "d.jsonl"}})
+    use = Use(check or (lambda record: None), with_messages if chat else lambda record: record)
     with write_store(tmp_path / "r.arrow") as writer:
-        reader = Reader(writer, KeyBuilder(told), None, check, chat)
+        reader = Reader(writer, KeyBuilder(told), None, use)
         reader.read(data, tmp_path, lambda what, done: None)
     return reader, list(RecordStore(tmp_path / "r.arrow"))
 
@@ -54,9 +56,11 @@ def test_chats_of_any_layout_get_messages_only_if_the_task_asks_for_them(tmp_pat
     chat = json.dumps({"conversations": [{"from": "human", "value": "Hi"}]})
     assert read(tmp_path, chat, chat=True)[1][0].fields["messages"] == [{"role": "user", "content": "Hi"}]
     assert "messages" not in read(tmp_path, chat)[1][0].fields
-    wrong = json.dumps({"conversations": [{"from": "tool", "value": "x"}]})
+    wrong = json.dumps({"conversations": [{"from": "robot", "value": "x"}]})
     assert (
-        read(tmp_path, wrong, chat=True)[0].bad.first[0][1].startswith("conversations: turn 1 is from 'tool'")
+        read(tmp_path, wrong, chat=True)[0]
+        .bad.first[0][1]
+        .startswith("conversations: turn 1 is from 'robot'")
     )
 
 
@@ -64,11 +68,11 @@ def test_the_first_twenty_bad_rows_are_listed_with_the_number_of_the_others():
     bad = BadRows()
     bad.refuse()
     for number in range(23):
-        bad.add(f"f:{number}", "is bad.")
+        bad.add(f"f:{number}", f"is bad {chr(97 + number) * 3}.")
     with pytest.raises(DataError) as error:
         bad.refuse()
     lines = str(error.value).splitlines()
-    assert lines[:2] == ["data: 23 rows cannot be used:", "  f:0: is bad."]
+    assert lines[:2] == ["data: 23 rows cannot be used:", "  f:0: is bad aaa."]
     assert lines[-2:] == [
         "  ... and 3 more",
         "Put them right, or set data.on_bad_rows to skip: then they are left out, counted and reported.",
@@ -107,6 +111,6 @@ def test_bytes_that_no_task_asks_for_are_left_out_whatever_the_source(tmp_path):
     data = Data.model_validate({"source": {"kind": "jsonl", "path": "d.jsonl"}})
     data = data.model_copy(update={"source": Raw()})
     with write_store(tmp_path / "r.arrow") as writer:
-        Reader(writer, KeyBuilder(WHOLE), None, None, False).read(data, tmp_path, lambda what, done: None)
+        Reader(writer, KeyBuilder(WHOLE), None, None).read(data, tmp_path, lambda what, done: None)
     (record,) = RecordStore(tmp_path / "r.arrow")
     assert record.fields == {"d": [1], "e": {}}

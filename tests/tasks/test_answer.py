@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from tunesmith.data.conversation import Text
+from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.tasks import Answer as ModelAnswer
@@ -68,3 +70,65 @@ def test_a_record_without_an_answer_is_named(answer: Any) -> None:
 
 def test_an_answer_that_was_cut_is_judged_by_what_is_there() -> None:
     assert TASK.read(ModelAnswer("New York and then", ended=False)) == "New York and then"
+
+
+def test_an_object_is_one_answer_written_as_json_and_that_is_counted() -> None:
+    for value, text in [({"city": "Rom"}, '{"city": "Rom"}'), ([{"a": 1}, {"a": 2}], '[{"a": 1}, {"a": 2}]')]:
+        conversation = TASK.conversation(record(value))
+        assert (conversation.answer, conversation.accepted) == (text, ())
+        assert TASK.check(record(value)).notes.as_json == ("answer",)
+    assert TASK.check(record(["a", "b"])).notes.as_json == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ({"role": "assistant", "content": "x"}, "is made of messages. Use task kind chat"),
+        ([{"role": "assistant", "content": "x"}], "is made of messages. Use task kind chat"),
+        ([271, 32], "a list of values that are no texts"),
+    ],
+)
+def test_messages_and_numbers_are_no_accepted_answers(answer: Any, fault: str) -> None:
+    with pytest.raises(DataError, match=fault):
+        TASK.conversation(record(answer))
+
+
+def test_a_question_made_of_messages_is_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"field 'question' is a list of messages, not a text\. Use task kind chat"
+    ):
+        TASK.ask(Record("a:1", {"question": [{"role": "user", "content": "x"}]}))
+
+
+def test_a_history_is_earlier_turns_and_a_system_prompt_is_filled() -> None:
+    task = Answer(prompt="{question}", system="Be {style}.")
+    fields = {"question": "And now?", "answer": "x", "style": "short", "history": [["Hi", "Ho"]]}
+    turns = task.check(Record("a:1", fields)).conversation.turns
+    assert [turn.text for turn in turns] == ["Be short.", "Hi", "Ho", "And now?"]
+    assert "style" in task.fields_asked()
+    with pytest.raises(ValueError, match="double its braces"):
+        Answer(prompt="{question}", system='Write {"a": 1}.')
+
+
+def test_missing_fields_of_question_and_answer_are_named_together() -> None:
+    with pytest.raises(DataError) as caught:
+        Answer(prompt="{inputs}", field="outputs").check(Record("a:1", {"input": "x", "output": "y"}))
+    assert [line.partition(" (")[0] for line in str(caught.value).splitlines()] == [
+        "a:1: task.field: there is no field 'outputs'",
+        "a:1: prompt: there is no field 'inputs'",
+    ]
+
+
+def test_a_mark_in_the_question_is_the_place_of_its_picture() -> None:
+    picture = Picture("a.jpg", "00", 40, 30, "0" * 16)
+    task = Answer(prompt="{question}", pictures=["image"])
+
+    def asked(question: str) -> Any:
+        return (
+            task.ask(Record("a:1", {"question": question, "answer": "x", "image": picture})).turns[0].pieces
+        )
+
+    assert asked("Is <image> red?") == (Text("Is "), picture, Text(" red?"))
+    assert asked("Is it red?") == (picture, Text("Is it red?"))
+    with pytest.raises(DataError, match=r"have 2 places for pictures .* but task\.pictures gives 1"):
+        asked("<image><image>")

@@ -72,7 +72,7 @@ def test_content_may_be_a_list_of_text_pieces() -> None:
         ),
         (
             [{"role": "usr", "content": "x"}, ASSISTANT],
-            "[0]: unknown role 'usr' (system, user, assistant). Did you mean 'user'?",
+            "[0]: unknown role 'usr' (system, user, assistant, tool). Did you mean 'user'?",
         ),
         ([USER, {"role": "assistant", "content": " "}], "[1]: content of the assistant is empty"),
         ([USER, {"role": "assistant"}], "[1]: must have role and content, but is {'role': 'assistant'}"),
@@ -82,7 +82,8 @@ def test_content_may_be_a_list_of_text_pieces() -> None:
         ),
         (
             [{"role": "user", "content": [{"type": "audio"}]}, ASSISTANT],
-            "[0]: content of the user is neither text nor a list of text and picture parts",
+            "[0]: content of the user is neither text nor a list of text and picture parts: it holds a part of type "
+            "'audio', and videos and sounds are not read. Leave the record out",
         ),
     ],
 )
@@ -94,7 +95,7 @@ def test_what_is_wrong_is_said_by_record(messages: Any, fault: str) -> None:
 
 def test_all_bad_messages_are_named_at_once() -> None:
     with pytest.raises(DataError) as caught:
-        turns([{"role": "tool", "content": "x"}, {"role": "user", "content": None}])
+        turns([{"role": "robot", "content": "x"}, {"role": "user", "content": None}])
     assert [line.partition("]")[0] for line in str(caught.value).splitlines()] == [
         "chat.jsonl:5: messages[0", "chat.jsonl:5: messages[1",
     ]  # fmt: skip
@@ -136,7 +137,7 @@ def written(text: str) -> dict[str, str]:
         ([IMAGE, IMAGE], (picture("a"), picture("b"))),
         ([written("What"), written("?")], (picture("a"), picture("b"), Text("What?"))),
         (
-            [{"type": "image_url", "image_url": {"url": "x"}}, IMAGE, written("?")],
+            [{"type": "image_url", "image_url": {"url": "./a.jpg"}}, IMAGE, written("?")],
             (picture("a"), picture("b"), Text("?")),
         ),
     ],
@@ -220,3 +221,59 @@ def test_places_for_pictures_that_nobody_names_are_not_trained_as_text() -> None
         Chat().conversation(record)
     for fields in ({"images": []}, {"images": None}, {"photo": "a.jpg"}):
         assert Chat().conversation(Record("a:1", {"messages": messages, **fields})).pictures == ()
+
+
+def chat(*messages: Any, **more: Any) -> Any:
+    return Chat().conversation(Record("a:1", {"messages": list(messages), **more}))
+
+
+def test_a_last_answer_that_is_not_to_be_trained_is_no_reference() -> None:
+    conversation = chat(USER, ASSISTANT, USER, {"role": "assistant", "content": "bad", "weight": 0})
+    assert (len(conversation.turns), conversation.answer) == (1, "A")
+    with pytest.raises(DataError, match="all messages of the assistant are marked as not to be trained"):
+        chat(USER, {**ASSISTANT, "train": False})
+    earlier = chat(USER, {**ASSISTANT, "loss": False}, USER, ASSISTANT)
+    assert [turn.trained for turn in earlier.turns] == [True, False, True]
+
+
+def test_reasoning_tool_calls_and_tools_are_kept_for_the_chat_template() -> None:
+    call = {"name": "add", "arguments": {"x": 1}}
+    conversation = chat(
+        USER, {**ASSISTANT, "reasoning_content": "hm", "tool_calls": [call]}, tools=[{"name": "add"}]
+    )
+    assert conversation.reply == Turn(
+        "assistant", (Text("A"),), "hm", ('{"name": "add", "arguments": {"x": 1}}',)
+    )
+    assert conversation.answer == 'A\n{"name": "add", "arguments": {"x": 1}}'
+    assert conversation.tools == ('{"type": "function", "function": {"name": "add"}}',)
+
+
+def test_pictures_that_messages_name_are_theirs_and_another_field_may_not_differ() -> None:
+    named = {
+        "role": "user",
+        "content": [{"type": "image", "image": "photos/4.png"}, {"type": "text", "text": "?"}],
+    }
+    task = Chat(pictures=["messages"])
+    assert task.picture_fields() == ("messages.pictures",)
+    record = task.laid_out(Record("a:1", {"messages": [named, ASSISTANT]}))
+    assert record.fields["messages.pictures"] == ["photos/4.png"]
+    with pytest.raises(
+        DataError, match=r"shows the picture 'photos/4\.png', but task\.pictures gives 'other/4\.jpg'"
+    ):
+        shown(named["content"], [Picture("other/4.jpg", "00", 40, 30, "0" * 16)])
+
+
+def test_the_system_prompt_is_filled_from_the_record() -> None:
+    record = Record("a:1", {"messages": [USER, ASSISTANT], "style": "short"})
+    assert Chat(system="Be {style}.").conversation(record).turns[0].text == "Be short."
+    with pytest.raises(DataError, match=r"a:1: task\.system: there is no field 'stile'"):
+        Chat(system="Be {stile}.").conversation(record)
+
+
+def test_what_a_record_holds_besides_is_refused_or_counted() -> None:
+    record = Record("a:1", {"messages": [USER, ASSISTANT], "id": 3})
+    assert Chat().check(record).notes.unread == ("id",)
+    with pytest.raises(DataError, match="field 'rejected' holds an answer that is marked as worse"):
+        Chat().check(Record("a:1", {**record.fields, "rejected": "no"}))
+    with pytest.raises(DataError, match=r"the text holds <bbox>"):
+        Chat().check(Record("a:1", {"messages": [USER, {"role": "assistant", "content": "<bbox>"}]}))

@@ -214,6 +214,9 @@ class Data(Settings):
     """How long an example may be."""
     on_bad_rows: Literal["stop", "skip"] = "stop"
     """A row that cannot be read: `stop` and list them, or `skip` and count them in log and report."""
+    ignore: FieldNames = Field(default_factory=list)
+    """Fields of records and keys of messages that are treated as if they were not there, such as `[rejected]`, and
+    marks such as `<video>` that are plain text here. Else what carries meaning and cannot be used is an error."""
 
 
 class Optimizer(Settings):

@@ -8,7 +8,7 @@ from typing import Literal
 from tunesmith.data.boxes import AskForBoxes, Boxes
 from tunesmith.data.picture import Picture
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Turn:
 
     role: Role
     pieces: tuple[Piece, ...]
+    reasoning: str = ""
+    """What the assistant thinks before it answers."""
+    tool_calls: tuple[str, ...] = ()
+    """Functions that the assistant calls, each as JSON text: an object with `name` and `arguments`."""
+    trained: bool = True
+    """False for an assistant's turn that the data marks as not to be trained."""
 
     @staticmethod
     def of(role: Role, text: str) -> Turn:
@@ -65,6 +71,11 @@ class Conversation:
     the picture and the labels that are asked about, and no boxes."""
     labels: tuple[int, ...] | None = None
     """Indices of the classes, if a record can have any number of them; `label` is None then."""
+    reply: Turn | None = None
+    """The reference answer as a turn, if it is more than a text: with reasoning or tool calls. `answer` is then what
+    reports show."""
+    tools: tuple[str, ...] = ()
+    """Functions that the model may call, each as JSON text in OpenAI's form."""
 
     @property
     def classes(self) -> tuple[int, ...] | None:

@@ -27,8 +27,7 @@ from tunesmith.data.keys import KeyBuilder, Keys, Told
 from tunesmith.data.leaks import Leaks
 from tunesmith.data.places import Places
 from tunesmith.data.progress import Report, reporting
-from tunesmith.data.reading import BadRows, Reader, sources_of
-from tunesmith.data.record import Record
+from tunesmith.data.reading import BadRows, Reader, Use, sources_of
 from tunesmith.data.sides import Side, SideName
 from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import Source
@@ -136,7 +135,7 @@ def prepare(
     asked: tuple[str, ...],
     base: Path,
     folder: Path,
-    check: Callable[[Record], None] | None = None,
+    use: Use | None = None,
     progress: Report | None = None,
     checked: str = "",
     pictures: tuple[str, ...] = (),
@@ -144,14 +143,14 @@ def prepare(
     """The prepared folder, made unless it is there already with the same key.
 
     `asked` are the fields that the task's question is made of, `base` is what relative paths are relative
-    to, `check` raises DataError for a record that the task cannot use, `checked` is a text that changes when
-    `check` does, and `pictures` are the fields that hold pictures. DataError if rows cannot be read, the
+    to, `use` is what the task does with a record, `checked` is a text that changes when
+    `use` does, and `pictures` are the fields that hold pictures. DataError if rows cannot be read, the
     hold-out cannot be had, or records leak; then the folder is as it was before.
     """
     key = prepared_key(data, asked, base, checked, pictures)
     if not _is_prepared(folder, key):
         with whole_folder(folder) as making, reporting(progress) as report:
-            _Preparation(data, asked, pictures, base, making, report).make(check, key)
+            _Preparation(data, asked, pictures, base, making, report).make(use, key)
     return Prepared.open(folder, base)
 
 
@@ -166,7 +165,7 @@ class _Preparation:
     folder: Path
     report: Report
 
-    def make(self, check: Callable[[Record], None] | None, key: str) -> None:
+    def make(self, use: Use | None, key: str) -> None:
         """Write the store, the manifest and the certificate into the folder."""
         near = self.data.leaks.near
         told = self._told()
@@ -174,7 +173,7 @@ class _Preparation:
         signatures = Signatures(self.folder / _SIGNATURES, near) if near is not None else None
         with write_store(self.folder / _RECORDS) as writer:
             taking = Taking(self.data.pictures, self.pictures, self.folder) if self.pictures else None
-            reader = Reader(writer, builder, signatures, check, "messages" in self.asked, taking)
+            reader = Reader(writer, builder, signatures, use, taking)
             reader.read(self.data, self.base, self.report)
             if self.data.on_bad_rows == "stop":
                 reader.bad.refuse()
@@ -193,6 +192,7 @@ class _Preparation:
         checksum = manifest.write_rows(self.folder, store, sides)
         certificate = self._certificate(keys, sides, reader.bad)
         certificate |= {"key": key, "checksum": checksum, "told": vars(told), "duplicates": repeats}
+        certificate["notes"] = reader.notes()
         if keys.seen is not None:
             certificate["pictures_beside"] = reader.folders.runs
             certificate["leaks"]["pictures"] = self.data.leaks.pictures
@@ -261,7 +261,11 @@ class _Preparation:
             "by": list(self._told().by),
             "counts": {side.word: counts[side] for side in (*_KEPT, Side.DROPPED)},
             "strata": _strata(keys, sides),
-            "bad_rows": {"count": bad.count, "first": bad.first},
+            "bad_rows": {
+                "count": bad.count,
+                "first": bad.first,
+                "alike": [alike.count for alike in bad.alike],
+            },
             "leaks": {"action": self.data.leaks.action, "near": self.data.leaks.near},
         }
 

@@ -4,7 +4,9 @@ split needs."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,6 @@ from typing import Any
 
 from tunesmith.config.experiment import Data
 from tunesmith.data.keys import KeyBuilder
-from tunesmith.data.layouts import with_messages
 from tunesmith.data.picture import pictures_in
 from tunesmith.data.places import Folders
 from tunesmith.data.progress import Report
@@ -22,37 +23,91 @@ from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.store import StoreWriter, canonical
 from tunesmith.data.taking import Taking
+from tunesmith.data.unread import RowNotes, without_ignored
 from tunesmith.errors import DataError, counted, did_you_mean, in_words
 
 NUM_LISTED = 20
+_NUM_ALIKE = 3
+_NUM_NAMED = 12
+_MOST_LETTERS = 600
+"""Characters of one fault; what is longer holds a value of the data."""
+_VARYING = re.compile(r"'(?:[^'\\\\]|\\\\.)*'|\"(?:[^\"\\\\]|\\\\.)*\"|-?\d+(?:\.\d+)?")
+"""What differs between two faults of one kind: quoted values and numbers."""
 _RECORDS_BETWEEN_REPORTS = 1000
 _PICTURES_BETWEEN_REPORTS = 20
 
 
 @dataclass
 class BadRows:
-    """Rows that cannot be read: all counted, the first of them kept."""
+    """Rows that cannot be read: all counted by what is wrong with them, the first of each kind kept."""
 
     count: int = 0
     first: list[tuple[str, str]] = field(default_factory=list)
+    """Where and why, of the first row of each kind."""
+    alike: list[_Alike] = field(default_factory=list)
+    """For each of `first`, the other rows of its kind."""
+    _kinds: dict[str, int] = field(default_factory=dict)
 
     def add(self, where: str, why: str) -> None:
         """Take note of one."""
         self.count += 1
-        if len(self.first) < NUM_LISTED:
+        why = why if len(why) <= _MOST_LETTERS else f"{why[:_MOST_LETTERS]}..."
+        kind = _VARYING.sub("'", why)
+        place = self._kinds.get(kind)
+        if place is not None:
+            self.alike[place].add(where)
+        elif len(self.first) < NUM_LISTED:
+            self._kinds[kind] = len(self.first)
             self.first.append((where, why))
+            self.alike.append(_Alike())
 
     def refuse(self) -> None:
         """DataError that lists them, if there are any."""
         if not self.count:
             return
-        listed = [f"  {where}: {why}" for where, why in self.first]
-        more = [f"  ... and {self.count - NUM_LISTED} more"] if self.count > NUM_LISTED else []
+        listed = [
+            f"  {where}: {why}{alike.told()}"
+            for (where, why), alike in zip(self.first, self.alike, strict=True)
+        ]
+        rest = self.count - len(self.first) - sum(alike.count for alike in self.alike)
+        more = [f"  ... and {rest:,} more"] if rest else []
         them, they_are = ("it", "it is") if self.count == 1 else ("them", "they are")
         advice = f"Put {them} right, or set data.on_bad_rows to skip: then {they_are} left out, counted and reported."
         raise DataError(
             "\n".join([f"data: {counted(self.count, 'row')} cannot be used:", *listed, *more, advice])
         )
+
+
+@dataclass
+class _Alike:
+    """Rows with the same fault as another."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, where: str) -> None:
+        """Take note of one."""
+        self.count += 1
+        if len(self.first) < _NUM_ALIKE:
+            self.first.append(where)
+
+    def told(self) -> str:
+        """What to add to the fault of the first."""
+        if not self.count:
+            return ""
+        named = ", ".join(where.rpartition(":")[2] or where for where in self.first)
+        more = ", ..." if self.count > len(self.first) else ""
+        return f" (and {counted(self.count, 'row')} like it: {named}{more})"
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a task does with the rows of its data."""
+
+    check: Callable[[Record], RowNotes | None]
+    """Returns what to count of a record; DataError for one that the task cannot use."""
+    laid_out: Callable[[Record], Record] = lambda record: record
+    """Returns the record in the layout that the task reads, before its pictures are read; DataError for a wrong one."""
 
 
 def sources_of(data: Data) -> list[tuple[Side, Source]]:
@@ -71,14 +126,26 @@ class Reader:
     store: StoreWriter
     keys: KeyBuilder
     signatures: Signatures | None
-    check: Callable[[Record], None] | None
-    chat: bool
-    """True if the task asks about `messages`, so that the layouts of chats are read."""
+    use: Use | None
     taking: Taking | None = None
     """What takes pictures, if the task asks about any."""
     bad: BadRows = field(default_factory=BadRows)
     folders: Folders = field(default_factory=Folders)
     """Where the pictures of the records are."""
+    unread: Counter[str] = field(default_factory=Counter)
+    """By the name of a field that the task does not read, the number of records that have it."""
+    as_json: Counter[str] = field(default_factory=Counter)
+    """By the name of a field whose values are written as JSON text, the number of records."""
+
+    def notes(self) -> list[str]:
+        """What a user may not expect of the records, a sentence each."""
+        told = []
+        if self.unread:
+            what = counted(len(self.unread), "field is", "fields are")
+            told.append(f"{what} not used by the task: {_listed(self.unread)}.")
+        if self.as_json:
+            told.append(f"Objects and lists are written as JSON text: {_listed(self.as_json)}.")
+        return told
 
     def read(self, data: Data, base: Path, report: Report) -> None:
         """Take in all sources; DataError if one cannot be read at all."""
@@ -88,35 +155,52 @@ class Reader:
         often = _RECORDS_BETWEEN_REPORTS if self.taking is None else _PICTURES_BETWEEN_REPORTS
         for side, source in sources_of(data):
             beside = partial(_beside, data, source, base)
-            for row in self._rows(source, base, beside):
+            for row in self._rows(source, base, data.ignore, beside):
                 self._take(row, side, beside)
                 count += 1
                 if count % often == 0:
                     report("reading records", count)
 
-    def _rows(self, source: Source, base: Path, beside: Callable[[str], str]) -> Iterator[Record | BadRow]:
+    def _rows(
+        self, source: Source, base: Path, ignored: Sequence[str], beside: Callable[[str], str]
+    ) -> Iterator[Record | BadRow]:
         if self.taking is None:
-            return source.rows(base)
-        rows = source.rows_with_pictures(base, self.taking.fields)
+            return self._laid_out(source.rows(base), ignored)
+        # Pictures that messages name have a field that no source knows.
+        fields = tuple(
+            dict.fromkeys(one for name in self.taking.fields for one in (name, name.split(".")[0]))
+        )
+        rows = self._laid_out(source.rows_with_pictures(base, fields), ignored)
         return self.taking.taken(rows, lambda where: base / beside(where))
+
+    def _laid_out(self, rows: Iterator[Record | BadRow], ignored: Sequence[str]) -> Iterator[Record | BadRow]:
+        """The rows in the layout that the task reads, without fields that are to be ignored."""
+        for row in rows:
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            try:
+                record = without_ignored(row, ignored)
+                yield record if self.use is None else self.use.laid_out(record)
+            except DataError as error:
+                yield BadRow(row.id, _why(row, error))
 
     def _take(self, row: Record | BadRow, side: Side, beside: Callable[[str], str]) -> None:
         if isinstance(row, BadRow):
             self.bad.add(row.where, row.why)
             return
         try:
-            row = _without_bytes(row)
-            record = with_messages(row) if self.chat else row
+            record = _without_bytes(row)
             text = canonical(record.fields)
-            if self.check is not None:
-                self.check(record)
+            notes = None if self.use is None else self.use.check(record)
             sha256 = hashlib.sha256(text.encode()).hexdigest()
             compared = self.keys.add(record.id, sha256, record.fields, side)
         except (DataError, ValueError) as error:
-            self.bad.add(
-                row.id, "; ".join(line.removeprefix(f"{row.id}: ") for line in str(error).splitlines())
-            )
+            self.bad.add(row.id, _why(row, error))
             return
+        if notes is not None:
+            self.unread.update(notes.unread)
+            self.as_json.update(notes.as_json)
         index, has_pictures = len(self.keys) - 1, any(pictures_in(record.fields))
         if has_pictures:
             self.folders.note(index, beside(record.id))
@@ -144,10 +228,29 @@ def _beside(data: Data, source: Source, base: Path, where: str) -> str:
     return source.beside(base, where) if folder is None else folder.expanduser().as_posix()
 
 
+def _why(row: Record, error: Exception) -> str:
+    """What is wrong with a row, in one line without its name."""
+    return "; ".join(line.removeprefix(f"{row.id}: ") for line in str(error).splitlines())
+
+
+def _listed(counts: Counter[str]) -> str:
+    """The first names with their numbers.
+
+    >>> _listed(Counter(id=12, url=1))
+    'id (12 records), url (1 record)'
+    """
+    named = [f"{name} ({counted(count, 'record')})" for name, count in counts.most_common(_NUM_NAMED)]
+    more = [f"{len(counts) - _NUM_NAMED:,} more"] if len(counts) > _NUM_NAMED else []
+    return ", ".join([*named, *more])
+
+
 def _without_bytes(record: Record) -> Record:
     """The record without fields that hold bytes, of which no task can ask but as pictures."""
     kept = {name: value for name, value in record.fields.items() if not _holds_bytes(value)}
-    return record if len(kept) == len(record.fields) else Record(record.id, kept)
+    if len(kept) == len(record.fields):
+        return record
+    left_out = tuple(name for name in record.fields if name not in kept)
+    return Record(record.id, kept, (*record.left_out, *left_out))
 
 
 def _holds_bytes(value: Any) -> bool:

@@ -20,6 +20,8 @@ class Record:
     """Where it stood: `file:line` or, without lines, `source:number`."""
     fields: Mapping[str, Any]
     """JSON-like values and pictures by column name."""
+    left_out: tuple[str, ...] = ()
+    """Names of columns that hold bytes, which the source did not read because the task does not ask for them."""
 
     @cached_property
     def sha256(self) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 from tunesmith.config.experiment import Experiment
 from tunesmith.config.experiment import Pictures as PictureSettings
 from tunesmith.data.conversation import Conversation
-from tunesmith.data.layouts import with_messages
+from tunesmith.data.marks import refuse_marks
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
 from tunesmith.data.taking import Taking
+from tunesmith.data.unread import without_ignored
 from tunesmith.errors import DataError
 from tunesmith.evaluate.engines import Engine
 from tunesmith.model.loaded import LoadedModel
@@ -101,14 +102,25 @@ class Result:
     ) -> Iterable[Record | BadRow]:
         """The rows with their pictures taken, checked as when data are prepared."""
         fields = self.task.picture_fields()
+        rows = map(self._laid_out, rows)
         return Taking(pictures, fields, copies).taken(rows, beside) if fields else rows
+
+    def _laid_out(self, row: Record | BadRow) -> Record | BadRow:
+        """The row in the layout that the task reads."""
+        if isinstance(row, BadRow):
+            return row
+        try:
+            return self.task.laid_out(without_ignored(row, self.experiment.data.ignore))
+        except DataError as fault:
+            return _bad(row.id, fault)
 
     def _question(self, row: Record | BadRow) -> Conversation | BadRow:
         if isinstance(row, BadRow):
             return row
         try:
-            record = with_messages(row) if "messages" in self.task.fields_asked() else row
-            return self.task.ask(record, self.shots)
+            question = self.task.ask(row, self.shots)
+            refuse_marks(question, self.experiment.data.ignore)
+            return question
         except DataError as fault:
             return _bad(row.id, fault)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from tunesmith.config.experiment import Experiment, Model, Stage
 from tunesmith.config.read import dump_experiment
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
+from tunesmith.data.reading import Use
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
+from tunesmith.data.unread import RowNotes
 from tunesmith.data.where import matcher
-from tunesmith.errors import DataError, counted
+from tunesmith.errors import DataError, ModelError, counted
 from tunesmith.evaluate.choice import resolve_engine
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.engines import Engine
@@ -68,23 +71,57 @@ class Steps:
         folder = self.folder.data(self.data_key)
         self.say(f"prepare: records and split in {folder}")
 
-        def check(record: Record) -> None:
-            task.conversation(record)
-
         with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
-            checked = key_of(task.model_dump(mode="json"))
+            use = Use(self._checked, task.laid_out)
             asked, pictures = task.fields_asked(), task.picture_fields()
-            prepared = prepare(data, asked, self.where, folder, check, checked=checked, pictures=pictures)
+            prepared = prepare(data, asked, self.where, folder, use, checked=self._checks, pictures=pictures)
         prepared.verify()
+        for note in prepared.certificate.get("notes", []):
+            self.say(f"prepare: {note}")
         return prepared
+
+    def _checked(self, record: Record) -> RowNotes:
+        """What to count of a record; DataError for one that task or model cannot use."""
+        experiment = self.experiment
+        checked = experiment.task.check(record, experiment.data.ignore)
+        if self._known_family is not None:
+            self._known_family.check(checked.conversation)
+        elsewhere = self._fields_elsewhere
+        unread = tuple(name for name in checked.notes.unread if name not in elsewhere)
+        return replace(checked.notes, unread=unread)
+
+    @cached_property
+    def _known_family(self) -> Family | None:
+        """The family, if the model is there already: data can be prepared without it."""
+        try:
+            return self.family
+        except ModelError:
+            return None
+
+    @cached_property
+    def _fields_elsewhere(self) -> set[str]:
+        """Names of fields that are used outside the task: to split, to choose, to order, to break results down."""
+        experiment, split = self.experiment, self.experiment.data.split
+        used = {*experiment.evaluate.by, *(split.by or ()), split.group, split.stratify}
+        for stage in experiment.stages:
+            used |= {stage.order, stage.together, *re.findall(r"\w+", stage.where or "")}
+        return {name.split(".")[0] for name in used if name}
+
+    @cached_property
+    def _checks(self) -> str:
+        """Changes when the check of records would."""
+        family = self._known_family
+        controls = (
+            [] if family is None else [family.config.model_type, family.thinking, *family.control_tokens]
+        )
+        return key_of(self.experiment.task.model_dump(mode="json"), controls)
 
     @cached_property
     def data_key(self) -> str:
         """Changes when the prepared records would."""
         task = self.experiment.task
-        checked = key_of(task.model_dump(mode="json"))
         asked, pictures = task.fields_asked(), task.picture_fields()
-        return prepared_key(self.experiment.data, asked, self.where, checked, pictures)
+        return prepared_key(self.experiment.data, asked, self.where, self._checks, pictures)
 
     def engine(self, loaded: LoadedModel) -> Engine:
         """The engine that was asked for, or the task's own; of a task with a head, what a model without one can."""

@@ -6,15 +6,18 @@ One file per task. A task is one frozen object for training and evaluation alike
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 from tunesmith.config.head import Head
 from tunesmith.config.settings import Settings
 from tunesmith.data.boxes import Box
 from tunesmith.data.conversation import Conversation
+from tunesmith.data.marks import refuse_marks
 from tunesmith.data.record import Record
+from tunesmith.data.unread import RowNotes, unread_fields
+from tunesmith.tasks._prompt import Template, all_of
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,21 @@ class Unread:
     why: str
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What `Task.check` returns."""
+
+    conversation: Conversation
+    notes: RowNotes
+
+
 class Task(Settings):
     """What every task can do."""
 
     kind: Any
-    system: str | None = None
-    """System prompt; none leaves it to the model's chat template."""
+    system: Template | None = None
+    """System prompt; `{name}` is the record's field of that name, `{{` a brace. None leaves it to the model's chat
+    template."""
     shots: int = 0
     """Number of solved examples from the training side before the question."""
 
@@ -105,6 +117,33 @@ class Task(Settings):
     def picture_fields(self) -> tuple[str, ...]:
         """Record fields that hold a picture or a list of pictures: read as such when data is prepared."""
         return ()
+
+    def fields_answered(self) -> tuple[str, ...]:
+        """Record fields that the reference answer is made of."""
+        return ()
+
+    def fields_heeded(self) -> tuple[str, ...]:
+        """Record fields that are read where a record has them, such as earlier turns."""
+        return ("history",)
+
+    def fields_as_json(self, record: Record) -> tuple[str, ...]:
+        """Record fields whose values are written as JSON text."""
+        return ()
+
+    def laid_out(self, record: Record) -> Record:
+        """The record in the layout that the task reads, before its pictures are read; DataError for a layout that
+        would lose something."""
+        return record
+
+    @final
+    def check(self, record: Record, plain: Collection[str] = ()) -> Checked:
+        """The conversation of a record, after all that carries meaning in it was used. DataError names what would be
+        lost, or trained as something else: fields, keys of messages, and marks of other tools (those in `plain` are
+        text)."""
+        used = (*self.fields_asked(), *self.fields_answered(), *self.fields_heeded())
+        conversation, unread = all_of(lambda: self.conversation(record), lambda: unread_fields(record, used))
+        refuse_marks(conversation, plain)
+        return Checked(conversation, RowNotes(unread, self.fields_as_json(record)))
 
     @abstractmethod
     def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:

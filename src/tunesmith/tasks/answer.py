@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,17 @@ from tunesmith.errors import DataError
 from tunesmith.tasks import Answer as ModelAnswer
 from tunesmith.tasks import Task, Unread
 from tunesmith.tasks._overlap import BLEU_MARKS, bleu_counts, exact_match, rouge_l, token_f1
-from tunesmith.tasks._prompt import Template, fields_of, question, text_of, turns, value_of
+from tunesmith.tasks._prompt import (
+    Template,
+    all_of,
+    fields_of,
+    holds_messages,
+    json_fields,
+    question,
+    text_of,
+    turns,
+    value_of,
+)
 from tunesmith.tasks._words import WORDS, Normalise
 
 
@@ -28,7 +38,8 @@ class Answer(Task):
     pictures: FieldNames = Field(default_factory=list)
     """Record fields with a picture, or a list of them: shown where the prompt names the field, else before it."""
     field: str = "answer"
-    """Record field with the answer, or with a list of accepted ones, of which the first is trained."""
+    """Record field with the answer, or with a list of accepted texts, of which the first is trained. An object, or a
+    list of objects, is one answer, written as JSON."""
     normalise: Normalise = "squad"
     """What does not matter to exact match and token F1: as SQuAD's grader says (case, punctuation, articles), or as
     that of VQA does (also number words against digits, and contractions without their apostrophes)."""
@@ -37,8 +48,19 @@ class Answer(Task):
     marks: ClassVar[tuple[str, ...]] = ("correct", "token_f1", "rouge_l", *BLEU_MARKS)
 
     def fields_asked(self) -> tuple[str, ...]:
-        """The prompt's fields, and those of the pictures."""
-        return tuple(dict.fromkeys((*fields_of(self.prompt), *self.pictures)))
+        """The fields of prompt and system prompt, and those of the pictures."""
+        return tuple(dict.fromkeys((*fields_of(self.prompt), *fields_of(self.system or ""), *self.pictures)))
+
+    def fields_answered(self) -> tuple[str, ...]:
+        """The field with the answer."""
+        return (self.field,)
+
+    def fields_as_json(self, record: Record) -> tuple[str, ...]:
+        """Fields of the prompt, and the answer if it is not a list of accepted texts."""
+        value = value_of(record, self.field, "task.field")
+        accepted = isinstance(value, list) and not _is_one(value)
+        written = [name for name in self.fields_asked() if name not in self.pictures]
+        return json_fields(record, written if accepted else [*written, self.field])
 
     def picture_fields(self) -> tuple[str, ...]:
         """Fields with pictures."""
@@ -47,18 +69,31 @@ class Answer(Task):
     def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt; DataError for a missing field."""
         asked = question(self.prompt, record, self.pictures)
-        return Conversation(record.id, turns(asked, self.system, record, shots), "")
+        return Conversation(record.id, turns(asked, self.system, record, shots, self.fields_asked()), "")
 
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the accepted answers; DataError for a missing field or no answer."""
+        answers, asked = all_of(lambda: self._answers(record), lambda: self.ask(record, shots))
+        return replace(asked, answer=answers[0], accepted=tuple(answers[1:]))
+
+    def _answers(self, record: Record) -> list[str]:
+        """The accepted answers as texts, at least one."""
         value = value_of(record, self.field, "task.field")
-        answers = [text_of(one) for one in (value if isinstance(value, list) else [value]) if one is not None]
-        if not answers or not all(one.strip() for one in answers):
-            raise DataError(
-                f"{record.id}: field {self.field!r} is {value!r}; it must be the answer, or a list of "
-                "accepted ones, none of them empty"
+        several = [value] if _is_one(value) else [one for one in value if one is not None]
+        fault = None
+        if holds_messages(value):
+            fault = "is made of messages. Use task kind chat, which reads messages, prompt and completion"
+        elif len(several) > 1 and not all(isinstance(one, str) for one in several):
+            fault = (
+                f"is {value!r:.60}, a list of values that are no texts. Write accepted answers as texts, or one answer "
+                "of several values as an object"
             )
-        return replace(self.ask(record, shots), answer=answers[0], accepted=tuple(answers[1:]))
+        answers = [text_of(one) for one in several]
+        if fault is None and (not answers or not all(one.strip() for one in answers)):
+            fault = f"is {value!r:.60}; it must be the answer, or a list of accepted ones, none of them empty"
+        if fault is not None:
+            raise DataError(f"{record.id}: field {self.field!r} {fault}")
+        return answers
 
     def read(self, answer: ModelAnswer) -> str | Unread:
         """The text without white space around it, if there is any."""
@@ -83,3 +118,8 @@ class Answer(Task):
         """`answer type`: `yes/no` if the reference is either word, else `open`."""
         is_closed = WORDS[self.normalise](conversation.answer) in (["yes"], ["no"])
         return {"answer type": "yes/no" if is_closed else "open"}
+
+
+def _is_one(value: Any) -> bool:
+    """True for what is one answer: anything but a list of accepted ones."""
+    return not isinstance(value, list) or any(isinstance(one, Mapping | list) for one in value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -10,16 +11,15 @@ from pydantic import Field
 
 from tunesmith.config.settings import FieldNames
 from tunesmith.data.conversation import Conversation, Piece, Text, Turn
+from tunesmith.data.layouts import LAYOUT_FIELDS, pictures_field, with_messages, with_pictures_apart
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError, counted, did_you_mean
+from tunesmith.errors import DataError
 from tunesmith.tasks import Answer, Task, Unread
-from tunesmith.tasks._prompt import earlier_turns, text_of, value_of
+from tunesmith.tasks._messages import Message, faults_of_order, read_message, tools_of
+from tunesmith.tasks._places import MARK, between_places, order_of_places
+from tunesmith.tasks._prompt import earlier_turns, fields_of, fill, text_of, value_of
 
-_ROLES = ("system", "user", "assistant")
-_PLACE = "<image>"
-"""Where a text shows a picture, as LLaMA-Factory and TRL write it."""
-_PICTURE_TYPES = ("image", "image_url")
 _USUAL_FIELDS = ("images", "image")
 
 
@@ -28,10 +28,12 @@ class Chat(Task):
 
     kind: Literal["chat"] = "chat"
     field: str = "messages"
-    """Record field with the list of messages, each a `role` (system, user, assistant) and its `content`."""
+    """Record field with the list of messages, each a `role` (system, user, assistant, tool) and its `content`. Other
+    layouts of chats (docs/data-formats.md) are converted to it."""
     pictures: FieldNames = Field(default_factory=list)
-    """Record fields with a picture, or a list of them. In order, they stand where users' messages have `<image>` or
-    a content part of type `image`; without any such place all stand before the first user's text."""
+    """Record fields with a picture, or a list of them; the field of the messages stands for the pictures that their
+    parts name. In order, they stand where users' messages have `<image>` or a content part of type `image`; without
+    any such place all stand before the first user's text."""
 
     default_metrics: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
     marks: ClassVar[tuple[str, ...]] = ("nats", "tokens")
@@ -42,15 +44,28 @@ class Chat(Task):
         return "score"
 
     def fields_asked(self) -> tuple[str, ...]:
-        """The messages, and the fields of the pictures."""
-        return tuple(dict.fromkeys((self.field, *self.pictures)))
+        """The messages, the fields of the system prompt, and those of the pictures."""
+        return tuple(dict.fromkeys((self.field, *fields_of(self.system or ""), *self.picture_fields())))
+
+    def fields_heeded(self) -> tuple[str, ...]:
+        """The fields of all layouts of chats, and the tools."""
+        return LAYOUT_FIELDS
+
+    def fields_as_json(self, record: Record) -> tuple[str, ...]:
+        """The messages, if the content of one is an object."""
+        return (self.field,) if any(message.is_json for message in self._messages(record)) else ()
 
     def picture_fields(self) -> tuple[str, ...]:
         """Fields with pictures."""
-        return tuple(self.pictures)
+        return tuple(pictures_field(name) if name == self.field else name for name in self.pictures)
+
+    def laid_out(self, record: Record) -> Record:
+        """The record with its messages in one layout, and the pictures that they name in a field of their own."""
+        record = with_messages(record, self.field)
+        return with_pictures_apart(record, self.field) if self.field in self.pictures else record
 
     def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
-        """The messages up to the last one of the user's; DataError names all faults.
+        """The messages up to the last one that is not the assistant's; DataError names all faults.
 
         A system message of the record's own goes before the task's `system`.
         """
@@ -60,35 +75,61 @@ class Chat(Task):
         return self._asked(record, turns, shots)
 
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
-        """The messages up to the last answer, which is the reference; DataError names all faults."""
-        *before, answer = self._read_turns(record)
-        if answer.role != "assistant":
+        """The messages up to the last answer that is to be trained, which is the reference; DataError names all
+        faults."""
+        turns = self._read_turns(record)
+        if turns[-1].role != "assistant":
             raise DataError(
-                f"{record.id}: {self.field}: ends with the {answer.role}'s message; the last one must be the "
+                f"{record.id}: {self.field}: ends with the {turns[-1].role}'s message; the last one must be the "
                 "assistant's answer"
             )
-        return replace(self._asked(record, before, shots), answer=answer.text)
+        trained = [index for index, turn in enumerate(turns) if turn.role == "assistant" and turn.trained]
+        if not trained:
+            raise DataError(
+                f"{record.id}: {self.field}: all messages of the assistant are marked as not to be trained. Leave the "
+                "record out"
+            )
+        answer = turns[trained[-1]]
+        asked = self._asked(record, turns[: trained[-1]], shots)
+        if not answer.reasoning and not answer.tool_calls:
+            return replace(asked, answer=answer.text)
+        shown = "\n".join([*([answer.text] if answer.text.strip() else []), *answer.tool_calls])
+        return replace(asked, answer=shown, reply=answer)
 
     def _asked(self, record: Record, turns: list[Turn], shots: Sequence[Conversation]) -> Conversation:
         if turns[0].role == "system":
             opening, turns = turns[:1], turns[1:]
+        elif self.system is None:
+            opening = []
         else:
-            opening = [] if self.system is None else [Turn.of("system", self.system)]
-        return Conversation(record.id, (*opening, *earlier_turns(record, shots), *turns), "")
+            opening = [Turn.of("system", fill(self.system, record, setting="task.system"))]
+        try:
+            tools = tools_of(record.fields)
+        except ValueError as fault:
+            raise DataError(f"{record.id}: {fault}") from fault
+        return Conversation(record.id, (*opening, *earlier_turns(record, shots), *turns), "", tools=tools)
+
+    def _messages(self, record: Record) -> list[Message]:
+        """All messages of a record; DataError names all faults."""
+        value = value_of(record, self.field, "task.field")
+        messages, faults = [], list(_faults(value))
+        for index, message in enumerate([] if faults else value):
+            try:
+                messages.append(read_message(message, bool(self.pictures)))
+            except ValueError as fault:
+                faults.append(f"[{index}]: {fault}")
+        faults = faults or list(faults_of_order(messages))
+        if faults:
+            raise DataError("\n".join(f"{record.id}: {self.field}{fault}" for fault in faults))
+        return messages
 
     def _read_turns(self, record: Record) -> list[Turn]:
-        """All messages of a record with their pictures; DataError names all faults."""
-        messages = value_of(record, self.field, "task.field")
-        faults = list(_faults(messages, bool(self.pictures)))
-        if faults:
-            listed = "\n".join(f"{record.id}: {self.field}{fault}" for fault in faults)
-            raise DataError(listed)
+        """All messages of a record as turns, with their pictures; DataError names all faults."""
+        messages = self._messages(record)
         if not self.pictures:
             _refuse_unnamed(record, messages)
-        pictures = _pictures(record, self.pictures)
-        if self.pictures:
-            return _turns(record, messages, pictures)
-        return [Turn.of(message["role"], _text(message["content"]) or "") for message in messages]
+            return [_turn(message, (Text(message.text),)) for message in messages]
+        return _turns(record, messages, _pictures(record, self.picture_fields()))
 
     def read(self, answer: Answer) -> str | Unread:
         """The text as it is, if there is any."""
@@ -126,109 +167,65 @@ def _pictures(record: Record, fields: Sequence[str]) -> list[Picture]:
     return found
 
 
-def _refuse_unnamed(record: Record, messages: Sequence[Any]) -> None:
+def _refuse_unnamed(record: Record, messages: Sequence[Message]) -> None:
     """DataError if users' messages have places for pictures that the record has, but the task does not name."""
     there = [name for name in _USUAL_FIELDS if record.fields.get(name)]
-    if there and any(
-        message["role"] == "user" and _PLACE in (_text(message["content"]) or "") for message in messages
-    ):
+    if there and any(message.role == "user" and MARK.search(message.text) for message in messages):
         raise DataError(
-            f"{record.id}: the users' messages have places for pictures ({_PLACE}), and the record a field "
+            f"{record.id}: the users' messages have places for pictures (<image>), and the record a field "
             f"{there[0]!r}, but task.pictures names none. Set task.pictures to [{there[0]}]"
         )
 
 
-def _turns(record: Record, messages: Sequence[Any], pictures: Sequence[Picture]) -> list[Turn]:
-    """The messages with their pictures; DataError if there are not as many places as pictures."""
-    texts = [_text(message["content"]) or "" for message in messages]
-    is_users = [message["role"] == "user" for message in messages]
-    places = sum(text.count(_PLACE) for text, is_user in zip(texts, is_users, strict=True) if is_user)
-    if not places:
-        first = is_users.index(True)
-        texts[first] = _PLACE * len(pictures) + texts[first]
-    elif places != len(pictures):
-        raise DataError(
-            f"{record.id}: the users' messages have {counted(places, 'place')} for pictures ({_PLACE}, or parts of "
-            f"type image), but task.pictures gives {len(pictures)}. Have one for each picture, or none at all: "
-            "then all stand before the first text"
+def _turn(message: Message, pieces: tuple[Piece, ...]) -> Turn:
+    return Turn(message.role, pieces, message.reasoning, message.tool_calls, message.trained)
+
+
+def _turns(record: Record, messages: Sequence[Message], pictures: Sequence[Picture]) -> list[Turn]:
+    """The messages with their pictures; DataError if there are not as many places as pictures, or if a message names
+    another picture than the one that would stand there."""
+    texts = [message.text if message.role == "user" else "" for message in messages]
+    try:
+        order = order_of_places(texts, len(pictures))
+    except ValueError as fault:
+        raise DataError(f"{record.id}: the users' messages {fault}") from fault
+    placed = list(pictures) if order is None else [pictures[index] for index in order]
+    _refuse_other_pictures(record, messages, placed)
+    left, turns = iter(placed), []
+    for message in messages:
+        if message.role != "user":
+            turns.append(_turn(message, (Text(message.text),)))
+            continue
+        first = [] if order is not None else list(left)
+        turns.append(
+            _turn(message, (*first, *_pieces(message.text, left if order is not None else iter(()))))
         )
-    left = iter(pictures)
-    return [
-        Turn(message["role"], tuple(_pieces(text, left)) if is_user else (Text(text),))
-        for message, text, is_user in zip(messages, texts, is_users, strict=True)
-    ]
+    return turns
+
+
+def _refuse_other_pictures(record: Record, messages: Sequence[Message], placed: Sequence[Picture]) -> None:
+    own = [name for message in messages for name in message.own_pictures]
+    for name, picture in zip(own, placed, strict=False):
+        if name is not None and os.path.normpath(str(name)) != os.path.normpath(picture.path):
+            raise DataError(
+                f"{record.id}: a message shows the picture {str(name)[:60]!r}, but task.pictures gives "
+                f"{picture.path!r} for that place. To take the pictures that the messages name, set task.pictures to "
+                "the field of the messages, such as [messages]"
+            )
 
 
 def _pieces(text: str, pictures: Iterator[Picture]) -> Iterator[Piece]:
     """The text with the next pictures in its places."""
-    for number, between in enumerate(text.split(_PLACE)):
+    for number, between in enumerate(between_places(text)):
         if number:
             yield next(pictures)
         if between:
             yield Text(between)
 
 
-def _is_picture(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in _PICTURE_TYPES
-
-
-def _faults(messages: Any, shows_pictures: bool) -> Iterator[str]:
-    """What is wrong with a list of messages, each as `[index]: what`."""
+def _faults(messages: Any) -> Iterator[str]:
+    """Why a value is no list of messages at all."""
     if not isinstance(messages, list):
         yield f": is {type(messages).__name__}, but must be a list of messages with role and content"
-        return
-    if not messages:
+    elif not messages:
         yield ": is empty; there must be at least a user's message and the assistant's answer"
-        return
-    whole = True
-    for index, message in enumerate(messages):
-        fault = _fault(message, shows_pictures)
-        whole = whole and fault is None
-        if fault is not None:
-            yield f"[{index}]: {fault}"
-    if whole:
-        yield from _faults_of_order([message["role"] for message in messages])
-
-
-def _fault(message: Any, shows_pictures: bool) -> str | None:
-    if not isinstance(message, Mapping) or "role" not in message or "content" not in message:
-        return f"must have role and content, but is {str(message)[:80]}"
-    role = message["role"]
-    if role not in _ROLES:
-        return f"unknown role {role!r} ({', '.join(_ROLES)}).{did_you_mean(str(role), _ROLES)}"
-    content = message["content"]
-    if isinstance(content, list) and any(map(_is_picture, content)):
-        if role != "user":
-            return f"content of the {role} has a picture; only users' messages can"
-        if not shows_pictures:
-            return "content of the user has a picture; name the fields that hold them in task.pictures"
-    text = _text(content)
-    if text is None:
-        return f"content of the {role} is neither text nor a list of text and picture parts"
-    return f"content of the {role} is empty" if not text.strip() else None
-
-
-def _faults_of_order(roles: list[str]) -> Iterator[str]:
-    start = 1 if roles[0] == "system" else 0
-    for index, role in enumerate(roles[start:], start):
-        wanted = "user" if (index - start) % 2 == 0 else "assistant"
-        if role != wanted:
-            yield f"[{index}]: is the {role}'s, but must be the {wanted}'s: user and assistant take turns"
-            return
-    if start == len(roles):
-        yield ": has no message but the system's; the user must ask something"
-
-
-def _text(content: Any) -> str | None:
-    """The text of a message; of a list of parts, `{"type": "text", "text": ...}` joined and the mark of a place for
-    each picture; None for anything else."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return None
-    texts = [
-        _PLACE if _is_picture(part) else part["text"]
-        for part in content
-        if isinstance(part, Mapping) and (_is_picture(part) or isinstance(part.get("text"), str))
-    ]
-    return "".join(texts) if len(texts) == len(content) else None

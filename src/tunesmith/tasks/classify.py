@@ -16,7 +16,16 @@ from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._forms import AnyForm, HeadForm, LetterForm, TextForm, plain
-from tunesmith.tasks._prompt import Template, fields_of, question, text_of, turns, value_of
+from tunesmith.tasks._prompt import (
+    Template,
+    all_of,
+    fields_of,
+    json_fields,
+    question,
+    text_of,
+    turns,
+    value_of,
+)
 from tunesmith.tasks._sets import MARKS_OF_SETS, marks_of_set
 
 _Codes = Annotated[
@@ -143,9 +152,17 @@ class Classify(Task):
         return None if self.positive is None else self.labels_in_order.index(self.positive)
 
     def fields_asked(self) -> tuple[str, ...]:
-        """The prompt's fields, and those of the pictures."""
+        """The fields of prompt and system prompt, and those of the pictures."""
         named = (name for name in fields_of(self.prompt) if name != "options")
-        return tuple(dict.fromkeys((*named, *self.pictures)))
+        return tuple(dict.fromkeys((*named, *fields_of(self.system or ""), *self.pictures)))
+
+    def fields_answered(self) -> tuple[str, ...]:
+        """The field with the class."""
+        return (self.field,)
+
+    def fields_as_json(self, record: Record) -> tuple[str, ...]:
+        """Fields of the prompt that hold no text."""
+        return json_fields(record, (name for name in self.fields_asked() if name not in self.pictures))
 
     def picture_fields(self) -> tuple[str, ...]:
         """Fields with pictures."""
@@ -155,15 +172,14 @@ class Classify(Task):
         """The filled prompt; DataError for a missing field."""
         options = {"options": self.answer.options(self.labels_in_order)}
         asked = question(self.prompt, record, self.pictures, options)
-        return Conversation(record.id, turns(asked, self.system, record, shots), "")
+        return Conversation(record.id, turns(asked, self.system, record, shots, self.fields_asked()), "")
 
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the written class; DataError for a missing field or an unknown class."""
-        value, asked, labels = (
-            value_of(record, self.field, "task.field"),
-            self.ask(record, shots),
-            self.labels_in_order,
+        value, asked = all_of(
+            lambda: value_of(record, self.field, "task.field"), lambda: self.ask(record, shots)
         )
+        labels = self.labels_in_order
         if isinstance(self.answer, HeadForm) and self.answer.multi:
             if not isinstance(value, list):
                 raise DataError(

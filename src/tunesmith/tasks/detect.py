@@ -119,10 +119,14 @@ class Detect(Task):
         return label
 
     def fields_asked(self) -> tuple[str, ...]:
-        """The picture, and the fields of prompt and label."""
+        """The picture, and the fields of prompt, system prompt and label."""
         named = [name for name in fields_of(self.prompt) if name != "boxes"]
         labelled = fields_of(self.label) if isinstance(self.label, str) else ()
-        return tuple(dict.fromkeys((*named, *labelled, self.picture)))
+        return tuple(dict.fromkeys((*named, *fields_of(self.system or ""), *labelled, self.picture)))
+
+    def fields_answered(self) -> tuple[str, ...]:
+        """The field with the boxes, and that of their labels."""
+        return (self.boxes,) if isinstance(self.label, str) else (self.boxes, self.label.field)
 
     def picture_fields(self) -> tuple[str, ...]:
         """The field with the picture."""
@@ -134,7 +138,7 @@ class Detect(Task):
         asked = question(self.prompt, record, (self.picture,), {"boxes": AskForBoxes(labels, self.form)})
         return Conversation(
             record.id,
-            turns(asked, self.system, record, shots),
+            turns(asked, self.system, record, shots, self.fields_asked()),
             "",
             boxes=Boxes(picture, (), self.form, labels),
         )

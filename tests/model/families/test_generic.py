@@ -145,3 +145,20 @@ def test_special_tokens_that_mark_no_turn_may_be_asked_about_but_not_answered_wi
     assert "<file_sep>" in tokenizer.decode(family.render(asked).tokens)
     with pytest.raises(DataError, match="a:10: the text holds <file_sep>"):
         family.continuation(asked, "It is <file_sep>")
+
+
+def test_what_the_chat_template_leaves_out_is_refused_by_name(tmp_path: Path) -> None:
+    family = tiny_family(tmp_path, "llama")
+    asked = Turn.of("user", "x")
+    tool = '{"type": "function", "function": {"name": "add"}}'
+    call = '{"name": "add", "arguments": {}}'
+    for conversation, named in [
+        (Conversation("a:1", (asked,), "y", tools=(tool,)), "has tools,"),
+        (
+            Conversation("a:1", (asked,), "y", reply=Turn("assistant", (), tool_calls=(call,))),
+            "has tool_calls,",
+        ),
+        (Conversation("a:1", (asked,), "y", reply=Turn("assistant", (), "hm")), "has reasoning_content,"),
+    ]:
+        with pytest.raises(DataError, match=rf"a:1: {named} which the model's chat template does not write"):
+            family.render(conversation)

@@ -12,7 +12,7 @@ from tests.model.families.conversations import (
     trained_text,
 )
 from tests.tiny import CHATML, official_template
-from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.errors import DataError, ModelError
 from tunesmith.model.families import Family
 
@@ -92,3 +92,40 @@ def test_thinking_of_earlier_turns_is_dropped_as_the_template_drops_it(thinking:
 def test_thinking_is_refused_where_the_template_has_no_switch(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot switch thinking"):
         tiny_family(tmp_path, "qwen3", official_template("qwen3_instruct_2507"), thinking=True)
+
+
+CALL = '{"name": "add", "arguments": {"x": 1}}'
+ADD = '{"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {}}}'
+
+
+def replied(**more: object) -> Conversation:
+    reply = Turn("assistant", (Text("Four."),), **more)  # type: ignore[arg-type]
+    return Conversation("t:1", (ASKED,), "Four.", reply=reply)
+
+
+def test_reasoning_content_is_trained_as_the_template_writes_it(thinking: Family, answering: Family) -> None:
+    thought = replied(reasoning="Two and two.")
+    assert trained_text(thinking, thought, "answer") == "<think>\nTwo and two.\n</think>\n\nFour.<|im_end|>"
+    with pytest.raises(
+        DataError, match=r"t:1: the answer has reasoning_content, but thinking is off.*data\.ignore"
+    ):
+        answering.render(thought)
+
+
+def test_tools_are_shown_and_calls_are_trained(answering: Family) -> None:
+    calling = replace(replied(tool_calls=(CALL,)), answer=f"Four.\n{CALL}", tools=(ADD,))
+    assert '"description": "Adds."' in answering.tokenizer.decode(answering.prompt(calling).tokens)
+    text = trained_text(answering, calling, "answer")
+    assert text == f"Four.\n<tool_call>\n{CALL}\n</tool_call><|im_end|>"
+    weighed = answering.tokenizer.decode(answering.continuation(calling, calling.answer))
+    assert weighed == text
+
+
+def test_a_turn_that_is_not_to_be_trained_is_not_whatever_else_is(answering: Family) -> None:
+    earlier = Turn("assistant", (Text("WRONG"),), trained=False)
+    conversation = Conversation("t:1", (ASKED, earlier, Turn.of("user", "And?")), "Five.")
+    for trained in ("assistant", "all"):
+        text = trained_text(answering, conversation, trained)
+        assert "WRONG" not in text
+        assert "Five." in text
+    assert "And?" in text

@@ -64,6 +64,16 @@ class Family(ABC):
     def prompt_all(self, conversations: Iterable[Conversation]) -> Iterator[Example]:
         """All up to where each answer begins: what `render_all` has there, exactly; nothing of it is trained."""
 
+    @abstractmethod
+    def check(self, conversation: Conversation) -> None:
+        """Raise DataError if the model cannot be shown the conversation: for control tokens in a text, or for
+        reasoning, tools or tool calls that the chat template does not write."""
+
+    @property
+    @abstractmethod
+    def control_tokens(self) -> tuple[str, ...]:
+        """Texts that `check` refuses inside a conversation."""
+
     @final
     def render(self, conversation: Conversation, trained: Trained = "answer") -> Example:
         """The training example of one conversation."""

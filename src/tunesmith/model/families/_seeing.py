@@ -201,8 +201,9 @@ class Seeing(Qwen2):
         )
 
     @cached_property
-    def _control_tokens(self) -> tuple[str, ...]:
-        return (*super()._control_tokens, *VISION)
+    def control_tokens(self) -> tuple[str, ...]:
+        """Texts that no conversation may hold, marks of pictures among them."""
+        return (*super().control_tokens, *VISION)
 
     @cached_property
     def _untrainable(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,6 +56,8 @@ class Written:
     """From the answer on; empty for a prompt alone."""
     earlier: tuple[int, ...] = ()
     """Where in the prompt earlier answers begin that are trained too."""
+    untrained: tuple[int, ...] = ()
+    """Where in the prompt earlier answers begin that are not trained, though all other text is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +108,11 @@ class Generic(Family):
 
     def continuation(self, conversation: Conversation, text: str | None = None) -> Tokens:
         """Tokens after the prompt if the answer were `text`, up to and with the end of the turn."""
-        answering = conversation if text is None else replace(conversation, answer=text, boxes=None)
-        self._check(answering)
+        answering = conversation
+        if text is not None:
+            reply = conversation.reply if text == conversation.answer else None
+            answering = replace(conversation, answer=text, boxes=None, reply=reply)
+        self.check(answering)
         rest = self._encode_after(*self._texts(answering), self._encode)
         return rest[: self._end(rest)]
 
@@ -163,9 +169,12 @@ class Generic(Family):
             self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         )
 
-    def _check(self, conversation: Conversation) -> None:
-        """Raise DataError if a text would be taken for the template's own marks."""
-        found = {token for turn in conversation.turns for token in self._find_control.findall(turn.text)}
+    def check(self, conversation: Conversation) -> None:
+        """Raise DataError if a text would be taken for the template's own marks, or if the template leaves out
+        something that the conversation has."""
+        turns = (*conversation.turns, *([conversation.reply] if conversation.reply else []))
+        texts = [text for turn in turns for text in (turn.text, turn.reasoning, *turn.tool_calls)]
+        found = {token for text in texts for token in self._find_control.findall(text)}
         # Reading an answer drops all special tokens, so none may be part of one.
         found.update(self._find_special.findall(conversation.answer))
         if found:
@@ -173,9 +182,53 @@ class Generic(Family):
                 f"{conversation.record}: the text holds {', '.join(sorted(found))}, which the model reads as "
                 "a control token and not as text. Remove it from the record, or write it differently"
             )
+        lacking = [
+            what
+            for what, is_there in (
+                ("tools", bool(conversation.tools)),
+                ("tool_calls", any(turn.tool_calls for turn in turns)),
+                ("messages of the role tool", any(turn.role == "tool" for turn in turns)),
+                ("reasoning_content", any(turn.reasoning for turn in turns)),
+            )
+            if is_there and what not in self._written
+        ]
+        if lacking:
+            raise DataError(
+                f"{conversation.record}: has {', '.join(lacking)}, which the model's chat template does not write, so "
+                "the model would not see it. Use a model whose template does (Qwen2.5 and Qwen3 write tools, Qwen3 "
+                f"writes reasoning), or add it to data.ignore ({', '.join(lacking)})"
+            )
 
     @cached_property
-    def _control_tokens(self) -> tuple[str, ...]:
+    def _written(self) -> frozenset[str]:
+        """What the chat template writes besides roles and contents."""
+        call = json.dumps({"name": "PROBE", "arguments": {"x": 1}})
+        tool = json.dumps(
+            {"type": "function", "function": {"name": "PROBE", "description": "x", "parameters": {}}}
+        )
+        user, calling = Turn.of("user", "x"), Turn("assistant", (Text("x"),), tool_calls=(call,))
+        thinking = Turn("assistant", (Text("x"),), reasoning="PROBE")
+        probes: dict[str, tuple[tuple[Turn, ...], tuple[str, ...]]] = {
+            "tools": ((user,), (tool,)),
+            "tool_calls": ((user, calling), ()),
+            "messages of the role tool": (
+                (user, replace(calling, tool_calls=()), Turn.of("tool", "PROBE")),
+                (),
+            ),
+            "reasoning_content": ((user, thinking), ()),
+        }
+        written = set()
+        for what, (turns, tools) in probes.items():
+            messages = self._messages(Conversation("probe", turns, ""))
+            try:
+                if "PROBE" in self._apply("probe", messages, tools=tools):
+                    written.add(what)
+            except DataError:
+                continue
+        return frozenset(written)
+
+    @cached_property
+    def control_tokens(self) -> tuple[str, ...]:
         """Special tokens that the template writes or that end an answer. Others in a question do no harm."""
         turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
         written = self._apply("chat template", turns)
@@ -184,7 +237,7 @@ class Generic(Family):
 
     @cached_property
     def _find_control(self) -> re.Pattern[str]:
-        return _any_of(self._control_tokens)
+        return _any_of(self.control_tokens)
 
     @cached_property
     def _find_special(self) -> re.Pattern[str]:
@@ -204,23 +257,28 @@ class Generic(Family):
     def _compose(self, conversation: Conversation, trained: Trained) -> Written:
         """What the chat template makes of a conversation and its answer; DataError if it cannot be shown to the
         model."""
-        self._check(conversation)
+        self.check(conversation)
         before, after = self._texts(conversation)
-        earlier = self._earlier_answers(conversation, before) if trained == "assistant" else ()
-        return Written(conversation, before, after, earlier)
+        if trained == "answer":
+            return Written(conversation, before, after)
+        earlier = self._earlier_answers(conversation, before, trained == "assistant")
+        return Written(
+            conversation, before, after, *((earlier,) if trained == "assistant" else ((), earlier))
+        )
 
     def _compose_prompt(self, conversation: Conversation) -> Written:
         """What the chat template makes of a conversation up to the answer; DataError likewise."""
-        self._check(conversation)
+        self.check(conversation)
         messages = self._messages(conversation)
-        return Written(conversation, self._apply(conversation.record, messages, prompting=True))
+        before = self._apply(conversation.record, messages, prompting=True, tools=conversation.tools)
+        return Written(conversation, before)
 
     def _examples(self, several: Sequence[Written], trained: Trained = "answer") -> list[Example]:
         """The examples of what was written."""
         apart = self._tokens_stay_apart
         texts = [one.before for one in several]
         texts += [one.after if apart else one.before + one.after for one in several if one.after]
-        encoded = self._encode_all(texts, any(one.earlier for one in several))
+        encoded = self._encode_all(texts, any(one.earlier or one.untrained for one in several))
 
         def encode(text: str) -> Tokens:
             return encoded[text].tokens if text in encoded else self._encode(text)
@@ -245,21 +303,29 @@ class Generic(Family):
         if trained == "all":
             carries[1:] = True
             carries[np.isin(tokens, self._untrainable)] = False
-            return carries
-        carries[begin : begin + self._end(tokens[begin:])] = True
-        for opening in one.earlier:
-            assert prompt.ends is not None, "asked for where earlier answers are trained"
+        else:
+            carries[begin : begin + self._end(tokens[begin:])] = True
+        for opening in one.earlier or one.untrained:
+            assert prompt.ends is not None, "asked for where earlier answers matter"
             start = int(np.searchsorted(prompt.ends, opening, side="right"))
-            carries[start : start + self._end(tokens[start:])] = True
+            carries[start : start + self._end(tokens[start:])] = bool(one.earlier)
         return carries
 
     def _messages(self, conversation: Conversation) -> Messages:
         """The turns before the answer, as chat templates want them; DataError for what the model cannot be
         shown."""
-        return [
-            {"role": turn.role, "content": self._content(conversation.record, turn)}
-            for turn in conversation.turns
-        ]
+        return [self._message(conversation.record, turn) for turn in conversation.turns]
+
+    def _message(self, record: str, turn: Turn) -> dict[str, Any]:
+        """One turn as chat templates want it."""
+        message = {"role": turn.role, "content": self._content(record, turn)}
+        if turn.reasoning:
+            message["reasoning_content"] = turn.reasoning
+        if turn.tool_calls:
+            message["tool_calls"] = [
+                {"type": "function", "function": json.loads(call)} for call in turn.tool_calls
+            ]
+        return message
 
     def _content(self, record: str, turn: Turn) -> Any:
         if any(not isinstance(piece, Text) for piece in turn.pieces):
@@ -275,10 +341,12 @@ class Generic(Family):
 
     def _texts(self, conversation: Conversation) -> tuple[str, str]:
         """What the chat template writes before and from the answer on."""
-        messages = self._messages(conversation)
-        before = self._apply(conversation.record, messages, prompting=True)
+        messages, tools = self._messages(conversation), conversation.tools
+        before = self._apply(conversation.record, messages, prompting=True, tools=tools)
         answer = {"role": "assistant", "content": self._answer(conversation)}
-        whole = self._apply(conversation.record, [*messages, answer])
+        if conversation.reply is not None:
+            answer = self._message(conversation.record, conversation.reply)
+        whole = self._apply(conversation.record, [*messages, answer], tools=tools)
         if not whole.startswith(before):
             raise DataError(
                 f"{conversation.record}: the chat template does not write this answer where it prompts for "
@@ -286,12 +354,18 @@ class Generic(Family):
             )
         return before, whole[len(before) :]
 
-    def _apply(self, record: str, messages: Messages, prompting: bool = False) -> str:
+    def _apply(
+        self, record: str, messages: Messages, prompting: bool = False, tools: Sequence[str] = ()
+    ) -> str:
         from jinja2 import TemplateError
 
         try:
             return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
-                messages, tokenize=False, add_generation_prompt=prompting, **self._template_settings()
+                messages,
+                tools=[json.loads(tool) for tool in tools] or None,
+                tokenize=False,
+                add_generation_prompt=prompting,
+                **self._template_settings(),
             )
         except TemplateError as error:
             roles = ", ".join(message["role"] for message in messages)
@@ -346,15 +420,18 @@ class Generic(Family):
         assert len(places), "the chat template did not end an answer as it ended the first"
         return int(places[0]) + 1
 
-    def _earlier_answers(self, conversation: Conversation, text: str) -> tuple[int, ...]:
-        """Where in the prompt's text the answers of the assistant's earlier turns begin."""
-        messages = self._messages(conversation)
-        places = []
-        for index in [number for number, message in enumerate(messages) if message["role"] == "assistant"]:
-            asking = self._apply(conversation.record, messages[:index], prompting=True)
+    def _earlier_answers(self, conversation: Conversation, text: str, trained: bool) -> tuple[int, ...]:
+        """Where in the prompt's text those answers of the assistant's earlier turns begin that are to be trained, or
+        those that are not."""
+        messages, places = self._messages(conversation), []
+        for index, turn in enumerate(conversation.turns):
+            if turn.role != "assistant" or turn.trained is not trained:
+                continue
+            asking = self._apply(conversation.record, messages[:index], True, conversation.tools)
             header = self._header
             if not asking.endswith(header):
-                header = asking.removeprefix(self._apply(conversation.record, messages[:index]))
+                before = self._apply(conversation.record, messages[:index], tools=conversation.tools)
+                header = asking.removeprefix(before)
             opening = asking.removesuffix(header) + self._earlier_header(header)
             if not text.startswith(opening):
                 raise DataError(

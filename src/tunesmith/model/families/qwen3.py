@@ -62,9 +62,15 @@ class Qwen3(Qwen2):
     def _earlier_header(self, header: str) -> str:
         return header.partition(OPEN)[0]
 
-    def _check(self, conversation: Conversation) -> None:
-        super()._check(conversation)
+    def check(self, conversation: Conversation) -> None:
+        """Raise DataError for control tokens, for what the template leaves out, and for thinking that it would lose."""
+        super().check(conversation)
         answer = conversation.answer
+        if conversation.reply is not None and conversation.reply.reasoning and not self.thinking:
+            raise DataError(
+                f"{conversation.record}: the answer has reasoning_content, but thinking is off. Set model.thinking: "
+                "true to train it, or add reasoning_content to data.ignore"
+            )
         if OPEN not in answer and CLOSE not in answer:
             return
         if not self.thinking:
