@@ -23,7 +23,7 @@ from tunesmith.tasks import Answer, Task
 from tunesmith.tasks.chat import Chat
 from tunesmith.tasks.classify import Classify
 
-TASK = Classify(labels=["fruit", "tool", "animal"], prompt="What is {word}?")
+TASK = Classify(labels=["fruit", "tool", "animal"], prompt="What is {word}?").decided("indices")
 WORDS = ["apple", "saw", "a very large dog", "pear", "cat", "hammer and nails"]
 RECORDS = [
     Record(f"words.csv:{number + 2}", {"word": word, "label": number % 3})

@@ -23,21 +23,12 @@ def label_of(value: Any, labels: Any = TOPICS) -> int | None:
 
 def test_ag_news_answers_are_what_its_recipe_trains() -> None:
     ag_news = task(answer="json", prompt="Classify the following news article:\n\n{text}")
-    conversation = ag_news.conversation(Record("hub:0", {"text": "Stocks fell.", "label": 2}))
+    conversation = ag_news.decided("indices").conversation(
+        Record("hub:0", {"text": "Stocks fell.", "label": 2})
+    )
     assert conversation.turns[-1].text == "Classify the following news article:\n\nStocks fell."
     assert conversation.answer == '{"category":"Business"}'
     assert ag_news.candidates(conversation)[3] == '{"category":"Sci/Tech"}'
-
-
-@pytest.mark.parametrize(
-    ("value", "index"), [("Sports", 1), (1, 1), ("1", 1), (1.0, 1), (0, 0), ("Sci/Tech", 3)]
-)
-def test_the_data_may_hold_labels_or_their_indices(value: Any, index: int) -> None:
-    assert label_of(value) == index
-
-
-def test_a_label_that_looks_like_an_index_is_itself() -> None:
-    assert label_of("1", ["1", "0"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -56,7 +47,13 @@ def test_a_mapping_names_what_the_data_holds(value: Any, labels: dict[Any, str],
 @pytest.mark.parametrize(
     ("value", "labels", "message"),
     [
-        (4, TOPICS, r"is 4, none of task.labels \(World, .*, or an index from 0 to 3\)\.$"),
+        (
+            4,
+            TOPICS,
+            r"is 4, none of task.labels \(World, .*\)\. A number is a position in the list only where .*"
+            r"labels: \{0: World, 1: Sports, 2: Business, 3: Sci/Tech\}$",
+        ),
+        ([0, 1], TOPICS, r"is \[0, 1\], none of task.labels"),
         ("Sport", TOPICS, r"is 'Sport', none of task\.labels .*\. Did you mean 'Sports'\?$"),
         (True, ["No", "Yes"], "is True, none of task.labels"),
         (0.5, TOPICS, "is 0.5, none of task.labels"),
@@ -79,6 +76,7 @@ def test_a_binary_task_says_which_class_is_positive() -> None:
     ("settings", "message"),
     [
         ({"labels": ["a"]}, "at least 2 items"),
+        ({"labels": {1: "a", "1.0": "b"}}, "the keys 1 and '1.0' are the same value in data; remove one"),
         (
             {"labels": {"x": "Same", "y": "Same"}},
             "all values are one label .'Same'.; there must be at least two",

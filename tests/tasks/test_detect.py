@@ -89,6 +89,7 @@ def test_the_label_may_come_from_a_field_so_that_each_record_asks_for_its_own_th
 def test_each_box_may_have_its_own_label_and_all_are_asked_for(names: Any, kinds: list[Any]) -> None:
     boxes = [(0.1, 0.1, 0.2, 0.2), (0.3, 0.3, 0.5, 0.5)]
     asked = task(label={"field": "objects.kind", "names": names})
+    asked = asked.decided(asked.decide([[record(boxes, objects={"kind": kinds})]]))
     conversation = asked.conversation(record(boxes, objects={"kind": kinds}))
     assert conversation.turns[-1].pieces[-1] == AskForBoxes(("cat", "dog"))
     assert conversation.boxes is not None
@@ -103,11 +104,11 @@ def test_each_box_may_have_its_own_label_and_all_are_asked_for(names: Any, kinds
     [
         (ANIMALS, {"objects": {"kind": ["cat", "dog"]}}, "task.label.field: 'objects.kind' has 2 labels, but "
          "'objects.bbox' has 1 box; there must be one for each"),
-        (ANIMALS, {"objects": {"kind": ["dgo"]}}, "objects.kind: 'dgo' is none of task.label.names (cat, dog, or an "
-         "index from 0 to 1). Did you mean 'dog'?"),
-        (ANIMALS, {"objects": {"kind": [2]}}, "objects.kind: 2 is none of task.label.names (cat, dog, or an index"),
-        (ANIMALS, {"objects": {"kind": [True]}}, "objects.kind: True is none of task.label.names"),
-        ({"field": "objects.kind", "names": {"c": "cat"}}, {"objects": {"kind": ["cat"]}}, "'cat' is none of "
+        (ANIMALS, {"objects": {"kind": ["dgo"]}}, "objects.kind: 'dgo', none of task.label.names (cat, dog). "
+         "Did you mean 'dog'?"),
+        (ANIMALS, {"objects": {"kind": [2]}}, "objects.kind: 2, none of task.label.names (cat, dog)."),
+        (ANIMALS, {"objects": {"kind": [True]}}, "objects.kind: True, none of task.label.names"),
+        ({"field": "objects.kind", "names": {"c": "cat"}}, {"objects": {"kind": ["cat"]}}, "'cat', none of "
          "task.label.names (c)."),
         (ANIMALS, {}, "task.label.field: 'objects.kind': 'kind' is not in (bbox)."),
         ("{target}", {"target": "a\nb"}, r"task.label: 'a\nb' holds a line break, another control character or '<|'"),
@@ -125,6 +126,16 @@ def test_a_record_that_cannot_be_asked_is_named_with_its_fault(
         task(label=label).conversation(record(**fields))
     assert str(caught.value).startswith("hub:4: ")
     assert what in str(caught.value)
+
+
+def test_category_ids_that_count_from_1_are_refused_with_both_mappings() -> None:
+    asked = task(label={"field": "objects.kind", "names": ["person", "car", "dog", "kite"]})
+    boxes = [(0.1, 0.1, 0.2, 0.2), (0.3, 0.3, 0.5, 0.5)]
+    with pytest.raises(DataError) as caught:
+        asked.decide([[record(boxes, objects={"kind": [1, 3]}), record([], objects={"kind": []})]])
+    assert "names: {1: person, 2: car, 3: dog, 4: kite}  if they count from 1" in str(caught.value)
+    assert "names: {0: person, 1: car, 2: dog, 3: kite}  if they count from 0" in str(caught.value)
+    assert str(caught.value).startswith("hub:4: field 'objects.kind' holds numbers, and 0 does not occur")
 
 
 @pytest.mark.parametrize(

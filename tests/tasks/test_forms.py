@@ -74,7 +74,7 @@ def test_other_json_is_unread(text: str, why: str) -> None:
 def test_the_key_of_the_json_can_be_set() -> None:
     other = task(answer={"kind": "json", "key": "topic"})
     assert (
-        other.candidates(other.conversation(Record("a:1", {"text": "", "label": 0})))[0]
+        other.candidates(other.conversation(Record("a:1", {"text": "", "label": "World"})))[0]
         == '{"topic":"World"}'
     )
     assert other.read(Answer('{"topic":"World"}')) == "World"
@@ -90,7 +90,7 @@ def test_letters_are_explained_in_the_prompt() -> None:
 
 
 def test_options_of_the_other_forms_are_a_list() -> None:
-    conversation = task(prompt="{options}").conversation(Record("a:1", {"label": 0}))
+    conversation = task(prompt="{options}").conversation(Record("a:1", {"label": "World"}))
     assert conversation.turns[-1].text == "- World\n- Sports\n- Business\n- Sci/Tech"
     assert task(prompt="{options} {text}").fields_asked() == ("text",)
 
@@ -118,5 +118,5 @@ def test_other_letters_are_unread(text: str, why: str) -> None:
 def test_every_written_answer_of_every_form_is_read_back() -> None:
     for settings in ({}, {"answer": "json"}, LETTERS):
         form = task(**settings)
-        conversation = form.conversation(Record("a:1", {"text": "x", "label": 0}))
+        conversation = form.conversation(Record("a:1", {"text": "x", "label": "World"}))
         assert [form.read(Answer(text)) for text in form.candidates(conversation)] == TOPICS

@@ -37,7 +37,7 @@ from tunesmith.data.taking import Taking
 from tunesmith.errors import DataError, counted, in_words
 from tunesmith.files import whole_folder, write_json
 
-_FORMAT = 1
+_FORMAT = 2
 _RECORDS = "records.arrow"
 _SIGNATURES = "signatures"
 _AGAIN = "Remove the folder and prepare the data again."
@@ -67,6 +67,11 @@ class Prepared:
     def counts(self) -> dict[str, int]:
         """Number of records by side: train, validation, test, dropped."""
         return dict(self.certificate["counts"])
+
+    @property
+    def decision(self) -> str | None:
+        """What was decided over the whole sources, for `Task.decided`."""
+        return self.certificate.get("decision")
 
     def records(self, side: SideName) -> Selection:
         """Records of one side in the order of their sources, read from disk when they are asked for."""
@@ -139,18 +144,21 @@ def prepare(
     progress: Report | None = None,
     checked: str = "",
     pictures: tuple[str, ...] = (),
+    decide: Callable[[], str | None] | None = None,
 ) -> Prepared:
     """The prepared folder, made unless it is there already with the same key.
 
     `asked` are the fields that the task's question is made of, `base` is what relative paths are relative
     to, `use` is what the task does with a record, `checked` is a text that changes when
-    `use` does, and `pictures` are the fields that hold pictures. DataError if rows cannot be read, the
-    hold-out cannot be had, or records leak; then the folder is as it was before.
+    `use` does, and `pictures` are the fields that hold pictures. `decide` is called before the rows are read and says
+    what has to be known of the whole sources (see `Task.decide`); the certificate keeps it as `decision`. DataError if
+    rows cannot be read, the hold-out cannot be had, or records leak; then the folder is as it was before.
     """
     key = prepared_key(data, asked, base, checked, pictures)
     if not _is_prepared(folder, key):
         with whole_folder(folder) as making, reporting(progress) as report:
-            _Preparation(data, asked, pictures, base, making, report).make(use, key)
+            decision = decide() if decide is not None else None
+            _Preparation(data, asked, pictures, base, making, report, decision).make(use, key)
     return Prepared.open(folder, base)
 
 
@@ -164,6 +172,7 @@ class _Preparation:
     base: Path
     folder: Path
     report: Report
+    decision: str | None = None
 
     def make(self, use: Use | None, key: str) -> None:
         """Write the store, the manifest and the certificate into the folder."""
@@ -191,7 +200,13 @@ class _Preparation:
         sides, found = self._sides(keys, clusters, pictures, store)
         checksum = manifest.write_rows(self.folder, store, sides)
         certificate = self._certificate(keys, sides, reader.bad)
-        certificate |= {"key": key, "checksum": checksum, "told": vars(told), "duplicates": repeats}
+        certificate |= {
+            "decision": self.decision,
+            "key": key,
+            "checksum": checksum,
+            "told": vars(told),
+            "duplicates": repeats,
+        }
         certificate["notes"] = reader.notes()
         if keys.seen is not None:
             certificate["pictures_beside"] = reader.folders.runs

@@ -114,7 +114,8 @@ class Found:
                 f"task.shots: {counted(task.shots, 'solved example stands', 'solved examples stand')} before every "
                 f"question, but the training records that they are from are not in {folder}. Bring that folder back"
             )
-        records = Prepared.open(folder, self.where).records("train")
+        prepared = Prepared.open(folder, self.where)
+        task, records = task.decided(prepared.decision), prepared.records("train")
         return tuple(
             task.conversation(one) for one in fixed_sample(records, task.shots, self.experiment.seed)
         )

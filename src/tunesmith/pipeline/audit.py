@@ -35,7 +35,7 @@ def audited_examples(steps: Steps, max_samples: int | None) -> Examples:
 
 
 def _conversations(steps: Steps, max_samples: int | None) -> Iterator[Conversation]:
-    task = steps.experiment.task
+    task = steps.task
     records = fixed_sample(steps.prepared.records("train"), max_samples, steps.experiment.seed)
     shown = track(records, description="measuring", total=len(records), transient=True)
     return (task.conversation(record, steps.shots) for record in shown)

@@ -88,7 +88,7 @@ def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -
     """A fixed sample of the first stage's training examples, coloured; `drawings` is the folder for their pictures,
     the run's `show` if there is none."""
     family = steps.family
-    task, stage = steps.experiment.task, steps.experiment.stages[0]
+    task, stage = steps.task, steps.experiment.stages[0]
     folder = drawings or steps.folder.path / "show"
     names: set[str] = set()
     for record in fixed_sample(steps.stage_records(stage), number, steps.experiment.seed):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+<<<<<<< HEAD
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+=======
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+>>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +20,17 @@ from tunesmith.config.experiment import Experiment, Model, Stage
 from tunesmith.config.read import dump_experiment
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
+<<<<<<< HEAD
 from tunesmith.data.reading import Use
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.unread import RowNotes
+=======
+from tunesmith.data.reading import sources_of
+from tunesmith.data.record import Record
+from tunesmith.data.sampling import fixed_sample
+from tunesmith.data.sources import Source
+>>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ModelError, counted
 from tunesmith.evaluate.choice import resolve_engine
@@ -32,7 +44,12 @@ from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
+<<<<<<< HEAD
 from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
+=======
+from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of, read_note
+from tunesmith.tasks import Task
+>>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer
 
@@ -71,10 +88,28 @@ class Steps:
         folder = self.folder.data(self.data_key)
         self.say(f"prepare: records and split in {folder}")
 
+<<<<<<< HEAD
+=======
+        def decide() -> str | None:
+            nonlocal task
+            decision = task.decide(_records_of(source, self.where) for _, source in sources_of(data))
+            task = task.decided(decision)
+            return decision
+
+        def check(record: Record) -> None:
+            task.conversation(record)
+
+>>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
         with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
             use = Use(self._checked, task.laid_out)
             asked, pictures = task.fields_asked(), task.picture_fields()
+<<<<<<< HEAD
             prepared = prepare(data, asked, self.where, folder, use, checked=self._checks, pictures=pictures)
+=======
+            prepared = prepare(
+                data, asked, self.where, folder, check, checked=checked, pictures=pictures, decide=decide
+            )
+>>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
         prepared.verify()
         for note in prepared.certificate.get("notes", []):
             self.say(f"prepare: {note}")
@@ -117,6 +152,12 @@ class Steps:
         return key_of(self.experiment.task.model_dump(mode="json"), controls)
 
     @cached_property
+    def task(self) -> Task:
+        """The task, with what was decided over all of its records when they were prepared."""
+        task: Task = self.experiment.task
+        return task.decided(self.prepared.decision)
+
+    @cached_property
     def data_key(self) -> str:
         """Changes when the prepared records would."""
         task = self.experiment.task
@@ -146,7 +187,7 @@ class Steps:
     @cached_property
     def shots(self) -> tuple[Conversation, ...]:
         """Solved examples for every prompt, from the training side."""
-        task = self.experiment.task
+        task = self.task
         records = (
             fixed_sample(self.prepared.records("train"), task.shots, self.experiment.seed)
             if task.shots
@@ -172,7 +213,7 @@ class Steps:
             records = chosen
         if stage.balance is None:
             return records
-        task = self.experiment.task
+        task = self.task
         classes = [one for record in records for one in task.conversation(record).classes or ()]
         return [records[index] for index in balanced(classes, stage.balance, self.experiment.seed)]
 
@@ -262,7 +303,7 @@ class Steps:
         )
         return evaluate(
             loaded,
-            experiment.task,
+            self.task,
             self.engine(loaded),
             self.test_records if records is None else records,
             experiment.evaluate.model_copy(update=told_by),
@@ -271,3 +312,8 @@ class Steps:
             shots=self.shots,
             seed=experiment.seed,
         )
+
+
+def _records_of(source: Source, base: Path) -> Iterator[Record]:
+    """The records of a source without its bad rows, which are told when all are read."""
+    return (row for row in source.rows(base) if isinstance(row, Record))

@@ -271,7 +271,7 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
 
 def _render(steps: Steps, stage: Stage) -> Rendered:
     """The examples of the stage's records, made now."""
-    records, task = steps.stage_records(stage), steps.experiment.task
+    records, task = steps.stage_records(stage), steps.task
     shown = track(records, description="rendering examples", total=len(records), transient=True)
     conversations = (task.conversation(record, steps.shots) for record in shown)
     return render_examples(steps.family, conversations, steps.render(stage), steps.experiment.data.length)

@@ -6,9 +6,15 @@ One file per task. A task is one frozen object for training and evaluation alike
 from __future__ import annotations
 
 from abc import abstractmethod
+<<<<<<< HEAD
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
+=======
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+>>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
 
 from tunesmith.config.head import Head
 from tunesmith.config.settings import Settings
@@ -108,6 +114,15 @@ class Task(Settings):
     def positive_index(self) -> int | None:
         """Index of the class that a binary task is about, or None."""
         return None
+
+    def decide(self, sources: Iterable[Iterable[Record]]) -> str | None:
+        """What can only be known of whole sources, such as what numbers stand for (a word for `decided`); None if
+        records can be read one by one. DataError if it cannot be known."""
+        return None
+
+    def decided(self, decision: str | None) -> Self:
+        """The task with what `decide` said. Without it, what would have needed it is refused."""
+        return self
 
     @abstractmethod
     def fields_asked(self) -> tuple[str, ...]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from string import ascii_uppercase
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
 from tunesmith.config.head import Head
 from tunesmith.config.settings import FieldNames
 from tunesmith.data.conversation import Conversation
+from tunesmith.data.fields import value_at
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._forms import AnyForm, HeadForm, LetterForm, TextForm, plain
+<<<<<<< HEAD
 from tunesmith.tasks._prompt import (
     Template,
     all_of,
@@ -26,16 +28,14 @@ from tunesmith.tasks._prompt import (
     turns,
     value_of,
 )
+=======
+from tunesmith.tasks._labels import ClassNames, LabelValues, codes_by_text, common_reading, reading_of
+from tunesmith.tasks._prompt import Template, fields_of, question, turns, value_of
+>>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
 from tunesmith.tasks._sets import MARKS_OF_SETS, marks_of_set
 
 _Codes = Annotated[
-    dict[str, str],
-    BeforeValidator(
-        lambda value: (
-            {text_of(code): label for code, label in value.items()} if isinstance(value, dict) else value
-        ),
-        json_schema_input_type=dict[str | int, str],
-    ),
+    dict[str, str], BeforeValidator(codes_by_text, json_schema_input_type=dict[str | int, str])
 ]
 
 
@@ -44,10 +44,13 @@ class Classify(Task):
 
     kind: Literal["classify"] = "classify"
     labels: Annotated[list[str] | _Codes, Field(min_length=2)]
-    """Classes in order, as the model names them; or a mapping from the value in the data to that name."""
+    """Classes in order, as the model names them; or a mapping from the value in the data to that name, such as
+    `{1: World, 2: Sports}`. A number in the data that spells a label is that label. Numbers are positions in the list
+    (from 0) only if 0 occurs in the source, all are below the number of labels, and no label holds another such
+    number; else the mapping is asked for."""
     field: str = "label"
-    """Record field with the class: its label, its index in `labels` (from 0), or a key of the mapping; a list of
-    those for a head with `multi`."""
+    """Record field with the class: its label, a key of the mapping, or its position in `labels`. For a head with
+    `multi` a list of those, or of a 0 or 1 for each label."""
     prompt: Template
     """The question; `{name}` is the record's field of that name, `{options}` the classes, `{{` a brace."""
     pictures: FieldNames = Field(default_factory=list)
@@ -57,6 +60,8 @@ class Classify(Task):
     model's hidden states, which writes nothing."""
     positive: str | None = None
     """Label that precision, recall and F1 are about, such as `Yes`; none gives them by class only."""
+
+    _classes: ClassNames = PrivateAttr()
 
     default_metrics: ClassVar[tuple[str, ...]] = (
         "accuracy", "f1_macro", "f1_weighted", "balanced_accuracy", "precision", "recall", "f1",
@@ -107,6 +112,11 @@ class Classify(Task):
                 f"{positive!r} is not one of the labels ({', '.join(names)}).{did_you_mean(positive, names)}"
             )
         return positive
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep what stands for each class."""
+        codes = self.labels if isinstance(self.labels, dict) else None
+        self._classes = ClassNames(self.labels_in_order, "task.labels", codes)
 
     @property
     def labels_in_order(self) -> tuple[str, ...]:
@@ -174,11 +184,37 @@ class Classify(Task):
         asked = question(self.prompt, record, self.pictures, options)
         return Conversation(record.id, turns(asked, self.system, record, shots, self.fields_asked()), "")
 
+    def decide(self, sources: Iterable[Iterable[Record]]) -> str | None:
+        """What numbers in the data stand for; DataError with the mapping that would say it, if that is not sure."""
+        if isinstance(self.labels, dict):
+            return None
+        seen = []
+        for source in sources:
+            values = LabelValues(self._classes, self.field)
+            for record in source:
+                try:
+                    value = value_at(record.fields, self.field)
+                except ValueError:
+                    continue
+                if self.is_multi and isinstance(value, list):
+                    values.add_list(record.id, value)
+                elif value is not None:
+                    values.add(record.id, value)
+            seen.append(values)
+        return common_reading(seen)
+
+    def decided(self, decision: str | None) -> Self:
+        """The task that reads numbers in the data as `decide` found."""
+        made = self.model_copy()
+        made._classes = self._classes.read_as(reading_of(decision))
+        return made
+
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the written class; DataError for a missing field or an unknown class."""
         value, asked = all_of(
             lambda: value_of(record, self.field, "task.field"), lambda: self.ask(record, shots)
         )
+<<<<<<< HEAD
         labels = self.labels_in_order
         if isinstance(self.answer, HeadForm) and self.answer.multi:
             if not isinstance(value, list):
@@ -189,6 +225,19 @@ class Classify(Task):
             indices = tuple(sorted({self._index(one, record) for one in value}))
             return replace(asked, answer=self.answer.write_several(indices, labels), labels=indices)
         index = self._index(value, record)
+=======
+        try:
+            if isinstance(self.answer, HeadForm) and self.answer.multi:
+                if not isinstance(value, list):
+                    raise ValueError(
+                        f"{value!r}; with several labels a record (multi) it must hold a list of them"
+                    )
+                indices = self._classes.indices(value)
+                return replace(asked, answer=self.answer.write_several(indices, labels), labels=indices)
+            index = self._classes.index(value)
+        except ValueError as fault:
+            raise DataError(f"{record.id}: field {self.field!r} is {fault}") from fault
+>>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
         return replace(asked, answer=self.answer.write(index, labels), label=index)
 
     def candidates(self, conversation: Conversation) -> tuple[str, ...]:
@@ -216,32 +265,3 @@ class Classify(Task):
             return marks_of_set(true, reading if isinstance(reading, list) else None)
         assert conversation.label is not None
         return {"correct": float(reading == self.labels_in_order[conversation.label])}
-
-    def _index(self, value: Any, record: Record) -> int:
-        labels = self.labels_in_order
-        if isinstance(self.labels, dict):
-            if text_of(value) in self.labels:
-                return labels.index(self.labels[text_of(value)])
-            possible = list(self.labels)
-        elif value in labels:
-            return labels.index(value)
-        else:
-            index = _as_index(value)
-            if index is not None and 0 <= index < len(labels):
-                return index
-            possible = [*labels, f"or an index from 0 to {len(labels) - 1}"]
-        raise DataError(
-            f"{record.id}: field {self.field!r} is {value!r}, none of task.labels ({', '.join(possible)})."
-            + did_you_mean(text_of(value), possible)
-        )
-
-
-def _as_index(value: Any) -> int | None:
-    """The whole number that a value is or spells; True and False are none, for they tell no order."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    if isinstance(value, str):
-        return int(value) if value.strip().isdecimal() else None
-    return value if isinstance(value, int) else None

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
 from tunesmith.config.settings import Settings
 from tunesmith.data.boxes import AskForBoxes, Box, Boxes, BoxForm
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError, counted, did_you_mean
+from tunesmith.errors import DataError, counted
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at
 from tunesmith.tasks._forms import plain
-from tunesmith.tasks._prompt import Template, fields_of, fill, question, text_of, turns, value_of
+from tunesmith.tasks._labels import ClassNames, LabelValues, codes_by_text, common_reading, reading_of
+from tunesmith.tasks._prompt import Template, fields_of, fill, question, turns, value_of
 
 _UNTOLD = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]|<\|")
 
@@ -28,18 +29,17 @@ class LabelOfEach(Settings):
     """A label for each box."""
 
     field: str
-    """Record field, or dotted path as `objects.category`, with a name, index (from 0) or mapped value for each box."""
+    """Record field, or dotted path as `objects.category`, with a name, a key of the mapping or a position in `names`
+    for each box."""
     names: Annotated[
         list[str] | dict[str, str],
         Field(min_length=1),
-        BeforeValidator(
-            lambda names: (
-                {text_of(code): name for code, name in names.items()} if isinstance(names, dict) else names
-            ),
-            json_schema_input_type=list[str] | dict[str | int, str],
-        ),
+        BeforeValidator(codes_by_text, json_schema_input_type=list[str] | dict[str | int, str]),
     ]
-    """All that is asked for, in order, as the model names it; or a mapping from the value in the data to that name."""
+    """All that is asked for, in order, as the model names it; or a mapping from the value in the data to that name,
+    such as `{1: person, 2: bicycle}`. A number in the data that spells a name is that name. Numbers are positions in
+    the list (from 0) only if 0 occurs in the source, all are below the number of names, and no name holds another such
+    number; else the mapping is asked for."""
 
     @field_validator("names")
     @classmethod
@@ -61,26 +61,15 @@ class LabelOfEach(Settings):
         """Names, each once, in the order of the file."""
         return tuple(self.names if isinstance(self.names, list) else dict.fromkeys(self.names.values()))
 
-    def of(self, record: Record) -> list[str]:
-        """The name of each box; DataError for a value that stands for none."""
+    def values(self, record: Record) -> list[Any]:
+        """What the field has for each box; DataError if it is not there."""
         value = value_of(record, self.field, "task.label.field")
-        return [self._name(one, record) for one in (value if isinstance(value, list) else [value])]
+        return value if isinstance(value, list) else [value]
 
-    def _name(self, value: Any, record: Record) -> str:
-        names, possible = self.names, [*self.names]
-        if isinstance(names, dict):
-            if text_of(value) in names:
-                return names[text_of(value)]
-        elif value in names:
-            return str(value)
-        elif isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names):
-            return names[value]
-        else:
-            possible.append(f"or an index from 0 to {len(names) - 1}")
-        raise DataError(
-            f"{record.id}: {self.field}: {value!r} is none of task.label.names ({', '.join(possible)})."
-            + did_you_mean(text_of(value), self.names)
-        )
+    def classes(self) -> ClassNames:
+        """The names, and what stands for each in the data."""
+        codes = self.names if isinstance(self.names, dict) else None
+        return ClassNames(self.in_order, "task.label.names", codes)
 
 
 class Detect(Task):
@@ -102,6 +91,8 @@ class Detect(Task):
     form: BoxForm = "auto"
     """Form of the answer: `auto` as the model was trained, special `tokens`, or a `json` list."""
 
+    _classes: ClassNames | None = PrivateAttr(None)
+
     default_metrics: ClassVar[tuple[str, ...]] = (
         "iou", "iou_median", "detection_rate", "iou_over_50", "iou_over_70",
         "box_precision", "box_recall", "box_f1", "ap50", "ap", "unread",
@@ -117,6 +108,38 @@ class Detect(Task):
         if isinstance(label, str) and _untold(label):
             raise ValueError(f"{label!r} {_untold(label)}")
         return label
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep what stands for each name."""
+        self._classes = self.label.classes() if isinstance(self.label, LabelOfEach) else None
+
+    def decide(self, sources: Iterable[Iterable[Record]]) -> str | None:
+        """What numbers in the labels of boxes stand for; DataError with the mapping that would say it, if that is not
+        sure."""
+        if (
+            self._classes is None
+            or not isinstance(self.label, LabelOfEach)
+            or self._classes.codes is not None
+        ):
+            return None
+        seen = []
+        for source in sources:
+            found = LabelValues(self._classes, self.label.field)
+            for record in source:
+                try:
+                    values = self.label.values(record)
+                except DataError:
+                    continue
+                for value in values:
+                    found.add(record.id, value)
+            seen.append(found)
+        return common_reading(seen)
+
+    def decided(self, decision: str | None) -> Self:
+        """The task that reads numbers in the data as `decide` found."""
+        made = self.model_copy()
+        made._classes = self._classes and self._classes.read_as(reading_of(decision))
+        return made
 
     def fields_asked(self) -> tuple[str, ...]:
         """The picture, and the fields of prompt, system prompt and label."""
@@ -221,7 +244,11 @@ class Detect(Task):
         """The label of each box."""
         if isinstance(self.label, str):
             return self._asked_for(record) * num_boxes
-        labels = self.label.of(record)
+        assert self._classes is not None
+        try:
+            labels = [self._classes.names[self._classes.index(one)] for one in self.label.values(record)]
+        except ValueError as fault:
+            raise DataError(f"{record.id}: {self.label.field}: {fault}") from fault
         if len(labels) != num_boxes:
             raise DataError(
                 f"{record.id}: task.label.field: {self.label.field!r} has {counted(len(labels), 'label')}, but "

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Literal
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow, Source
+from tunesmith.data.sources._class_labels import class_names, with_class_names
 from tunesmith.data.sources._rows import require_columns
 from tunesmith.data.sources._tables import columns_of, readable, rows_at_once, rows_of_batch
 from tunesmith.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from datasets import Dataset
 
 
 class Hub(Source):
-    """A data set by the `datasets` library. A class label reads as its name; columns of bytes are left
-    out, but for pictures that a task asks about."""
+    """A data set by the `datasets` library. A class label reads as its name, also inside lists and objects; columns of
+    bytes are left out, but for pictures that a task asks about."""
 
     kind: Literal["hub"] = "hub"
     path: str
@@ -47,14 +47,14 @@ class Hub(Source):
 
     def _rows(self, base: Path, with_bytes: Collection[str]) -> Iterator[Record | BadRow]:
         dataset = self._load(base)
-        labels = _label_names(dataset)
         names = readable(dataset.features.arrow_schema, with_bytes)
+        labels = class_names({name: dataset.features[name] for name in names})
         where = "/".join(part for part in (self.path, self.config, self.split) if part)
         require_columns(where, self.columns, names)
         first = 1
         chosen = dataset.select_columns(names).with_format("arrow")
         for table in chosen.iter(rows_at_once(chosen.data.nbytes, chosen.data.num_rows)):
-            for batch in _named(table, labels).combine_chunks().to_batches():
+            for batch in with_class_names(table, labels).combine_chunks().to_batches():
                 yield from rows_of_batch(where, first, batch, self.columns)
                 first += batch.num_rows
         if first == 1:
@@ -93,22 +93,3 @@ class Hub(Source):
                 f"has no split {self.split!r} ({', '.join(saved)})." + did_you_mean(self.split, saved)
             )
         return saved[self.split]
-
-
-def _label_names(dataset: Dataset) -> dict[str, list[str]]:
-    import datasets
-
-    return {name: of.names for name, of in dataset.features.items() if isinstance(of, datasets.ClassLabel)}
-
-
-def _named(table: pa.Table, labels: dict[str, list[str]]) -> pa.Table:
-    """The table with class labels by name; -1, which means that there is no label, as null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for column, names in labels.items():
-        index = table.schema.get_field_index(column)
-        codes = table.column(index).combine_chunks()
-        known = pc.if_else(pc.greater_equal(codes, 0), codes, pa.scalar(None, codes.type))
-        table = table.set_column(index, column, pa.array(names, pa.string()).take(known))
-    return table

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
+from tunesmith.data.sources._class_labels import class_names_in, with_class_names
 from tunesmith.data.sources._rows import File, FileSource, require_columns
 from tunesmith.data.sources._tables import columns_of, readable, rows_at_once, rows_of_batch
 from tunesmith.errors import DataError
@@ -21,8 +22,8 @@ _A_LITTLE_AT_ONCE = {"buffer_size": 2**20, "pre_buffer": False}
 
 
 class Parquet(FileSource):
-    """Parquet files. Dates and decimals read as text, NaN as null; columns of bytes are left out, but for pictures
-    that a task asks about."""
+    """Parquet files. Dates and decimals read as text, NaN as null, class labels that the `datasets` library wrote as
+    their names; columns of bytes are left out, but for pictures that a task asks about."""
 
     kind: Literal["parquet"] = "parquet"
 
@@ -43,8 +44,13 @@ class Parquet(FileSource):
             with pq.ParquetFile(file.path, **(_A_LITTLE_AT_ONCE if with_bytes else {})) as table:
                 names = readable(table.schema_arrow, with_bytes)
                 require_columns(file.name, self.columns, names)
+                labels = class_names_in(table.schema_arrow)
+                labels = {name: labels[name] for name in names if name in labels}
                 first = 1
                 for batch in table.iter_batches(_rows_at_once(table.metadata, names), columns=names):
+                    if labels:
+                        named = with_class_names(pa.Table.from_batches([batch]), labels)
+                        batch = named.combine_chunks().to_batches()[0]
                     yield from rows_of_batch(file.name, first, batch, self.columns)
                     first += batch.num_rows
         except (pa.ArrowInvalid, OSError) as error:
