@@ -173,7 +173,7 @@ def picture(name: str) -> Picture:
 
 def test_a_row_names_the_pictures_of_its_question_and_not_those_of_solved_examples() -> None:
     task = Classify(labels=["fruit", "tool"], prompt="What is it?", pictures=["shown"])
-    first, second = (Record(f"a:{name}", {"shown": picture(name), "label": 0}) for name in "xy")
+    first, second = (Record(f"a:{name}", {"shown": picture(name), "label": "fruit"}) for name in "xy")
     shots = [task.conversation(first)]
     row = row_of(task, Record("a:y", {}), task.conversation(second, shots), Answer("fruit"))
     assert row.pictures == ("/pictures/y.jpg",)
