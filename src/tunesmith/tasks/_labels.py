@@ -258,7 +258,7 @@ class LabelValues:
             beside = f" Beside it, {other}." if self.vectors and other else ""
             raise DataError(
                 f"{self.vectors or self.repeats}. A list that repeats a number is no list of classes, and a vector "
-                f"of 0 and 1 would have a number for each of {self.classes.setting} ({len(self.classes.names)}) in each "
+                f"of 0 and 1 has a number for each of {self.classes.setting} ({len(self.classes.names)}) in each "
                 f"record.{beside} Write the labels themselves, such as {names}"
             )
         if self.undecided and not self.others:
