@@ -5,13 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-<<<<<<< HEAD
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-=======
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
->>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,17 +15,11 @@ from tunesmith.config.experiment import Experiment, Model, Stage
 from tunesmith.config.read import dump_experiment
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
-<<<<<<< HEAD
-from tunesmith.data.reading import Use
-from tunesmith.data.record import Record
-from tunesmith.data.sampling import fixed_sample
-from tunesmith.data.unread import RowNotes
-=======
-from tunesmith.data.reading import sources_of
+from tunesmith.data.reading import Use, sources_of
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
 from tunesmith.data.sources import Source
->>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
+from tunesmith.data.unread import RowNotes
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ModelError, counted
 from tunesmith.evaluate.choice import resolve_engine
@@ -44,12 +33,8 @@ from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment
-<<<<<<< HEAD
 from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
-=======
-from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of, read_note
 from tunesmith.tasks import Task
->>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer
 
@@ -88,37 +73,27 @@ class Steps:
         folder = self.folder.data(self.data_key)
         self.say(f"prepare: records and split in {folder}")
 
-<<<<<<< HEAD
-=======
         def decide() -> str | None:
             nonlocal task
-            decision = task.decide(_records_of(source, self.where) for _, source in sources_of(data))
+            decision: str | None = task.decide(_records_of(one, self.where) for _, one in sources_of(data))
             task = task.decided(decision)
             return decision
 
-        def check(record: Record) -> None:
-            task.conversation(record)
-
->>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
         with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
-            use = Use(self._checked, task.laid_out)
+            use = Use(lambda record: self._checked(task, record), task.laid_out)
             asked, pictures = task.fields_asked(), task.picture_fields()
-<<<<<<< HEAD
-            prepared = prepare(data, asked, self.where, folder, use, checked=self._checks, pictures=pictures)
-=======
             prepared = prepare(
-                data, asked, self.where, folder, check, checked=checked, pictures=pictures, decide=decide
+                data, asked, self.where, folder, use, checked=self._checks, pictures=pictures, decide=decide
             )
->>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
         prepared.verify()
         for note in prepared.certificate.get("notes", []):
             self.say(f"prepare: {note}")
         return prepared
 
-    def _checked(self, record: Record) -> RowNotes:
+    def _checked(self, task: Task, record: Record) -> RowNotes:
         """What to count of a record; DataError for one that task or model cannot use."""
         experiment = self.experiment
-        checked = experiment.task.check(record, experiment.data.ignore)
+        checked = task.check(record, experiment.data.ignore)
         if self._known_family is not None:
             self._known_family.check(checked.conversation)
         elsewhere = self._fields_elsewhere

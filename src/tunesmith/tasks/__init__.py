@@ -6,15 +6,9 @@ One file per task. A task is one frozen object for training and evaluation alike
 from __future__ import annotations
 
 from abc import abstractmethod
-<<<<<<< HEAD
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
-=======
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
->>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
+from typing import Any, ClassVar, Self, final
 
 from tunesmith.config.head import Head
 from tunesmith.config.settings import Settings

@@ -17,21 +17,8 @@ from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._forms import AnyForm, HeadForm, LetterForm, TextForm, plain
-<<<<<<< HEAD
-from tunesmith.tasks._prompt import (
-    Template,
-    all_of,
-    fields_of,
-    json_fields,
-    question,
-    text_of,
-    turns,
-    value_of,
-)
-=======
 from tunesmith.tasks._labels import ClassNames, LabelValues, codes_by_text, common_reading, reading_of
-from tunesmith.tasks._prompt import Template, fields_of, question, turns, value_of
->>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
+from tunesmith.tasks._prompt import Template, all_of, fields_of, json_fields, question, turns, value_of
 from tunesmith.tasks._sets import MARKS_OF_SETS, marks_of_set
 
 _Codes = Annotated[
@@ -214,18 +201,7 @@ class Classify(Task):
         value, asked = all_of(
             lambda: value_of(record, self.field, "task.field"), lambda: self.ask(record, shots)
         )
-<<<<<<< HEAD
         labels = self.labels_in_order
-        if isinstance(self.answer, HeadForm) and self.answer.multi:
-            if not isinstance(value, list):
-                raise DataError(
-                    f"{record.id}: field {self.field!r} is {value!r}; with several labels a record (multi) it must "
-                    "hold a list of them"
-                )
-            indices = tuple(sorted({self._index(one, record) for one in value}))
-            return replace(asked, answer=self.answer.write_several(indices, labels), labels=indices)
-        index = self._index(value, record)
-=======
         try:
             if isinstance(self.answer, HeadForm) and self.answer.multi:
                 if not isinstance(value, list):
@@ -237,7 +213,6 @@ class Classify(Task):
             index = self._classes.index(value)
         except ValueError as fault:
             raise DataError(f"{record.id}: field {self.field!r} is {fault}") from fault
->>>>>>> c67b9c7 (Numbers in the data are labels where they spell one, positions only where the whole source shows it, and else refused with the mapping to write; class names inside lists, objects and Parquet files are read)
         return replace(asked, answer=self.answer.write(index, labels), label=index)
 
     def candidates(self, conversation: Conversation) -> tuple[str, ...]:
