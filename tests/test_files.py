@@ -107,6 +107,6 @@ def test_sums_are_those_of_sha256sum_and_tell_every_change(tmp_path: Path) -> No
     assert "two: was changed after it was written" in str(damage(tmp_path))
     (tmp_path / "two").unlink()
     assert "two: is not there any more" in str(damage(tmp_path))
-    assert "three: is not in SHA256SUMS" in str(damage(tmp_path, ["three"]))
+    assert damage(tmp_path, ["three"]) is None  # It may be another's sums, of a folder of data.
     (tmp_path / SUMS).write_text("")
     assert "is empty" in str(damage(tmp_path))

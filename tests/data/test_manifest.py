@@ -71,5 +71,7 @@ def test_a_broken_manifest_is_told_as_such(tmp_path, content):
 def test_a_broken_certificate_says_to_prepare_again(tmp_path, content):
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(DataError, match=r"manifest\.json: cannot be read .* Prepare the data again"):
+    with pytest.raises(
+        DataError, match=r"manifest\.json: cannot be read .* Delete the folder .* and prepare the data again"
+    ):
         read_certificate(tmp_path)

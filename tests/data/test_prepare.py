@@ -14,6 +14,7 @@ from tunesmith.data.prepare import Prepared, prepare, prepared_key
 from tunesmith.data.reading import Use
 from tunesmith.data.store import RecordStore, write_store
 from tunesmith.errors import DataError
+from tunesmith.files import SUMS
 
 SIDES = ("train", "validation", "test")
 
@@ -273,7 +274,9 @@ def test_the_key_follows_what_the_folder_is_made_from_and_nothing_else(made, tmp
 
 
 def test_opening_what_is_not_there_says_to_prepare(tmp_path):
-    with pytest.raises(DataError, match=r"manifest\.json: cannot be read .* Prepare the data again"):
+    with pytest.raises(
+        DataError, match=r"manifest\.json: cannot be read .* Delete the folder .* and prepare the data again"
+    ):
         Prepared.open(tmp_path)
 
 
@@ -309,6 +312,10 @@ def change(folder, what):
 def test_a_changed_folder_is_found_out(made, what, message):
     prepared = made(rows())
     change(prepared.folder, what)
+    with pytest.raises(DataError, match=r"(?s)was changed after it was written .*Delete the folder"):
+        Prepared.open(prepared.folder).verify()
+    # Of a folder without hashes, which an earlier version made, the records tell it.
+    (prepared.folder / SUMS).unlink()
     with pytest.raises(DataError, match=message):
         Prepared.open(prepared.folder).verify()
 
@@ -325,6 +332,7 @@ def test_verify_finds_pairs_even_if_the_checksum_was_made_to_fit(made, group):
     pq.write_table(table, prepared.folder / "manifest.parquet")
     certificate = {**prepared.certificate, "checksum": checksum(table)}
     (prepared.folder / "manifest.json").write_text(json.dumps(certificate))
+    (prepared.folder / SUMS).unlink()
     with pytest.raises(
         DataError, match=r"data: 10 records leak .*\n  d.jsonl:201 and d.jsonl:1: same content"
     ):
@@ -354,6 +362,7 @@ def test_killed_half_way_the_next_start_is_clean(made, tmp_path):
     made().verify()
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["data"]
     assert sorted(path.name for path in (tmp_path / "runs" / "data").iterdir()) == [
+        SUMS,
         "manifest.json",
         "manifest.parquet",
         "records.arrow",

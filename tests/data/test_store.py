@@ -76,7 +76,9 @@ def test_no_file_appears_when_writing_fails(tmp_path):
 def test_a_missing_or_broken_store_says_to_prepare_again(tmp_path, content):
     if content is not None:
         (tmp_path / "r.arrow").write_bytes(content)
-    with pytest.raises(DataError, match=r"r\.arrow: cannot be read .* Prepare the data again"):
+    with pytest.raises(
+        DataError, match=r"r\.arrow: cannot be read .* Delete the folder .* and prepare the data again"
+    ):
         RecordStore(tmp_path / "r.arrow")
 
 

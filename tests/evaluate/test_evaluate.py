@@ -54,7 +54,7 @@ def test_rows_stand_in_the_order_of_the_records_with_what_was_asked_and_answered
     assert scores.metrics["accuracy"].value == pytest.approx(
         sum(row.predicted == row.label for row in rows) / len(rows)
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "scores.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["SHA256SUMS", "rows.jsonl", "scores.json"]
 
 
 def test_without_a_folder_the_scores_are_the_same(tmp_path: Path) -> None:

@@ -39,12 +39,14 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     write_rows(path, rows(2, 1.0, 0))
     path.write_text(path.read_text() + '{"record": ')
-    with pytest.raises(DataError, match=r"rows\.jsonl:3: is not a row of an evaluation .*; evaluate again"):
+    with pytest.raises(
+        DataError, match=r"rows\.jsonl:3: is not a row of an evaluation .*; delete the folder"
+    ):
         read_rows(path)
 
 
 def test_a_missing_file_is_said() -> None:
-    with pytest.raises(DataError, match=r"^nowhere.rows\.jsonl: there is no such file; evaluate first"):
+    with pytest.raises(DataError, match=r"^nowhere.rows\.jsonl: there is no such file; delete the folder"):
         read_rows(Path("nowhere/rows.jsonl"))
 
 

@@ -63,7 +63,7 @@ def test_a_broken_file_is_named_with_what_is_wrong(run, name, content, says):
 def test_a_broken_row_is_named_by_its_line(run):
     rows = run / "evaluation" / "rows.jsonl"
     rows.write_text(rows.read_text().replace('"label": ', '"label": "x', 1))
-    with pytest.raises(DataError, match=r"rows.jsonl:1: .*evaluate again"):
+    with pytest.raises(DataError, match=r"rows.jsonl:1: .*delete the folder"):
         list(read_run_folder(run).tuned.rows)
 
 

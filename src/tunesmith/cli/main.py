@@ -43,7 +43,7 @@ def main() -> None:
     try:
         application()(prog_name="tunesmith")
     except TunesmithError as error:
-        _fail(str(error), EXIT_CODES[type(error)])
+        _fail(str(error), DISK_FULL if _is_disk_full(error) else EXIT_CODES[type(error)])
     except Exception as error:
         if not _is_disk_full(error):
             raise
@@ -74,7 +74,10 @@ def _fail(message: str, code: int) -> None:
 
 
 def _is_disk_full(error: BaseException) -> bool:
-    """True for the system's error, and for those of libraries (safetensors, torch) that only quote it."""
+    """True for the system's error, for those of libraries (safetensors, torch) that only quote it, and for one of ours
+    that such an error caused."""
+    if isinstance(error, TunesmithError):
+        return error.__cause__ is not None and _is_disk_full(error.__cause__)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "No space left on device" in str(error)

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from tunesmith.data.sides import Side
 from tunesmith.data.store import RecordStore
 from tunesmith.errors import DataError, counted
-from tunesmith.files import read_json
+from tunesmith.files import damage, read_json
 
 ROWS = "manifest.parquet"
 CERTIFICATE = "manifest.json"
@@ -43,29 +43,45 @@ def checksum(table: pa.Table) -> str:
 def read_certificate(folder: Path) -> dict[str, Any]:
     """What `manifest.json` holds; DataError if it is missing or broken."""
     path = folder / CERTIFICATE
+    refuse_changed(path)
     try:
         return dict(read_json(path))
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}). Prepare the data again.") from error
+        raise DataError(f"{path}: cannot be read ({error}). {_again(path)}") from error
 
 
 def read_rows(path: Path) -> pa.Table:
     """The rows of a manifest; DataError if they are missing, broken, or not those that `manifest.json` beside
     them vouches for."""
+    refuse_changed(path)
     try:
         table = pq.read_table(path)
         got = checksum(table)
     except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise DataError(f"{path}: is not a readable manifest ({error}).") from error
+        raise DataError(f"{path}: is not a readable manifest ({error}). {_again(path)}") from error
     if (path.parent / CERTIFICATE).is_file():
         told = read_certificate(path.parent).get("checksum")
         if got != told:
             raise DataError(
-                f"{path}: its checksum is {got[:12]}, but {CERTIFICATE} says {str(told)[:12]}: "
-                "it was changed. "
-                "Prepare the data again, or take the manifest from where it was made."
+                f"{path}: its checksum is {got[:12]}, but {CERTIFICATE} says {str(told)[:12]}: it was changed. "
+                f"{_again(path)}"
             )
     return table
+
+
+def refuse_changed(path: Path) -> None:
+    """Raise DataError if a file of a prepared folder is not as it was written. This is asked before the file is read:
+    a damaged one can end the whole process in pyarrow."""
+    if path.exists() and (fault := damage(path.parent, [path.name])) is not None:
+        raise DataError(f"{fault}. {_again(path)}")
+
+
+def _again(path: Path) -> str:
+    """What helps if a file of a prepared folder is damaged."""
+    return (
+        f"Delete the folder {path.parent} and prepare the data again (`tunesmith prepare` or `run`), or take the "
+        "folder from where it was made."
+    )
 
 
 def sides_in(table: pa.Table) -> Int[np.ndarray, "record"]:

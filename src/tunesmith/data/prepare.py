@@ -35,7 +35,7 @@ from tunesmith.data.split import Choice, wanted
 from tunesmith.data.store import RecordStore, Selection, write_store
 from tunesmith.data.taking import Taking
 from tunesmith.errors import DataError, counted, in_words
-from tunesmith.files import whole_folder, write_json
+from tunesmith.files import whole_folder, write_json, write_sums
 
 _FORMAT = 2
 _RECORDS = "records.arrow"
@@ -108,6 +108,7 @@ class Prepared:
 
     @cached_property
     def _store(self) -> RecordStore:
+        manifest.refuse_changed(self.folder / _RECORDS)
         return RecordStore(self.folder / _RECORDS, self._fields)
 
     @cached_property
@@ -213,6 +214,7 @@ class _Preparation:
             certificate["leaks"]["pictures"] = self.data.leaks.pictures
         certificate["leaks"] |= _leaks_found(found, store)
         write_json(self.folder / manifest.CERTIFICATE, certificate)
+        write_sums(self.folder, _RECORDS, manifest.ROWS, manifest.CERTIFICATE)
 
     def _told(self) -> Told:
         split = self.data.split

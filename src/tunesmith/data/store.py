@@ -91,7 +91,10 @@ class RecordStore(Sequence[Record]):
                 self._reader.get_batch(index).num_rows for index in range(self._reader.num_record_batches)
             ]
         except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{path}: cannot be read ({error}). Prepare the data again.") from error
+            raise DataError(
+                f"{path}: cannot be read ({error}). Delete the folder {path.parent} "
+                "and prepare the data again (`tunesmith prepare` or `run`)."
+            ) from error
         self._length = sum(sizes)
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ from tunesmith.evaluate.progress import counting
 from tunesmith.evaluate.rows import Row, write_rows
 from tunesmith.evaluate.scores import Scores, score
 from tunesmith.evaluate.units import units_of
+from tunesmith.files import write_sums
 from tunesmith.tasks import Answer, Task, Unread
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def evaluate(
         if folder is not None:
             write_rows(folder / "rows.jsonl", rows)
             scores.write(folder / "scores.json")
+            write_sums(folder, "rows.jsonl", "scores.json")
     return scores
 
 

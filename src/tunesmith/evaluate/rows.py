@@ -12,6 +12,8 @@ from typing import Any
 from tunesmith.errors import DataError
 from tunesmith.files import whole_file
 
+_AGAIN = "delete the folder {}, if it is there, and call `tunesmith run` with the same experiment"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -73,7 +75,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 def read_rows(path: Path) -> list[Row]:
     """All rows of a file; DataError names a line that is none, or says that there is no such file."""
     if not path.exists():
-        raise DataError(f"{path}: there is no such file; evaluate first")
+        raise DataError(f"{path}: there is no such file; {_AGAIN.format(path.parent)}")
     rows = []
     with open_lines(path, "r") as file:
         for number, line in enumerate(file, 1):
@@ -81,7 +83,7 @@ def read_rows(path: Path) -> list[Row]:
                 rows.append(Row.from_json(line))
             except (ValueError, TypeError, KeyError) as error:
                 raise DataError(
-                    f"{path}:{number}: is not a row of an evaluation ({error}); evaluate again"
+                    f"{path}:{number}: is not a row of an evaluation ({error}); {_AGAIN.format(path.parent)}"
                 ) from error
     return rows
 

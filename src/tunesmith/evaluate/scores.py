@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from tunesmith.errors import DataError
 from tunesmith.evaluate.choice import (
     function_of,
     metric_of,
@@ -96,21 +97,30 @@ class Scores:
 
     @staticmethod
     def read(path: Path) -> Scores:
-        """The scores of a file."""
-        values: dict[str, Any] = read_json(path)
-        table = values["confusion"]
-        values["metrics"] = _scores_of(values["metrics"])
-        values["labels"] = None if values["labels"] is None else tuple(values["labels"])
-        if table is not None:
-            values["confusion"] = Confusion(tuple(table["labels"]), tuple(map(tuple, table["counts"])))
-        values["by"] = {
-            name: {
-                value: GroupScores(**{**group, "metrics": _scores_of(group["metrics"])})
-                for value, group in groups.items()
-            }
-            for name, groups in values.get("by", {}).items()
+        """The scores of a file; DataError if it holds none."""
+        try:
+            return _scores_file(read_json(path))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path}: is not the scores of an evaluation ({error}). Delete the folder {path.parent} and call "
+                "`tunesmith run` with the same experiment"
+            ) from error
+
+
+def _scores_file(values: dict[str, Any]) -> Scores:
+    table = values["confusion"]
+    values["metrics"] = _scores_of(values["metrics"])
+    values["labels"] = None if values["labels"] is None else tuple(values["labels"])
+    if table is not None:
+        values["confusion"] = Confusion(tuple(table["labels"]), tuple(map(tuple, table["counts"])))
+    values["by"] = {
+        name: {
+            value: GroupScores(**{**group, "metrics": _scores_of(group["metrics"])})
+            for value, group in groups.items()
         }
-        return Scores(**values)
+        for name, groups in values.get("by", {}).items()
+    }
+    return Scores(**values)
 
 
 def score(

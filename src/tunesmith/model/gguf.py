@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,9 @@ import torch
 from filelock import FileLock
 
 from tunesmith.errors import ModelError
-from tunesmith.files import whole_folder, write_json
+from tunesmith.files import damage, whole_folder, write_json, write_sums
 from tunesmith.model.families._twins import saveable
+from tunesmith.model.reading import first_line, reading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -50,9 +50,10 @@ def converted(file: Path) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
-            if not folder.is_dir():
+            if not folder.is_dir() or damage(folder) is not None:
                 with whole_folder(folder) as temporary:
                     _convert(file, temporary)
+                    write_sums(temporary)
     except OSError as error:
         raise ModelError(
             f"model.path: {file.name} cannot be converted into {folder} ({error}). Make room, or set "
@@ -73,11 +74,12 @@ def _convert(file: Path, folder: Path) -> None:
         )
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    try:
+    def why(error: Exception) -> str:
+        return f"model.path: {file.name} is no GGUF file of a known decoder ({first_line(error)})"
+
+    with reading(why):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, struct.error) as error:
-        raise ModelError(f"model.path: {file.name} is no GGUF file of a known decoder ({error})") from error
     model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     plain = without_gguf(model)
     plain.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -96,8 +98,12 @@ def without_gguf(model: PreTrainedModel) -> PreTrainedModel:
     plain = AutoModelForCausalLM.from_config(saveable(model.config), dtype=torch.float32)
     missing, unexpected = plain.load_state_dict(model.state_dict(), strict=False)
     biases = [name for name in missing if name.endswith(("q_proj.bias", "k_proj.bias", "v_proj.bias"))]
-    assert not unexpected, unexpected
-    assert biases == missing, missing
+    odd = [*unexpected, *(name for name in missing if name not in biases)]
+    if odd:
+        raise ModelError(
+            f"model.path: the GGUF file has not the weights of a {model.config.model_type} ({len(odd)} are on one side "
+            f"only, such as {odd[0]}). Download it again, or give the folder of the model instead"
+        )
     for name in biases:
         torch.nn.init.zeros_(plain.get_parameter(name))
     return plain  # type: ignore[no-any-return]

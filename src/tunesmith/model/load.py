@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import math
 import sys
 import warnings
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -29,7 +30,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from tunesmith.config.experiment import Model as ModelSettings
 from tunesmith.errors import ModelError, did_you_mean
-from tunesmith.files import expanded, read_json
+from tunesmith.files import expanded
 from tunesmith.model import attention, kernels
 from tunesmith.model.adapters import quietly
 from tunesmith.model.artifacts import refuse_changed
@@ -42,10 +43,15 @@ from tunesmith.model.kernels import fp8, nf4
 from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation, without_ends
+from tunesmith.model.reading import (
+    FROM_ITS_SOURCE,
+    first_line,
+    json_object,
+    reading,
+    refuse_pointers,
+    unreadable,
+)
 from tunesmith.model.saving import is_of_a_stage, put_changed
-
-READING_FAILED = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
-"""What transformers and its parts raise when files are missing, damaged or of another kind."""
 
 
 def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
@@ -123,13 +129,17 @@ def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Fa
 
 def _sight(settings: ModelSettings, place: str) -> Sight:
     """How the model sees pictures, by its own file and the experiment."""
-    try:
+    name = _called(settings, place)
+    json_object(Path(place) / "preprocessor_config.json", name)
+
+    def why(error: Exception) -> str:
+        return (
+            f"model.path: {name} has no preprocessor_config.json that can be read ({first_line(error)}). Put the one "
+            "of its base model beside its config.json"
+        )
+
+    with reading(why):
         file, _ = ImageProcessingMixin.get_image_processor_dict(place, revision=settings.revision)
-    except READING_FAILED as error:
-        raise ModelError(
-            f"model.path: {settings.path} has no preprocessor_config.json that can be read ({_first_line(error)}). "
-            "Put the one of its base model beside its config.json"
-        ) from error
     return Sight.of(settings.pixels, file)
 
 
@@ -164,7 +174,14 @@ def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
 
 def _under_adapter(start: Path, place: str) -> str:
     """What a stage's adapter was trained on: the base in `place`, or the model that an earlier stage left."""
-    stated = Path(read_json(start / "adapter" / "adapter_config.json")["base_model_name_or_path"])
+    config = start / "adapter" / "adapter_config.json"
+    named = json_object(config, str(config.parent)).get("base_model_name_or_path")
+    if not isinstance(named, str):
+        raise ModelError(
+            f"{config}: does not name the model that the adapter was trained on (base_model_name_or_path is "
+            f"{named!r}). Bring that file back, or train again"
+        )
+    stated = Path(named)
     if str(stated) == place or not is_of_a_stage(stated):
         return place
     for folder in (start.parent / stated.parent.name / "model", stated):
@@ -179,25 +196,34 @@ def _under_adapter(start: Path, place: str) -> str:
 def load_tokenizer(settings: ModelSettings, place: str) -> PreTrainedTokenizerBase:
     """The model's tokenizer; ModelError if there is none that can be read."""
     options: dict[str, Any] = {"revision": settings.revision, "trust_remote_code": settings.allow_remote_code}
-    stated = Path(place) / "tokenizer_config.json"
-    of_file: Any = AutoTokenizer
-    if (
-        stated.is_file()
-        and json.loads(stated.read_text()).get("tokenizer_class") == "PreTrainedTokenizerFast"
-    ):
-        # AutoTokenizer would go by the model's architecture and split text as its usual tokenizer does.
-        of_file = PreTrainedTokenizerFast
-    try:
+    name = _called(settings, place)
+    stated = json_object(Path(place) / "tokenizer_config.json", name)
+    is_plain = stated.get("tokenizer_class") == "PreTrainedTokenizerFast"
+    # AutoTokenizer would go by the model's architecture and split text as its usual tokenizer does.
+    of_file: Any = PreTrainedTokenizerFast if is_plain else AutoTokenizer
+
+    def why(error: Exception) -> str:
+        return (
+            f"model.path: {name} has no tokenizer that can be read ({first_line(error)}). Put tokenizer.json and "
+            "tokenizer_config.json of the model beside its config.json"
+        )
+
+    with reading(why):
         tokenizer = of_file.from_pretrained(place, **options)
         # Without its files, transformers makes up a tokenizer that knows no more than its special tokens.
         if tokenizer.vocab_size <= len(tokenizer.added_tokens_decoder):
             raise ValueError("it has no vocabulary")
-    except READING_FAILED as error:
-        raise ModelError(
-            f"model.path: {settings.path} has no tokenizer that can be read ({_first_line(error)}). Put "
-            "tokenizer.json and tokenizer_config.json beside its config.json"
-        ) from error
+        if not 0 < tokenizer.model_max_length < math.inf:
+            raise ValueError(f"its model_max_length is {tokenizer.model_max_length!r:.80}")
+        # It is put together only when it is first used.
+        tokenizer.decode(tokenizer("x y").input_ids)
+        set(tokenizer.all_special_tokens)
     return tokenizer  # type: ignore[no-any-return]
+
+
+def _called(settings: ModelSettings, place: str) -> str:
+    """The model in messages: as the experiment names it, or a stage's own folder, which is not the experiment's."""
+    return place if is_of_a_stage(Path(place)) else settings.path
 
 
 def _device(setting: str) -> torch.device:
@@ -211,12 +237,14 @@ def _device(setting: str) -> torch.device:
 
 def _config(settings: ModelSettings, place: str) -> PreTrainedConfig:
     """The model's config; ModelError if it is not there, needs code of its own, or is no decoder."""
-    try:
+    name = _called(settings, place)
+    if Path(place).is_dir():
+        refuse_pointers(Path(place), name)
+        _refuse_odd_config(json_object(Path(place) / "config.json", name), name)
+    with reading(partial(_why_no_config, settings, place)):
         config = AutoConfig.from_pretrained(
             place, revision=settings.revision, trust_remote_code=settings.allow_remote_code
         )
-    except READING_FAILED as error:
-        raise ModelError(_why_no_config(settings, place, error)) from error
     sees = family_of(config.model_type).sees
     names = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES if sees else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     known = names.get(config.model_type)
@@ -224,10 +252,21 @@ def _config(settings: ModelSettings, place: str) -> PreTrainedConfig:
     architectures = set(config.architectures or decoders)
     if not settings.allow_remote_code and not architectures & decoders:
         raise ModelError(
-            f"model.path: {settings.path} is a {', '.join(sorted(architectures)) or config.model_type}, "
+            f"model.path: {name} is a {', '.join(sorted(architectures)) or config.model_type}, "
             "which does not write text from left to right. Use a decoder (...ForCausalLM)"
         )
     return config
+
+
+def _refuse_odd_config(stated: Mapping[str, Any], name: str) -> None:
+    """Raise ModelError if config.json names what the model is by anything but names."""
+    kind, architectures = stated.get("model_type"), stated.get("architectures")
+    is_list = isinstance(architectures, list) and all(isinstance(one, str) for one in architectures)
+    if not isinstance(kind, str) or not (architectures is None or is_list):
+        raise ModelError(
+            f"model.path: config.json of {name} says model_type {kind!r:.80} and architectures {architectures!r:.80}. "
+            "Give a model of which these are a name and a list of names"
+        )
 
 
 def _why_no_config(settings: ModelSettings, place: str, error: Exception) -> str:
@@ -237,11 +276,11 @@ def _why_no_config(settings: ModelSettings, place: str, error: Exception) -> str
             "model.allow_remote_code: true"
         )
     if Path(place).is_dir():
-        return f"model.path: config.json of {settings.path} cannot be read ({_first_line(error)})"
+        return f"model.path: config.json of {_called(settings, place)} cannot be read ({first_line(error)})"
     revision = f" at revision {settings.revision}" if settings.revision else ""
     return (
         f"model.path: {settings.path}{revision} is no folder here, is not in the hub's cache, and could not "
-        f"be had from the hub ({_first_line(error)}). Check the name, the network and, for a gated model, "
+        f"be had from the hub ({first_line(error)}). Check the name, the network and, for a gated model, "
         "`hf auth login`"
     )
 
@@ -254,7 +293,31 @@ def _weights(
     quantised = quantisation(settings.quantised, skipped)
     auto: Any = AutoModelForImageTextToText if family.sees else AutoModelForCausalLM
     try:
-        model, report = auto.from_pretrained(
+        model, report = _read_weights(auto, settings, place, config, device, quantised)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(_too_large(settings, device)) from error
+    lacking = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
+    if lacking:
+        raise ModelError(
+            f"model.path: the weights of {_called(settings, place)} lack {len(lacking)} that its config.json asks for, "
+            f"such as {lacking[0]}. The files do not belong together, or are incomplete"
+        )
+    if quantised:
+        keep_trainable_on_cpu(model)
+    return model  # type: ignore[no-any-return]
+
+
+def _read_weights(
+    auto: Any,
+    settings: ModelSettings,
+    place: str,
+    config: PreTrainedConfig,
+    device: torch.device,
+    quantised: Any,
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model, and what transformers says of weights that are missing or do not fit."""
+    with reading(partial(_why_no_weights, settings, place)):
+        return auto.from_pretrained(  # type: ignore[no-any-return]
             place,
             config=config,
             revision=settings.revision,
@@ -266,19 +329,6 @@ def _weights(
             quantization_config=quantised,
             output_loading_info=True,
         )
-    except torch.OutOfMemoryError as error:
-        raise ModelError(_too_large(settings, device)) from error
-    except READING_FAILED as error:
-        raise ModelError(_why_no_weights(settings, place, error)) from error
-    lacking = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
-    if lacking:
-        raise ModelError(
-            f"model.path: the weights of {settings.path} lack {len(lacking)} that its config.json asks for, "
-            f"such as {lacking[0]}. The files do not belong together, or are incomplete"
-        )
-    if quantised:
-        keep_trainable_on_cpu(model)
-    return model  # type: ignore[no-any-return]
 
 
 def _in_eight_bits(
@@ -330,24 +380,22 @@ def _why_no_weights(settings: ModelSettings, place: str, error: Exception) -> st
             f"model.path: {settings.path} has only pickled weights (.bin), which can run code when they are "
             "read. If you trust them, set model.allow_pickle: true"
         )
-    return f"model.path: the weights of {settings.path} cannot be read ({_first_line(error)})"
+    file = unreadable(Path(place)) or "the weights of "
+    return f"model.path: {file}{_called(settings, place)} cannot be read ({first_line(error)}). {FROM_ITS_SOURCE}"
 
 
 def _with_adapter(model: PreTrainedModel, folder: Path) -> torch.nn.Module:
     from peft import PeftModel
 
-    try:
-        with quietly():
-            warnings.filterwarnings("error", "Found missing adapter keys")
-            wrapped = PeftModel.from_pretrained(model, folder, is_trainable=False)
-    except (*READING_FAILED, UserWarning) as error:
+    def why(error: Exception) -> str:
+        return f"{folder}: this adapter does not fit the model, or is damaged ({first_line(error)})"
+
+    if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(
-            f"{folder}: this adapter does not fit the model, or is damaged ({_first_line(error)})"
-        ) from error
+            f"{folder}: has no adapter_model.safetensors. Bring it back, or train the stage again"
+        )
+    with reading(why), quietly():
+        warnings.filterwarnings("error", "Found missing adapter keys")
+        wrapped = PeftModel.from_pretrained(model, folder, is_trainable=False)
     exchange(wrapped)
     return wrapped
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__

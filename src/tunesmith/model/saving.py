@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tunesmith.errors import ModelError, counted
-from tunesmith.files import whole_folder
+from tunesmith.files import read_json, whole_folder, write_json
 from tunesmith.model.heads import save_head
 from tunesmith.model.kernels.narrow import narrow
 from tunesmith.model.loaded import LoadedModel
@@ -164,7 +164,15 @@ def _save_adapter(model: nn.Module, folder: Path, base: Path | None) -> None:
     try:
         with whole_folder(folder) as temporary:
             wrapped.save_pretrained(str(temporary), save_embedding_layers=False)
+            _sort_targets(temporary / "adapter_config.json")
     except OSError as error:
         raise ModelError(
             f"{folder}: the adapter cannot be written ({error}). Make room, or change `output`"
         ) from error
+
+
+def _sort_targets(config: Path) -> None:
+    """PEFT lists the layers in the order of a set, which is another in every process."""
+    stated = read_json(config)
+    if isinstance(stated["target_modules"], list):
+        write_json(config, {**stated, "target_modules": sorted(stated["target_modules"])})

@@ -15,6 +15,7 @@ from tunesmith.errors import DataError
 from tunesmith.evaluate.compare import Comparison
 from tunesmith.evaluate.rows import Row, read_rows
 from tunesmith.evaluate.scores import Scores
+from tunesmith.files import damage
 from tunesmith.train.observers import Evaluation, StageEnd, StageStart, Update
 
 if TYPE_CHECKING:
@@ -306,7 +307,7 @@ def _read(path: Path, kind: Any) -> Any:
         return _adapter(kind).validate_json(content)
     except ValidationError as error:
         raise DataError(
-            f"{path}: {_fault(error)}; make it anew by running the step that writes it"
+            f"{path}: {_fault(error)}. Delete it and call `tunesmith run` with the same experiment"
         ) from error
 
 
@@ -346,11 +347,19 @@ def _read_experiment(path: Path) -> tuple[str, Mapping[str, Any]]:
     except FileNotFoundError:
         return "", {}
     except (YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not YAML ({error}); run the experiment again to have it written") from error
+        raise DataError(
+            f"{path}: not YAML ({error}). Delete it and call `tunesmith run` with the same experiment"
+        ) from error
     return text, settings if isinstance(settings, Mapping) else {}
 
 
 def _read_evaluated(folder: Path) -> Evaluated | None:
+    """An evaluation, if it is done; DataError if a file of it is not as it was written."""
+    if (fault := damage(folder)) is not None:
+        raise DataError(
+            f"{fault}. Delete the folder {folder} and call `tunesmith run` with the same experiment: it is then "
+            "evaluated again"
+        )
     scores = _read(folder / "scores.json", Scores)
     return None if scores is None else Evaluated(folder, scores)
 

@@ -44,7 +44,10 @@ class Examples(Sequence[Example]):
     def write(self, folder: Path) -> None:
         """Write all to files in a folder, from which `read` has them back."""
         for name, values in (("tokens", self._tokens), ("trained", self._trained), ("ends", self._ends)):
-            np.save(folder / f"{name}.npy", values, allow_pickle=False)
+            # Into a file that is opened for writing alone numpy writes by itself, and its error for a full disk does
+            # not say so; into this one Python writes.
+            with (folder / f"{name}.npy").open("w+b") as file:
+                np.save(file, values, allow_pickle=False)
         pictures = [[index, list(map(_placed_as_json, placed))] for index, placed in self._pictures.items()]
         others = {"records": self._records, "classes": self._classes, "pictures": pictures}
         (folder / "others.json").write_text(json.dumps(others))

@@ -82,7 +82,7 @@ def test_turns_that_the_template_refuses_name_the_record(tmp_path: Path) -> None
 def test_an_answer_that_the_template_moves_names_the_record(tmp_path: Path) -> None:
     template = CHATML.replace("+ message['content'] +", "+ message['content'] | upper +")
     template = "{% set ns = messages | length %}{% if ns > 1 %}{{ 'long' }}{% endif %}" + template
-    with pytest.raises(DataError, match="does not write this answer where it prompts for one"):
+    with pytest.raises(ModelError, match="does not write this answer where it prompts for one"):
         tiny_family(tmp_path, "llama", template)
 
 

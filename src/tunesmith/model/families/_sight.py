@@ -34,7 +34,22 @@ class Sight:
                 f"model.path: preprocessor_config.json of the model does not say {', '.join(lacking)}. Give a "
                 "model folder with the file that belongs to it"
             )
-        return Sight(pixels, file)
+        sight = Sight(pixels, file)
+        try:
+            sizes = (sight.patch_size, sight.merge_size, sight._smallest, sight._largest)
+            is_sound = (
+                min(sizes) > 0 and len(sight.mean) == len(sight.deviation) == 3 and all(sight.deviation)
+            )
+        except (TypeError, ValueError, OverflowError, AttributeError):
+            is_sound = False
+        if not is_sound:
+            names = (*OF_QWEN2_VL, "size", "image_mean", "image_std")
+            stated = {name: file[name] for name in names if name in file}
+            raise ModelError(
+                "model.path: preprocessor_config.json of the model has sizes or colours that cannot be "
+                f"({stated!r:.300}). Give a model folder with the file that belongs to it"
+            )
+        return sight
 
     @property
     def patch_size(self) -> int:
@@ -65,12 +80,22 @@ class Sight:
                 picture.height,
                 self.pixels,
                 self.patch_size * self.merge_size,
-                self._limit("min_pixels", "shortest_edge"),
-                self._limit("max_pixels", "longest_edge"),
+                self._smallest,
+                self._largest,
             )
         except ValueError as error:
             raise DataError(f"{record}: picture {picture.path}: {error}") from error
         return Placed(picture, start, rows, columns, self.patch_size, self.merge_size)
+
+    @property
+    def _smallest(self) -> int:
+        """Fewest pixels."""
+        return self._limit("min_pixels", "shortest_edge")
+
+    @property
+    def _largest(self) -> int:
+        """Most pixels."""
+        return self._limit("max_pixels", "longest_edge")
 
     def _limit(self, name: str, of_size: str) -> int:
         sizes = self.file.get("size") or {}

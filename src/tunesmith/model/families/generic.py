@@ -20,6 +20,7 @@ from tunesmith.errors import DataError, ModelError
 from tunesmith.model.families import Family, Trained
 from tunesmith.model.families._ahead import ahead
 from tunesmith.model.modules import own_modules, transformers_model
+from tunesmith.model.reading import first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -357,20 +358,20 @@ class Generic(Family):
     def _apply(
         self, record: str, messages: Messages, prompting: bool = False, tools: Sequence[str] = ()
     ) -> str:
-        from jinja2 import TemplateError
-
+        settings, parsed = self._template_settings(), [json.loads(tool) for tool in tools]
         try:
             return self.tokenizer.apply_chat_template(  # type: ignore[return-value]
                 messages,
-                tools=[json.loads(tool) for tool in tools] or None,
+                tools=parsed or None,
                 tokenize=False,
                 add_generation_prompt=prompting,
-                **self._template_settings(),
+                **settings,
             )
-        except TemplateError as error:
+        # A template is a program that came with the model: it can fail in any way, and nothing else runs here.
+        except Exception as error:
             roles = ", ".join(message["role"] for message in messages)
             raise DataError(
-                f"{record}: the model's chat template refuses turns of {roles} ({error}). "
+                f"{record}: the model's chat template refuses turns of {roles} ({first_line(error)}). "
                 "Change the turns, or leave out task.system"
             ) from error
 
@@ -417,7 +418,11 @@ class Generic(Family):
     def _end(self, rest: Tokens) -> int:
         """Number of an answer's tokens, the end of the turn included."""
         places = np.flatnonzero(rest == self._end_of_turn)
-        assert len(places), "the chat template did not end an answer as it ended the first"
+        if not len(places):
+            raise ModelError(
+                "model.path: the model's chat template ends one answer in another way than the next. Put another "
+                "chat_template.jinja into its folder"
+            )
         return int(places[0]) + 1
 
     def _earlier_answers(self, conversation: Conversation, text: str, trained: bool) -> tuple[int, ...]:
@@ -454,7 +459,13 @@ class Generic(Family):
 
     def _find_end_of_turn(self) -> int:
         """The token with which the chat template ends an answer."""
-        _, after = self._texts(Conversation("chat template", (Turn.of("user", "x"),), "ANSWER"))
+        try:
+            _, after = self._texts(Conversation("chat template", (Turn.of("user", "x"),), "ANSWER"))
+        except DataError as error:
+            raise ModelError(
+                f"model.path: the model's chat template cannot write a question and its answer ({error}). Put another "
+                "chat_template.jinja into its folder"
+            ) from error
         marks = {self.tokenizer.convert_tokens_to_ids(token) for token in self._special_tokens}
         ending = [int(token) for token in self._encode(after.rpartition("ANSWER")[2]) if token in marks]
         if not ending:
