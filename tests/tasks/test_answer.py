@@ -34,6 +34,12 @@ def test_each_mark_is_the_best_over_the_accepted_answers() -> None:
     assert (marks["bleu_length"], marks["bleu_reference_length"], marks["bleu_matches_1"]) == (3, 2, 2)
 
 
+def test_an_answer_that_was_cut_is_not_exact_even_where_what_there_is_of_it_is() -> None:
+    conversation = TASK.conversation(record("New York"))
+    marks = TASK.mark(conversation, ModelAnswer("New York", ended=False), "New York")
+    assert (marks["correct"], marks["token_f1"]) == (0, 1)
+
+
 def test_with_vqas_rules_a_number_word_and_a_lost_apostrophe_do_not_matter() -> None:
     conversation = TASK.conversation(record("2 dogs don't"))
     said = "two dogs dont."

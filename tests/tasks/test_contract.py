@@ -92,6 +92,18 @@ def test_no_answer_is_unread_with_a_reason_and_gets_no_answers_marks(kind: str) 
 
 
 @pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("text", ["No idea.", "I cannot say.", "?", "..."])
+def test_a_refusal_or_a_lone_mark_never_gets_a_good_mark(kind: str, text: str) -> None:
+    task, record = made(kind)
+    if kind == "detect":
+        record = Record(record.id, {**record.fields, "box": []})
+    conversation = task.conversation(record)
+    answer = Answer(text, fault="names no box")
+    marks = task.mark(conversation, answer, task.read(answer))
+    assert not any(mark for name, mark in marks.items() if name not in AMOUNTS)
+
+
+@pytest.mark.parametrize("kind", CASES)
 def test_the_tasks_own_metrics_can_all_be_had_of_its_own_engine(kind: str) -> None:
     task, record = made(kind)
     settings = Evaluate(resamples=100)

@@ -167,7 +167,10 @@ def test_format_and_unit_must_be_said_for_a_wrong_guess_would_train_wrong_boxes(
 @pytest.mark.parametrize(
     ("answer", "reading"),
     [
-        (Answer("cat(1,2),(3", False, boxes=(Box("cat", (0.1, 0.2, 0.3, 0.4)),)),
+        (Answer("cat(1,2),(3", False, boxes=(Box("cat", (0.1, 0.2, 0.3, 0.4)),)), Unread("was cut before it ended")),
+        (Answer('[{"bbox_2d": [1, 2, 3, 4]}, {"bb', False, boxes=(Box("cat", (0.1, 0.2, 0.3, 0.4)),)),
+         Unread("was cut before it ended")),
+        (Answer('[{"bbox_2d": [1, 2, 3, 4]}]\nThe cat is', False, boxes=(Box("cat", (0.1, 0.2, 0.3, 0.4)),)),
          [{"label": "cat", "corners": [0.1, 0.2, 0.3, 0.4]}]),
         (Answer("[]", boxes=()), []),
         (Answer("None of th", False, boxes=()), Unread("was cut before it ended")),
@@ -176,7 +179,9 @@ def test_format_and_unit_must_be_said_for_a_wrong_guess_would_train_wrong_boxes(
         (Answer("\n", fault="is empty"), Unread("is empty")),
     ],
 )  # fmt: skip
-def test_boxes_are_read_also_before_a_cut_and_what_is_none_is_unread(answer: Answer, reading: Any) -> None:
+def test_a_cut_list_of_boxes_is_unread_unless_it_was_closed_and_what_is_none_is_unread(
+    answer: Answer, reading: Any
+) -> None:
     assert task().read(answer) == reading
 
 

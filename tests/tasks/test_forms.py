@@ -47,7 +47,11 @@ def test_an_answer_that_was_cut_is_unread_in_every_form() -> None:
 @pytest.mark.parametrize(
     "text",
     ['{"category":"World"}', '{"category": "world."}', '```json\n{"category": "World"}\n```',
-     ' {"why": "war", "category": "World"}\n'],
+     ' {"why": "war", "category": "World"}\n', '{"category": "World"}\n\nThe article is about the world.',
+     'Here it is:\n{"category": "World"}', 'Sure! ```json\n{"category": "World"}\n```', '{"category": ["World"]}',
+     '[{"category": "World"}]', "{'category': 'World'}", '{category: "World"}', '{"category": "World",}',
+     '{"Category": "World"}', '{"label": "World"}', '{"category": "World"}<|im_end|>', '{"category": "World"',
+     '```json\n{"category": "World"}', '{“category”: “World”}', '{"category":"World","category":"World."}'],
 )  # fmt: skip
 def test_json_is_read_alone_or_in_a_fence(text: str) -> None:
     assert task(answer="json").read(Answer(text)) == "World"
@@ -60,9 +64,13 @@ def test_json_is_read_alone_or_in_a_fence(text: str) -> None:
         ("World", "is not whole JSON"),
         ('"World"', "is JSON, but not an object"),
         ("[]", "is JSON, but not an object"),
-        ('{"topic":"World"}', "is a JSON object with 0 keys 'category'"),
+        ('{"topic":"World","class":"World"}', "is a JSON object with 0 keys 'category'"),
+        ('{"category":null}', "is a JSON object, but the value of 'category' is not text"),
+        ('{"category":"World"} or {"category":"Sports"}', "has 2 JSON objects that differ"),
+        ('{"category":"World"}, not Sports', "names Sports beside its JSON object"),
+        ("{'category': 'World', 'category': 'Sports'}", "is a JSON object with 2 keys 'category'"),
         ('{"category":"World","category":"Sports"}', "is a JSON object with 2 keys 'category'"),
-        ('{"category":["World"]}', "is a JSON object, but the value of 'category' is not text"),
+        ('{"category":["World", "Sports"]}', "is a JSON object, but the value of 'category' is not text"),
         ('{"category":"World, Sports"}', "names 2 labels (World, Sports)"),
         ("", "is not whole JSON"),
     ],
@@ -96,7 +104,28 @@ def test_options_of_the_other_forms_are_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["B", "b", "B.", "(B)", "B)", "B. Sports", "(b) sports.", "Answer: B", "**B**"]
+    "text",
+    [
+        "B",
+        "b",
+        "B.",
+        "(B)",
+        "B)",
+        "B. Sports",
+        "(b) sports.",
+        "Answer: B",
+        "**B**",
+        "B - Sports",
+        "B Sports",
+        "Option B",
+        "[B]",
+        "Ｂ",
+        "B。",
+        "（B）",
+        "B、Sports",
+        "答案：B",
+        "\\boxed{B}",
+    ],
 )
 def test_a_letter_is_read_alone_or_with_its_label(text: str) -> None:
     assert task(**LETTERS).read(Answer(text)) == "Sports"
@@ -106,13 +135,20 @@ def test_a_letter_is_read_alone_or_with_its_label(text: str) -> None:
     ("text", "why"),
     [
         ("E", "is not one of the letters A to D"),
-        ("A or B", "is not one of the letters A to D"),
+        ("Vitamin C", "is not one of the letters A to D"),
+        ("not B", "is not one of the letters A to D"),
+        ("A or B", "has more behind the letter A than its label 'World'"),
         ("Sports", "is not one of the letters A to D"),
         ("B. World", "has more behind the letter B than its label 'Sports'"),
     ],
 )
 def test_other_letters_are_unread(text: str, why: str) -> None:
     assert task(**LETTERS).read(Answer(text)) == Unread(why)
+
+
+def test_a_number_under_the_key_is_the_label_that_it_spells() -> None:
+    assert task(labels=["2", "1"], answer="json").read(Answer('{"category": 1}')) == "1"
+    assert isinstance(task(answer="json").read(Answer('{"category": 1}')), Unread)
 
 
 def test_every_written_answer_of_every_form_is_read_back() -> None:

@@ -7,7 +7,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from tunesmith.tasks import _overlap
-from tunesmith.tasks._overlap import exact_match, rouge_l, token_f1
+from tunesmith.tasks._overlap import BLEU_MARKS, bleu_counts, exact_match, rouge_l, token_f1
 
 
 def test_the_examples_in_the_docstrings_are_true() -> None:
@@ -37,7 +37,12 @@ def test_case_articles_punctuation_and_space_do_not_matter_to_exact_match(
         ("Denver", "Denver Broncos", 2 / 3),
         ("red red blue", "red blue blue", 2 / 3),
         ("no", "yes", 0.0),
-        ("the", "a", 1.0),
+        ("the", "a", 0.0),
+        ("A", "a", 1.0),
+        ("...", "the", 0.0),
+        ("北京市", "北京", 0.8),
+        ("我不知道", "我知道", 6 / 7),
+        ("-5", "5", 0.0),
         ("the", "cat", 0.0),
     ],
 )
@@ -45,6 +50,25 @@ def test_token_f1_is_that_of_precision_and_recall_of_shared_words(
     answer: str, reference: str, f1: float
 ) -> None:
     assert token_f1(answer, reference) == pytest.approx(f1)
+
+
+def test_bleu_of_chinese_counts_what_sacrebleus_own_tokenizer_for_it_counts() -> None:
+    from sacrebleu.metrics.bleu import BLEU
+
+    chance = random.Random(1)
+    theirs = BLEU(tokenize="zh", effective_order=True)
+    for _ in range(30):
+        answer, reference = (
+            "".join(
+                chance.choices(
+                    ["体", "育", "新", "闻", "。", "，", " Beijing ", " 2024 "], k=chance.randint(1, 12)
+                )
+            )
+            for _ in range(2)
+        )
+        wanted = theirs.sentence_score(answer, [reference])
+        counts = bleu_counts(answer, [reference])
+        assert [counts[name] for name in BLEU_MARKS] == [wanted.sys_len, wanted.ref_len, *wanted.counts]
 
 
 def test_rouge_l_of_english_is_the_librarys_own() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from string import ascii_uppercase
@@ -14,10 +16,18 @@ from pydantic import BeforeValidator, Field
 from tunesmith.config.head import Head
 from tunesmith.config.settings import Settings
 from tunesmith.tasks import Unread
+from tunesmith.tasks._labels import spelled
+from tunesmith.tasks._said import folded, label_in, labels_named, peeled, plain
 
-_FENCE = re.compile(r"```\w*\s*(.*?)\s*```", re.DOTALL)
-_LEAD = re.compile(r"(the\s+)?(answer|category|class|label)(\s+is\b|\s*:)\s*:?\s*", re.IGNORECASE)
-_WRAPPING = "\"'`*“”‘’«» \t\r\n"
+_FLAT_OBJECT = re.compile(r"\{[^{}]*\}")
+_BARE_KEY = re.compile(r"([{,]\s*)([^\W\d]\w*)\s*:")
+_STRAIGHT = str.maketrans("“”„", '"""')
+_LONGEST_FAULTY = 4000
+_CONTROL = re.compile(r"(?:<\|[^|<>]*\|>|</s>)+\s*$")
+_LETTER = re.compile(
+    r"(?:(?:option|choice|letter|answer)\s+)?\(?([A-Za-z])\)?(?:(?:\s*[.):、]\s*|\s*[-–—]\s+|\s+)(.+))?",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 class Form(Settings):
@@ -49,8 +59,8 @@ class TextForm(Form):
 
     def read(self, text: str, labels: Sequence[str]) -> int | Unread:
         """The label alone: case, quotes, emphasis, a code fence, `Answer:` before it and a full stop after it
-        do not matter."""
-        return _label(_LEAD.sub("", _bare(text), count=1), labels)
+        do not matter, in any script."""
+        return label_in(text, labels)
 
 
 class JsonForm(Form):
@@ -65,19 +75,22 @@ class JsonForm(Form):
         return json.dumps({self.key: labels[index]}, ensure_ascii=False, separators=(",", ":"))
 
     def read(self, text: str, labels: Sequence[str]) -> int | Unread:
-        """The label under the key of an object that stands alone or in a code fence."""
-        try:
-            pairs = json.loads(_unfenced(text), object_pairs_hook=tuple)
-        except (ValueError, RecursionError):
-            return Unread("is not whole JSON")
-        if not isinstance(pairs, tuple):
-            return Unread("is JSON, but not an object")
-        values = [value for key, value in pairs if key == self.key]
-        if len(values) != 1:
-            return Unread(f"is a JSON object with {len(values)} keys {self.key!r}")
-        if not isinstance(values[0], str):
-            return Unread(f"is a JSON object, but the value of {self.key!r} is not text")
-        return _label(values[0].strip(), labels)
+        """The label under the key of an object that stands alone, in a code fence or among words that name no other
+        label. Slips of writing (single quotes, a comma too many, another key where there is only one) do not matter."""
+        found = _objects_in(_CONTROL.sub("", folded(text)))
+        if isinstance(found, Unread):
+            return found
+        objects, words = found
+        indices = {_read_object(one, self.key, labels) for one in objects}
+        if len(indices) > 1:
+            return Unread(f"has {len(objects)} JSON objects that differ")
+        index = indices.pop()
+        others = [
+            label
+            for label in labels_named(words, labels)
+            if not isinstance(index, int) or label != labels[index]
+        ]
+        return Unread(f"names {', '.join(others)} beside its JSON object") if others else index
 
 
 class LetterForm(Form):
@@ -90,16 +103,21 @@ class LetterForm(Form):
         return ascii_uppercase[index]
 
     def read(self, text: str, labels: Sequence[str]) -> int | Unread:
-        """The letter alone, as `a`, `(A)` or `A.`, or with its own label behind it, as `A. World`."""
-        bare = _LEAD.sub("", _bare(text), count=1)
-        match = re.fullmatch(r"\(?([A-Za-z])\)?(?:\s*[.):]\s*(.*))?", bare, re.DOTALL)
+        """The letter alone, as `a`, `(A)` or `A.`, or with its own label behind it, as `A. World`; what else does not
+        matter is as for the label alone."""
         letters = ascii_uppercase[: len(labels)]
-        if not match or match[1].upper() not in letters:
-            return Unread(f"is not one of the letters {letters[0]} to {letters[-1]}")
-        index = letters.index(match[1].upper())
-        if match[2] and _label(match[2], labels) != index:
-            return Unread(f"has more behind the letter {letters[index]} than its label {labels[index]!r}")
-        return index
+        more = None
+        for one in peeled(text, ()):
+            match = _LETTER.fullmatch(one)
+            if not match or match[1].upper() not in letters:
+                continue
+            index = letters.index(match[1].upper())
+            if not match[2] or label_in(match[2], labels) == index:
+                return index
+            more = more or Unread(
+                f"has more behind the letter {letters[index]} than its label {labels[index]!r}"
+            )
+        return more or Unread(f"is not one of the letters {letters[0]} to {letters[-1]}")
 
     def options(self, labels: Sequence[str]) -> str:
         """`A. World`, one a line."""
@@ -125,14 +143,14 @@ class HeadForm(Form, Head):
         return json.dumps([labels[index] for index in indices], ensure_ascii=False)
 
     def read_several(self, text: str, labels: Sequence[str]) -> tuple[int, ...] | Unread:
-        """The labels of a list, or the one that stands alone."""
+        """The labels of a JSON list (none, if it is empty), or the one that stands alone."""
         try:
             named = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             named = None
         if not isinstance(named, list):
             named = [text]
-        found = [self.read(str(one), labels) for one in named]
+        found = [_read_value(one, "label", labels) for one in named]
         return next((one for one in found if isinstance(one, Unread)), None) or tuple(sorted(set(found)))  # type: ignore[arg-type]
 
 
@@ -146,39 +164,64 @@ AnyForm = Annotated[
 ]
 
 
-def _unfenced(text: str) -> str:
-    fenced = _FENCE.fullmatch(text.strip())
-    return fenced[1] if fenced else text.strip()
+def _read_object(pairs: Sequence[tuple[Any, Any]], key: str, labels: Sequence[str]) -> int | Unread:
+    """The class that the pairs of a JSON object name."""
+    values = [value for name, value in pairs if name == key]
+    values = values or [value for name, value in pairs if plain(str(name)) == plain(key)]
+    if not values and len(pairs) == 1:
+        values = [pairs[0][1]]
+    found = {_read_value(value, key, labels) for value in values}
+    if len(found) == 1:
+        return found.pop()
+    return Unread(f"is a JSON object with {len(values)} keys {key!r}")
 
 
-def _bare(text: str) -> str:
-    return _unfenced(text).strip(_WRAPPING)
+def _read_value(value: Any, key: str, labels: Sequence[str]) -> int | Unread:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, int | float):
+        value = spelled(value)
+    if not isinstance(value, str):
+        return Unread(f"is a JSON object, but the value of {key!r} is not text")
+    return label_in(value, labels)
 
 
-def _label(text: str, labels: Sequence[str]) -> int | Unread:
-    """The class of which this is the label, or why it is none."""
-    wanted = {plain(label): index for index, label in enumerate(labels)}
-    said = plain(text)
-    if said in wanted:
-        return wanted[said]
-    if not said:
-        return Unread("is empty")
-    named = _named(text, labels)
-    if len(named) > 1:
-        return Unread(f"names {len(named)} labels ({', '.join(named)})")
-    return Unread(f"says more than the label {named[0]!r}" if named else "is none of the labels")
+def _objects_in(text: str) -> tuple[list[Sequence[tuple[Any, Any]]], str] | Unread:
+    """The JSON objects of a text (pairs of key and value), and the words around them; or why there are none."""
+    bare = text.strip()
+    whole = _parsed(bare)
+    if whole is not None:
+        whole = whole[0] if isinstance(whole, list) and len(whole) == 1 else whole
+        return ([whole], "") if isinstance(whole, tuple) else Unread("is JSON, but not an object")
+    found = [_parsed(match[0]) for match in _FLAT_OBJECT.finditer(bare)]
+    objects = [one for one in found if isinstance(one, tuple)]
+    if not objects and bare.removesuffix("```").count("{") == 1 + bare.count("}"):
+        start = bare.index("{")
+        closed = _parsed(bare[start:].removesuffix("```").rstrip() + "}")
+        return ([closed], bare[:start]) if isinstance(closed, tuple) else Unread("is not whole JSON")
+    if not objects or len(objects) < len(found):
+        return Unread("is not whole JSON")
+    return objects, _FLAT_OBJECT.sub(" ", bare)
 
 
-def plain(text: str) -> str:
-    """What of a label tells it from another: not case, quotes, white space, nor a full stop."""
-    return " ".join(text.strip(_WRAPPING).removesuffix(".").strip(_WRAPPING).casefold().split())
-
-
-def _named(text: str, labels: Sequence[str]) -> list[str]:
-    """Labels that stand in the text as whole words; of labels within one another the longest."""
-    longest_first = sorted(labels, key=len, reverse=True)
-    found = re.findall(
-        rf"(?<!\w)(?:{'|'.join(re.escape(label.casefold()) for label in longest_first)})(?!\w)",
-        text.casefold(),
-    )
-    return [label for label in labels if label.casefold() in found]
+def _parsed(text: str) -> Any:
+    """The value of a JSON text, also with single quotes, bare keys or a comma too many: an object as a tuple of its
+    pairs, None for what is none."""
+    try:
+        return json.loads(text, object_pairs_hook=tuple)
+    except (ValueError, RecursionError):
+        if len(text) > _LONGEST_FAULTY or not text.startswith(("{", "[")):
+            return None
+    quoted = _BARE_KEY.sub(r'\1"\2":', text.translate(_STRAIGHT))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(quoted, mode="eval").body
+            if isinstance(tree, ast.List) and len(tree.elts) == 1:
+                tree = tree.elts[0]
+            if not isinstance(tree, ast.Dict) or None in tree.keys:
+                return None
+            keys = [ast.literal_eval(key) for key in tree.keys if key is not None]
+            return tuple(zip(keys, map(ast.literal_eval, tree.values), strict=True))
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return None

@@ -42,7 +42,8 @@ class Answer(Task):
     list of objects, is one answer, written as JSON."""
     normalise: Normalise = "squad"
     """What does not matter to exact match and token F1: as SQuAD's grader says (case, punctuation, articles), or as
-    that of VQA does (also number words against digits, and contractions without their apostrophes)."""
+    that of VQA does (also number words against digits, and contractions without their apostrophes). Marks that change
+    what is said (`-5`, `1.5`, `C#`) stay, and Chinese, Japanese, Thai and the like are compared by characters."""
 
     default_metrics: ClassVar[tuple[str, ...]] = ("token_f1", "exact_match", "rouge_l", "unread", "bleu")
     marks: ClassVar[tuple[str, ...]] = ("correct", "token_f1", "rouge_l", *BLEU_MARKS)
@@ -102,13 +103,13 @@ class Answer(Task):
     def mark(
         self, conversation: Conversation, answer: ModelAnswer, reading: str | Unread
     ) -> Mapping[str, float | None]:
-        """`correct` (exact match), `token_f1` and `rouge_l`, each the best over the accepted answers, and what BLEU
-        counts; no answer has no words."""
+        """`correct` (exact match; 0 if the answer was cut), `token_f1` and `rouge_l`, each the best over the accepted
+        answers, and what BLEU counts; no answer has no words."""
         accepted = (conversation.answer, *conversation.accepted)
         if isinstance(reading, Unread):
             return dict.fromkeys(self.marks, 0.0) | bleu_counts("", accepted)
         return {
-            "correct": max(exact_match(reading, one, self.normalise) for one in accepted),
+            "correct": max(exact_match(reading, one, self.normalise) for one in accepted) * answer.ended,
             "token_f1": max(token_f1(reading, one, self.normalise) for one in accepted),
             "rouge_l": max(rouge_l(reading, one) for one in accepted),
             **bleu_counts(reading, accepted),

@@ -16,9 +16,10 @@ from tunesmith.data.fields import value_at
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks import Answer, Task, Unread
-from tunesmith.tasks._forms import AnyForm, HeadForm, LetterForm, TextForm, plain
+from tunesmith.tasks._forms import AnyForm, HeadForm, LetterForm, TextForm
 from tunesmith.tasks._labels import ClassNames, LabelValues, codes_by_text, common_reading, reading_of
 from tunesmith.tasks._prompt import Template, all_of, fields_of, json_fields, question, turns, value_of
+from tunesmith.tasks._said import plain
 from tunesmith.tasks._sets import MARKS_OF_SETS, marks_of_set
 
 _Codes = Annotated[

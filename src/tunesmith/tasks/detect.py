@@ -18,9 +18,9 @@ from tunesmith.data.record import Record
 from tunesmith.errors import DataError, counted
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at
-from tunesmith.tasks._forms import plain
 from tunesmith.tasks._labels import ClassNames, LabelValues, codes_by_text, common_reading, reading_of
 from tunesmith.tasks._prompt import Template, fields_of, fill, question, turns, value_of
+from tunesmith.tasks._said import plain
 
 _UNTOLD = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]|<\|")
 
@@ -177,14 +177,14 @@ class Detect(Task):
         return replace(asked, answer=_text(_in_pixels(boxes.boxes, picture)), boxes=boxes)
 
     def read(self, answer: Answer) -> list[dict[str, Any]] | Unread:
-        """The boxes that the model's family read, also of an answer that was cut if there were whole ones before the
-        cut; or why it read none."""
-        if answer.boxes is not None and (answer.ended or answer.boxes):
-            return [box.to_json() for box in answer.boxes]
+        """The boxes that the model's family read; or why it read none. An answer that was cut is read only if its list
+        of boxes is closed: else there may be more boxes than it had room for."""
         if not answer.text.strip():
             return Unread("is empty")
-        if not answer.ended:
+        if not answer.ended and not _has_closed_list(answer.text):
             return Unread("was cut before it ended")
+        if answer.boxes is not None:
+            return [box.to_json() for box in answer.boxes]
         return Unread(answer.fault or "names no box")
 
     def told(self, conversation: Conversation, reading: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -255,6 +255,16 @@ class Detect(Task):
                 f"{self.boxes!r} has {counted(num_boxes, 'box', 'boxes')}; there must be one for each"
             )
         return labels
+
+
+def _has_closed_list(text: str) -> bool:
+    """True if the JSON list that a text begins with, after words or a fence, is whole, and none comes after it."""
+    start = text.find("[")
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, max(start, 0))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, list) and not set("[{(") & set(text[end:])
 
 
 def _untold(label: str) -> str | None:

@@ -18,6 +18,13 @@ TABLE = Box("table", (0.012, 0.03, 0.4, 0.5))
 WRITERS = pytest.mark.parametrize("write", [write_tokens, write_json])
 Writer = Callable[[Sequence[Box], tuple[int, int]], str]
 
+REASONS = (
+    "is empty", "names no box", "names only boxes without area in the picture", "ends inside a box",
+    "names fractions, where other units are asked for", "names a box of other than four numbers",
+    "names different boxes of one thing", "names other numbers of boxes and labels in one object",
+    "says what is not at a box",
+)  # fmt: skip
+
 sides = st.integers(28, 16384)
 spaces = st.one_of(st.just(GRID), st.tuples(sides, sides))
 # Every character but control characters and halves of surrogate pairs, which no label of a record has.
@@ -110,7 +117,7 @@ def test_any_text_is_read_or_refused_in_words(text: str) -> None:
         boxes, why = (), str(fault)
     else:
         why = None
-    assert why in (None, "is empty", "names no box", "names only boxes without area in the picture")
+    assert why in (None, *REASONS)
     assert all(0 <= corner <= 1 and math.isfinite(corner) for box in boxes for corner in box.corners)
 
 
@@ -143,9 +150,21 @@ def test_any_text_that_looks_like_boxes_is_read_or_refused(text: str) -> None:
         '[{"bbox_2d": [[12, 30], [400, 500]], "label": "table"}]',
         '[{"bbox_2d": [400, 500, 12, 30], "label": "table"}]',
         '[{"bbox_2d": [12.0, 30.0, 4e2, 500.0], "label": "table"}]',
-        '[{"bbox_2d": [12, 30, 400, 500], "label": "table"}, {"bbox_2d": [1, 2, 30',
-        '[{"bbox_2d": [12, 30, 400, 500], "label": "table"}, {"bbox_2d": [1, 2, 30, 40], "la',
-        "table(12,30),(400,500)chair(1,2),(3",
+        '[{"bbox_2d": [12, 30, 400, 500], "label": "table"}',
+        '{"bbox_2d": [12, 30, 400, 500], "label": "table"',
+        '[{"bbox_2d": [12, 30, 400, 500]',
+        '```json\n[{"bbox_2d": [12, 30, 400, 500], "label": "table"}\n```',
+        '{"bbox_2d": [12, 30, 400, 500], "bbox_2d": [12, 30, 400, 500], "label": "table"}',
+        '[{"bbox_2d": "[12, 30, 400, 500]", "label": "table"}]',
+        '{"bbox_2d": {"x1": 12, "y1": 30, "x2": 400, "y2": 500}, "label": "table"}',
+        '{"x1": 12, "y1": 30, "x2": 400, "y2": 500, "label": "table"}',
+        '[{"x_min": 12, "y_min": 30, "x_max": 400, "y_max": 500, "name": "table"}]',
+        '{"left": 12, "top": 30, "width": 388, "height": 470, "label": "table"}',
+        "{'left': 12, 'top': 30, 'right': 400, 'bottom': 500, 'label': 'table'}",
+        "12, 30, 400, 500",
+        "x1=12, y1=30, x2=400, y2=500",
+        "<box>12 30 400 500</box>",
+        "The table is at [12, 30, 400, 500].",
         '[{"bbox_2d": [12, 30, 400, 500], "label": "table"}, {"bbox_2d": [1100, 30, 1200, 500]}]',
         '[{"bbox_2d": [12, 30, 400, 500], "label": "table"}, {"bbox_2d": [7, 30, 7, 500]}]',
         "[12, 30, 400, 500]",
@@ -173,6 +192,24 @@ def test_several_boxes_keep_their_labels_and_their_order(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"bbox_2d": [1, 2, 300, 400], "label": "cat", "bbox_2d": [5, 6, 700, 800], "label": "dog"}',
+        '[{"bbox_2d": [1, 2, 300, 400], "label": "cat"}]\n[{"bbox_2d": [5, 6, 700, 800], "label": "dog"}]',
+        '{"found": [{"bbox": [1, 2, 300, 400], "name": "cat"}, {"label": "dog", "bbox": [5, 6, 700, 800]}]}',
+        "cat: [1, 2, 300, 400]\ndog: [5, 6, 700, 800]",
+        "The cat is at [1, 2, 300, 400] and the dog at [5, 6, 700, 800].",
+        "No, the cat is at [1, 2, 300, 400], the dog at [5, 6, 700, 800].",
+    ],
+)
+def test_two_things_are_told_apart(text: str) -> None:
+    assert read(text, GRID, ["cat", "dog"]) == (
+        Box("cat", (0.001, 0.002, 0.3, 0.4)),
+        Box("dog", (0.005, 0.006, 0.7, 0.8)),
+    )
+
+
 def test_one_label_may_stand_before_several_boxes() -> None:
     text = "<|object_ref_start|>cats<|object_ref_end|>" + "<|box_start|>(1,2),(300,400)<|box_end|>" * 2
     assert [box.label for box in read(text, GRID, [])] == ["cats", "cats"]
@@ -190,10 +227,20 @@ def test_corners_outside_are_put_on_the_edge() -> None:
 
 @pytest.mark.parametrize(
     "text", ["[]", "```json\n[]\n```", "[ ]", "None", "none.", "**None**", "There are no tables in this image.",
-             "No table found", "Nothing"]
+             "No table found", "Nothing", "There is no table in the image.", "I do not see any table.", "没有。",
+             "There isn't a table in this picture.", "The image does not contain a table.", "图中没有桌子。",
+             "No objects detected."]
 )  # fmt: skip
 def test_no_box_is_an_answer_where_the_text_says_so(text: str) -> None:
     assert read(text, GRID, ["table"]) == ()
+
+
+def test_of_two_things_both_must_be_denied_in_the_language_of_their_names() -> None:
+    assert read("The image does not contain a cat or a dog.", GRID, ["cat", "dog"]) == ()
+    assert read("没有猫。", GRID, ["猫"]) == ()
+    assert read("Keine Katze im Bild", GRID, ["Katze"]) == ()
+    with pytest.raises(ValueError, match="names no box"):
+        read("There is no cat.", GRID, ["cat", "dog"])
 
 
 @pytest.mark.parametrize(
@@ -204,12 +251,37 @@ def test_no_box_is_an_answer_where_the_text_says_so(text: str) -> None:
         ("I cannot help with that.", "names no box"),
         ("No, I cannot.", "names no box"),
         ('[{"label": "table"}]', "names no box"),
-        ('[{"bbox_2d": [1, 2, 3], "label": "table"}]', "names no box"),
+        ('[{"bbox_2d": [1, 2, 3], "label": "table"}]', "names a box of other than four numbers"),
         ('[{"bbox_2d": "left", "label": "table"}]', "names no box"),
-        ('[{"bbox_2d": [12, 30, 400, 500], "la', "names no box"),
+        ('[{"bbox_2d": [12, 30, 400, 500], "la', "ends inside a box"),
         ("(12,30),(400", "names no box"),
         ("[12, 30, 400", "names no box"),
         ("[", "names no box"),
+        ("No idea.", "names no box"),
+        ("No comment", "names no box"),
+        ("No wait, maybe there is one", "names no box"),
+        ("None of the boxes is sure", "names no box"),
+        ("Nothing is impossible", "names no box"),
+        ("I cannot see the image.", "names no box"),
+        ("There is no table, but there is a chair.", "names no box"),
+        ("没有办法", "names no box"),
+        ('[{"bbox_2d": [12, 30, 400, 500], "label": "table"}, {"bbox_2d": [1, 2, 30', "ends inside a box"),
+        (
+            '[{"bbox_2d": [12, 30, 400, 500], "label": "table"}, {"bbox_2d": [1, 2, 30, 40], "la',
+            "ends inside a box",
+        ),
+        ("table(12,30),(400,500)chair(1,2),(3", "ends inside a box"),
+        ("[[12, 30, 400, 500], [1, 2", "ends inside a box"),
+        ("[0.1, 0.2, 0.3, 0.4]", "names fractions, where other units are asked for"),
+        ('[{"bbox_2d": [0.0, 0.0, 1.0, 1.0]}]', "names fractions, where other units are asked for"),
+        ("table(0.1,0.2),(0.3,0.4)", "names fractions, where other units are asked for"),
+        (
+            '[{"bbox_2d": [12, 30, 400, 500]}, {"bbox_2d": [1, 2, 3]}]',
+            "names a box of other than four numbers",
+        ),
+        ('{"bbox_2d": [1, 2, 30, 40], "bbox": [5, 6, 70, 80]}', "names different boxes of one thing"),
+        ('{"x": 10, "y": 20, "w": 30, "h": 40, "label": "table"}', "names no box"),
+        ("There is no table at [12, 30, 400, 500]", "says what is not at a box"),
         ("It is 12 by 30.", "names no box"),
         ("[1200, 30, 1300, 500]", "names only boxes without area in the picture"),
         ("(5,5),(5,90)", "names only boxes without area in the picture"),

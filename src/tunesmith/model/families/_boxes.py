@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tunesmith.data.boxes import Box, Corners
@@ -19,19 +19,61 @@ NOTHING = "None"
 
 _BOX_KEYS = ("bbox_2d", "bbox", "box_2d", "box", "bounding_box")
 _LABEL_KEYS = ("label", "name", "category", "class", "object")
+_CORNER_KEYS = (
+    ("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"), ("xmin", "ymin", "xmax", "ymax"),
+    ("left", "top", "right", "bottom"), ("left", "top", "width", "height"),
+)  # fmt: skip
+"""Names of four numbers that say themselves what they are; `x`, `y`, `w`, `h` can count from the centre."""
 
 _NUMBER = r"\s*-?\d+(?:\.\d+)?\s*"
 _PAIR = rf"\(({_NUMBER}),({_NUMBER})\)\s*,?\s*\(({_NUMBER}),({_NUMBER})\)"
+_FOUR = rf"({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER})"
 _TOKENS = re.compile(rf"<\|box_start\|>\s*{_PAIR}")
 _PAIRS = re.compile(_PAIR)
-_LISTS = re.compile(rf"\[({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER}),?\s*\]")
+_LISTS = re.compile(rf"\[{_FOUR},?\s*\]")
+_BARE = re.compile(rf"(?:<box>|[(\[])?\s*{_FOUR.replace(',', '[, ]')}(?:</box>|[)\]])?\.?")
+_TAGS = re.compile(rf"<box>{_FOUR.replace(',', '[, ]')}</box>")
+_ASSIGNED = re.compile(
+    rf"\bx1\s*[=:]({_NUMBER})[,;]?\s*y1\s*[=:]({_NUMBER})[,;]?\s*x2\s*[=:]({_NUMBER})[,;]?\s*y2\s*[=:]({_NUMBER})",
+    re.IGNORECASE,
+)
 _CONTROL = re.compile(r"<\|\w+\|>")
 _STRING = r"""(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+')"""
 _OBJECT = re.compile(rf"""\{{(?:[^{{}}"']|{_STRING})*+\}}""", re.DOTALL)
 _KEYED_LIST = re.compile(rf"""["']?({"|".join(_BOX_KEYS)})["']?\s*:\s*([\[(][^{{}}:]*[\])])""")
 _KEYED_LABEL = re.compile(rf"""["']?({"|".join(_LABEL_KEYS)})["']?\s*:\s*({_STRING})""", re.DOTALL)
+_KEYED_NUMBER = re.compile(rf"""["']?(\w+)["']?\s*:\s*["']?({_NUMBER})["']?""")
 _EMPTY_LIST = re.compile(r"(?:```\w*)?\s*\[\s*\]\s*(?:```)?")
-_NOTHING = re.compile(r"(there\s+(is|are)\s+)?(no\s|none\b|nothing\b)[^.!?\n]*[.!]?", re.IGNORECASE)
+_UNFINISHED = re.compile(r"\(\s*-?\d[^()]*$|\(" + _NUMBER + "," + _NUMBER + r"\)\s*,?\s*(?:\([^()]*)?$")
+_DENIED = re.compile(r"(?:\b(?:no|not|never|without)\b|n't\b)(?!\s*[,.:;])[^,.;:\n]*$", re.IGNORECASE)
+
+# What says that nothing of the kind is there, with THING for what was asked about.
+_THINGS = (
+    r"(?:(?:such\s+)?(?:objects?|things?|(?:bounding\s+)?box(?:es)?|instances?|matches|detections?|targets?))"
+)
+_PLACE = (
+    r"(?:\s+(?:anywhere|here))?(?:\s+(?:in|on|within)\s+(?:the|this|that)\s+(?:given\s+|provided\s+)?"
+    r"(?:image|picture|photo|photograph|scene))?"
+)
+_SEEN = (
+    r"(?:\s+(?:was|were|is|are|has\s+been|have\s+been))?"
+    r"(?:\s+(?:found|detected|visible|present|shown|seen|located))?"
+)
+_DENIALS = (
+    r"(?:none|nothing|null|n/a|没有|沒有|无|無|なし|없음)(?:\s+(?:was\s+)?(?:found|detected|visible))?"
+    + _PLACE,
+    rf"(?:there\s+(?:is|are)\s+|i\s+(?:can\s+)?(?:see|find)\s+)?no\s+THING{_SEEN}{_PLACE}",
+    rf"there\s+(?:is|are)(?:\s+not|n't)\s+(?:(?:a|an|any|the)\s+)?THING{_SEEN}{_PLACE}",
+    r"i\s+(?:do\s+not|don't|did\s+not|didn't|cannot|can\s+not|can't|could\s+not|couldn't)\s+"
+    rf"(?:see|find|detect|locate|identify|spot)\s+(?:(?:a|an|any|the)\s+)?THING{_PLACE}",
+    r"(?:the|this)\s+(?:image|picture|photo|scene)\s+(?:does\s+not|doesn't)\s+(?:contain|show|have|include|depict)\s+"
+    r"(?:(?:a|an|any|the)\s+)?THING",
+    rf"(?:(?:the|any)\s+)?THING\s+(?:is|are)(?:\s+not|n't)\s+(?:found|detected|visible|present|shown|seen)?{_PLACE}",
+    r"(?:es\s+gibt\s+|il\s+n'y\s+a\s+|hay\s+|er\s+is\s+)?(?:kein(?:e|en)?|pas\s+d(?:e|')|aucune?|no\s+hay(?:\s+ningún)?|"
+    r"ning[uú]n[oa]?|nessun[oa]?|nenhum[a]?|geen|нет)\s*THING(?:\s+(?:im\s+bild|dans\s+l'image|en\s+la\s+imagen))?",
+    r"(?:(?:这张|這張|该)?(?:图片|图像|圖片|照片|画面|图)(?:中|里|上)?)?(?:没有|沒有|未发现|未检测到|不存在|无)(?:任何)?(?:THING|目标|物体)",
+    r"(?:这张|這張|该)?(?:图片|图像|圖片|照片|画面|图)(?:中|里|上)?(?:没有|沒有|未发现|未检测到|不存在)(?:任何)?[^\s，,。]{1,6}",
+)
 
 
 def write_tokens(boxes: Sequence[Box], space: tuple[int, int]) -> str:
@@ -83,13 +125,13 @@ def read(text: str, space: tuple[int, int], labels: Sequence[str]) -> tuple[Box,
     """The boxes that a text names, in their order, as shares of the picture; none if it says that there are none.
 
     Read are special tokens, also where they were dropped (`cat(12,30),(400,500)`), JSON objects with slips that
-    leave no doubt, and bare lists of four numbers, with other words around them. Of a text that was cut, the boxes
-    before the cut are read. Swapped corners are put in order, corners outside the space on its edge; a box without
+    leave no doubt (single quotes, a last bracket that is missing, `x1` to `y2` as keys), and four numbers in brackets,
+    with other words around them. Swapped corners are put in order, corners outside the space on its edge; a box without
     area in the space is left out. `labels` are those that were asked for: a box without a label has the only one
     of them, or else an empty one, and a label that differs from one of them only in case is that one. ValueError
-    says why nothing can be read.
+    says why nothing can be read: also if one of the boxes is unfinished or in doubt, or the numbers are fractions.
 
-    >>> read('```json\\n[{"bbox_2d": [64, 96, 320, 480]}, {"bbox_2d": [1,', (640, 480), ["cat"])
+    >>> read('```json\\n[{"bbox_2d": [64, 96, 320, 480]}', (640, 480), ["cat"])
     (Box(label='cat', corners=(0.1, 0.2, 0.5, 1.0)),)
     >>> read("There is no cat.", (640, 480), ["cat"])
     ()
@@ -97,6 +139,8 @@ def read(text: str, space: tuple[int, int], labels: Sequence[str]) -> tuple[Box,
     if not text.strip():
         raise ValueError("is empty")
     found = list(_named(text, labels))
+    if any(_is_fraction(numbers) for _, numbers in found) and min(space) > 1:
+        raise ValueError("names fractions, where other units are asked for")
     boxes = [
         Box(_label(label, labels), corners)
         for label, numbers in found
@@ -105,9 +149,14 @@ def read(text: str, space: tuple[int, int], labels: Sequence[str]) -> tuple[Box,
     ]
     if found and not boxes:
         raise ValueError("names only boxes without area in the picture")
-    if not boxes and not _says_nothing(text):
+    if not boxes and not says_nothing(text, labels):
         raise ValueError("names no box")
     return tuple(boxes)
+
+
+def _is_fraction(numbers: Sequence[float]) -> bool:
+    """True if four numbers can only be shares of the picture: none over 1, and not all written as whole numbers."""
+    return all(0 <= one <= 1 for one in numbers) and any(isinstance(one, float) for one in numbers)
 
 
 _Found = tuple[str, Sequence[float]]
@@ -118,14 +167,25 @@ def _named(text: str, labels: Sequence[str]) -> Iterator[_Found]:
     """Labels and numbers in the first of the forms in which there are any."""
     if "<|box_start|>" in text:
         return _among_tokens(text, _TOKENS, labels)
-    objects = [one for match in _OBJECT.finditer(text) for one in _of_object(match[0])]
-    if objects:
-        return iter(objects)
+    if "{" in text:
+        objects = list(_of_objects(text))
+        if objects or not _PAIRS.search(text):
+            return iter(objects)
     if _PAIRS.search(text):
         return _among_tokens(text, _PAIRS, labels)
-    # Inside an object that was cut, four numbers are half of what it would have said.
-    lists = () if "{" in text else _LISTS.finditer(text)
-    return (("", [float(number) for number in match.groups()]) for match in lists)
+    if "{" not in text:
+        for form in (_LISTS, _TAGS, _ASSIGNED):
+            if form.search(text):
+                return _among_words(text, form, labels)
+        bare = _BARE.fullmatch(text.strip())
+        if bare:
+            return iter([("", _as_numbers(bare.groups()))])
+    return iter(())
+
+
+def _as_numbers(texts: Iterable[str]) -> list[float]:
+    """The numbers, whole ones as int."""
+    return [float(text) if "." in text else int(text[:400]) for text in map(str.strip, texts)]
 
 
 def _among_tokens(text: str, form: re.Pattern[str], labels: Sequence[str]) -> Iterator[_Found]:
@@ -136,8 +196,24 @@ def _among_tokens(text: str, form: re.Pattern[str], labels: Sequence[str]) -> It
         opened, closing, _ = before.rpartition("<|object_ref_end|>")
         said = opened.rpartition("<|object_ref_start|>")[2] if closing else _last_words(before, labels)
         label = said or label
-        yield label, [float(number) for number in match.groups()]
+        yield label, _as_numbers(match.groups())
         end = match.end()
+    if _UNFINISHED.search(text[end:]):
+        raise ValueError("ends inside a box")
+
+
+def _among_words(text: str, form: re.Pattern[str], labels: Sequence[str]) -> Iterator[_Found]:
+    """The label of a box is the one that is named before it."""
+    end = 0
+    for match in form.finditer(text):
+        before = text[end : match.start()]
+        if labels and _DENIED.search(before):
+            raise ValueError("says what is not at a box")
+        named = [one for one in labels if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", before, re.IGNORECASE)]
+        yield named[0] if len(named) == 1 else "", _as_numbers(match.groups())
+        end = match.end()
+    if re.search(r"\[\s*-?\d[^\[\]]*$", text[end:]):
+        raise ValueError("ends inside a box")
 
 
 def _last_words(text: str, labels: Sequence[str]) -> str:
@@ -154,24 +230,128 @@ def _last_words(text: str, labels: Sequence[str]) -> str:
     )
 
 
+class _Pairs(list):  # type: ignore[type-arg]
+    """The keys and values of a JSON object in their order, doubled keys among them."""
+
+
+def _of_objects(text: str) -> Iterator[_Found]:
+    """Labels and numbers of all JSON objects in a text."""
+    lead = text[: text.index("{") + 1]
+    for start in [match.start() for match in re.finditer(r"[\[{]", lead)][-_MOST_STARTS:]:
+        try:
+            value, end = json.JSONDecoder(object_pairs_hook=_Pairs).raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        if "{" not in text[end:] and "{" in text[start:end]:
+            yield from _inside(value)
+            return
+    end = 0
+    for match in _OBJECT.finditer(text):
+        yield from _of_object(match[0])
+        end = match.end()
+    rest = text[end:]
+    if "{" not in rest:
+        return
+    rest = rest[rest.index("{") :].replace("`", "").strip()
+    for closed in (rest + "}", rest.removesuffix("]").strip() + "}"):
+        try:
+            last = json.loads(closed, object_pairs_hook=_Pairs)
+        except (ValueError, RecursionError):
+            continue
+        yield from _inside(last)
+        return
+    if any(key in rest for key in _BOX_KEYS):
+        raise ValueError("ends inside a box")
+
+
+_MOST_STARTS = 20
+
+
+def _inside(value: Any) -> Iterator[_Found]:
+    """Labels and numbers of the objects in a JSON value that have a box, whatever holds them."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, _Pairs):
+            found = list(_of_pairs(one))
+            if found:
+                yield from found
+            else:
+                waiting += reversed([held for _, held in one])
+        elif isinstance(one, list):
+            waiting += reversed(one)
+
+
 def _of_object(text: str) -> Iterator[_Found]:
     """The label of a JSON object with each of its boxes, of which there is mostly one."""
     try:
-        values = json.loads(text)
-        boxes = next((values[key] for key in _BOX_KEYS if key in values), None)
-        label = next((values[key] for key in _LABEL_KEYS if isinstance(values.get(key), str)), "")
+        pairs = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
-        boxes, label = _of_faulty_object(text)
-    numbers = list(_numbers(boxes))
-    if len(numbers) % 4 == 0:
-        yield from ((label, numbers[start : start + 4]) for start in range(0, len(numbers), 4))
+        pairs = _of_faulty_object(text)
+    return _of_pairs(pairs)
 
 
-def _of_faulty_object(text: str) -> tuple[list[float], str]:
-    """Numbers and label of an object in single quotes, with commas too many, or with keys without quotes."""
-    listed, label = _KEYED_LIST.search(text), _KEYED_LABEL.search(text)
-    numbers = re.findall(r"-?\d+(?:\.\d+)?", listed[2]) if listed else []
-    return [float(number) for number in numbers], re.sub(r"\\(.)", r"\1", label[2][1:-1]) if label else ""
+def _of_pairs(pairs: Sequence[tuple[str, Any]]) -> Iterator[_Found]:
+    """The boxes of an object, each with its label: the one label, or as many as there are boxes."""
+    boxes: list[list[float]] = []
+    for key in dict.fromkeys(key for key, _ in pairs if key in _BOX_KEYS):
+        of_key = [numbers for name, value in pairs if name == key for numbers in _boxes_of(value)]
+        if boxes and of_key and of_key != boxes:
+            raise ValueError("names different boxes of one thing")
+        boxes = boxes or of_key
+    boxes = boxes or [numbers for numbers in [_of_keys(pairs)] if numbers]
+    boxes = [box for index, box in enumerate(boxes) if box not in boxes[:index]]
+    said = [value for key, value in pairs if key in _LABEL_KEYS[:1] and isinstance(value, str)]
+    said = said or [value for key, value in pairs if key in _LABEL_KEYS and isinstance(value, str)][:1]
+    said = said[:1] if len(set(said)) == 1 else said
+    if boxes and len(said) not in (0, 1, len(boxes)):
+        raise ValueError("names other numbers of boxes and labels in one object")
+    for index, box in enumerate(boxes):
+        yield said[index if len(said) > 1 else 0] if said else "", box
+
+
+def _boxes_of(value: Any) -> list[list[float]]:
+    """The boxes in the value of a key: four numbers, more of them, a text or an object with four numbers."""
+    if isinstance(value, _Pairs):
+        numbers = _of_keys(value)
+        return [numbers] if numbers else []
+    if isinstance(value, str):
+        match = _BARE.fullmatch(value.strip())
+        return [_as_numbers(match.groups())] if match else []
+    numbers = list(_numbers(value))
+    if len(numbers) % 4:
+        raise ValueError("names a box of other than four numbers")
+    return [numbers[start : start + 4] for start in range(0, len(numbers), 4)]
+
+
+def _of_keys(pairs: Sequence[tuple[str, Any]]) -> list[float] | None:
+    """Four numbers that stand under keys of their own, as two corners; None if there are none, or in doubt."""
+    held = {str(key).lower().replace("_", ""): value for key, value in pairs}
+    numbers = {
+        key: value
+        for key, value in held.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    found = [keys for keys in _CORNER_KEYS if set(keys) <= set(numbers)]
+    if len(found) != 1:
+        return None
+    four = [numbers[key] for key in found[0]]
+    if found[0][2] == "width":
+        four[2:] = [four[0] + four[2], four[1] + four[3]]
+    return four
+
+
+def _of_faulty_object(text: str) -> list[tuple[str, Any]]:
+    """Boxes and labels of an object in single quotes, with commas too many, or with keys without quotes."""
+    pairs: list[tuple[str, Any]] = [
+        (listed[1], _as_numbers(re.findall(r"-?\d+(?:\.\d+)?", listed[2])))
+        for listed in _KEYED_LIST.finditer(text)
+    ]
+    if not pairs:
+        pairs = [(key, number) for key, text in _KEYED_NUMBER.findall(text) for number in _as_numbers([text])]
+    for label in _KEYED_LABEL.finditer(text):
+        pairs.append((label[1], re.sub(r"\\(.)", r"\1", label[2][1:-1])))
+    return pairs
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -179,7 +359,7 @@ def _numbers(value: Any) -> Iterator[float]:
     waiting = [value]
     while waiting:
         one = waiting.pop()
-        if isinstance(one, list):
+        if isinstance(one, list) and not isinstance(one, _Pairs):
             waiting += reversed(one)
         elif isinstance(one, int | float) and not isinstance(one, bool):
             yield one
@@ -202,6 +382,30 @@ def _label(said: str, labels: Sequence[str]) -> str:
     return next((label for label in labels if label.casefold() == said.casefold()), said)
 
 
-def _says_nothing(text: str) -> bool:
-    bare = text.strip().strip("\"'*` ")
-    return bool(_EMPTY_LIST.fullmatch(text.strip()) or _NOTHING.fullmatch(bare))
+def says_nothing(text: str, labels: Sequence[str]) -> bool:
+    """True if the text says that there is nothing of what was asked about, and no more than that.
+
+    >>> says_nothing("There is no cat in the image.", ["cat"]), says_nothing("No idea.", ["cat"])
+    (True, False)
+    >>> says_nothing("There is no cat.", ["cat", "dog"]), says_nothing("I see no cat or dog.", ["cat", "dog"])
+    (False, True)
+    """
+    if _EMPTY_LIST.fullmatch(text.strip()):
+        return True
+    bare = " ".join(text.strip().strip("\"'*` ").rstrip(".!。！").replace("’", "'").split())
+    names = sorted(labels, key=len, reverse=True)
+    one = "|".join(rf"{re.escape(name)}(?:e?s)?" for name in names) or r"(?!)"
+    listed = rf"(?:(?:{one})(?:(?:\s*,|\s*,?\s+(?:or|and|nor))\s+(?:(?:a|an|any|no)\s+)?(?:{one}))*)"
+    for denial in _DENIALS:
+        match = re.fullmatch(denial.replace("THING", rf"(?P<thing>{listed}|{_THINGS})"), bare, re.IGNORECASE)
+        if match:
+            thing = match.groupdict().get("thing")
+            return (
+                thing is None
+                or re.fullmatch(_THINGS, thing, re.IGNORECASE) is not None
+                or all(
+                    re.search(rf"(?<!\w){re.escape(name)}(?:e?s)?(?!\w)", thing, re.IGNORECASE)
+                    for name in labels
+                )
+            )
+    return False
