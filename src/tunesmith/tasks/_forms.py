@@ -186,7 +186,7 @@ def _read_value(value: Any, key: str, labels: Sequence[str]) -> int | Unread:
     return label_in(value, labels)
 
 
-def _objects_in(text: str) -> tuple[list[Sequence[tuple[Any, Any]]], str] | Unread:
+def _objects_in(text: str) -> tuple[Sequence[Sequence[tuple[Any, Any]]], str] | Unread:
     """The JSON objects of a text (pairs of key and value), and the words around them; or why there are none."""
     bare = text.strip()
     whole = _parsed(bare)

@@ -147,7 +147,8 @@ def _loose(text: str) -> str:
 def peeled(text: str, labels: Sequence[str]) -> Iterator[str]:
     """The text, and what is left of it after each way to take layers off, the least first."""
     has_numbers = any(re.fullmatch(r"[-+]?\d+(\.\d+)?", plain(label)) for label in labels)
-    waiting, seen = [folded(text).strip()], set()
+    waiting = [folded(text).strip()]
+    seen: set[str] = set()
     while waiting and len(seen) < 200:
         one = waiting.pop(0)
         if one in seen or not one:

@@ -147,18 +147,18 @@ def in_characters(word: str) -> Iterator[str]:
         yield word
         return
     piece = ""
-    is_spaceless = False
+    is_alone = False
     for one in word:
         is_mark = unicodedata.category(one).startswith("M")
         if is_mark and piece:
             piece += one
             continue
-        spaceless_now = is_spaceless(one)
-        if piece and (is_spaceless or spaceless_now):
+        is_alone_now = is_spaceless(one)
+        if piece and (is_alone or is_alone_now):
             yield piece
             piece = ""
         piece += one
-        is_spaceless = spaceless_now
+        is_alone = is_alone_now
     if piece:
         yield piece
 
