@@ -62,7 +62,7 @@ def bleu_counts(answer: str, references: Sequence[str]) -> dict[str, float]:
 def _spaced(text: str) -> str:
     """The text with spaces between the characters of scripts that have none between words, so that sacrebleu counts
     them as it does with its own tokenizer for Chinese."""
-    if text.isascii() or not any(map(is_spaceless, text)):
+    if text.isascii() or not any(is_spaceless(one) or "\u3000" <= one <= "\u303f" for one in text):
         return text
     text = folded(text)
     return "".join(
