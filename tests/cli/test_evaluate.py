@@ -21,7 +21,8 @@ def test_the_base_alone_needs_no_training(untouched: Path) -> None:
     ended = call("evaluate", untouched, "--base")
     assert ended.code == 0, ended.err
     (base,) = (untouched.parent / "runs" / "small").glob("base-*")
-    assert ended.out.endswith(f"base: {base}\n")
+    assert f"base: {base}\n" in ended.out
+    assert any(line.startswith("Accuracy") and "%" in line for line in ended.out.splitlines())
     assert read_json(base / "scores.json")["records"] == 20
 
 
@@ -29,7 +30,8 @@ def test_what_was_evaluated_is_found_and_not_done_again(finished: Finished) -> N
     ended = call("evaluate", finished.path, "--variant", "high")
     assert ended.code == 0
     (base,) = finished.runs.glob("base-*")
-    assert ended.out.endswith(f"base: {base}\ntuned: {finished.runs / 'high' / 'evaluation'}\n")
+    assert f"base: {base}\ntuned: {finished.runs / 'high' / 'evaluation'}\n" in ended.out
+    assert any(line.split()[:1] == ["Accuracy"] and line.count("%") == 2 for line in ended.out.splitlines())
     assert "baseline:" not in ended.out
 
 
@@ -37,8 +39,14 @@ def test_a_trained_model_can_be_evaluated_on_other_records_without_training_it_a
     assert call("train", untouched).code == 0
     ended = call("evaluate", untouched, "evaluate.test_examples=5")
     assert ended.code == 0, ended.err
-    comparison = read_json(untouched.parent / "runs" / "small" / "main" / "evaluation" / "comparison.json")
-    assert comparison["records"] == 5
+    run = untouched.parent / "runs" / "small" / "main"
+    assert read_json(run / "evaluation" / "comparison.json")["records"] == 5
+    assert "test_examples: 5" in (run / "experiment.yaml").read_text()
+    ended = call("evaluate", untouched, "evaluate.test_examples=6")
+    assert ended.code == 0, ended.err
+    assert "train: stage adapt is trained already" in ended.out
+    assert read_json(run / "evaluation" / "comparison.json")["records"] == 5
+    assert read_json(run.with_name("main@2") / "evaluation" / "comparison.json")["records"] == 6
 
 
 def test_an_unknown_variant_is_2(finished: Finished) -> None:

@@ -62,7 +62,11 @@ def test_one_class_or_the_positive_one_can_tell_the_best() -> None:
 @pytest.mark.parametrize(
     ("task", "settings", "message"),
     [
-        (CLASSIFY, {"metrics": ["acuracy"]}, r"there is no metric 'acuracy' \(accuracy, .*'accuracy'\?"),
+        (
+            CLASSIFY,
+            {"metrics": ["acuracy"]},
+            r"evaluate\.metrics\.0: there is no metric 'acuracy'; possible here: accuracy, .*'accuracy'\?",
+        ),
         (
             CLASSIFY,
             {"metrics": ["log_loss"], "engine": "generate"},

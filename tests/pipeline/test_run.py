@@ -75,15 +75,6 @@ def test_a_second_stage_goes_on_from_the_adapter_of_the_first(tmp_path: Path) ->
     assert first["sha256"] != second["sha256"]
 
 
-def test_a_changed_stage_is_trained_anew_and_the_old_result_is_moved_aside(tmp_path: Path) -> None:
-    path = small_experiment(tmp_path, stages=[lora_stage(steps=2, epochs=None)], evaluate={"resamples": 200})
-    run(load_experiment(path), path.parent)
-    folder = run(load_experiment(path, ["stages.0.steps=3"]), path.parent)
-    assert read_json(folder / "stages" / "adapt" / "done.json")["steps"] == 3
-    aside = list((folder / "replaced").iterdir())
-    assert [read_json(old / "done.json")["steps"] for old in aside] == [2]
-
-
 def test_a_part_that_the_model_does_not_have_is_named_with_what_it_has(tmp_path: Path) -> None:
     path = small_experiment(tmp_path, stages=[lora_stage(parts={"languge": {"kind": "lora"}})])
     with pytest.raises(ModelError, match=r"languge.*Did you mean 'language'"):

@@ -12,7 +12,7 @@ from tunesmith import load_experiment
 from tunesmith.config.read import read_experiment
 from tunesmith.data.prepare import Prepared
 from tunesmith.errors import DataError, ExperimentError
-from tunesmith.files import read_json
+from tunesmith.files import read_json, write_json
 from tunesmith.pipeline.steps import Steps
 
 QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
@@ -39,6 +39,7 @@ def left_by_training(steps: Steps) -> Path:
     """A folder as a stage leaves one: here, the base model itself."""
     folder = steps.folder.stage("adapt")
     shutil.copytree(steps.model.path, folder / "model", dirs_exist_ok=True)
+    write_json(folder / "claim.json", steps.keys.stages["adapt"])
     return folder
 
 
@@ -97,13 +98,13 @@ def test_another_model_in_the_same_folder_makes_a_new_baseline(tmp_path: Path) -
 
 def test_what_is_written_down_reads_back_as_the_experiment_and_leads_to_data_and_baseline(path: Path) -> None:
     steps = steps_of(path, "seed=5", variant="one")
-    base = steps.folder.base("")
+    base = steps.shared.base("")
     steps.write_down()
     folder = steps.folder.path
     assert folder == path.parent / "runs" / "small" / "one"
     assert load_experiment(folder / "experiment.yaml") == steps.experiment
     told = read_json(folder / "run.json")
-    assert (told["experiment"], told["variant"]) == ("small", "one")
+    assert (told["experiment"], told["variant"], told["number"]) == ("small", "one", 1)
     assert (folder / told["data"] / "manifest.json").resolve() == steps.prepared.folder / "manifest.json"
     assert (folder / told["base"]).resolve().parent == base.parent.resolve()
     assert "torch" in read_json(folder / "environment.json")["versions"]
@@ -160,7 +161,8 @@ def test_base_and_tuned_model_answer_the_same_records_and_are_compared(path: Pat
     said: list[str] = []
     steps = steps_of(path, "name=compared", said=said)
     result = left_by_training(steps)
-    folder = steps.evaluation(result, "trained")
+    fingerprint = steps.keys.stages["adapt"]
+    folder = steps.evaluation(result, fingerprint)
     assert sorted(begun(said)) == ["baseline", "evaluate"]
     comparison = read_json(folder / "comparison.json")
     assert comparison["records"] == 8
@@ -168,25 +170,17 @@ def test_base_and_tuned_model_answer_the_same_records_and_are_compared(path: Pat
     assert comparison["metrics"]["accuracy"]["verdict"] == "no clear change"
     said.clear()
     again = steps_of(path, "name=compared", said=said)
-    again.evaluation(result, "trained")
+    again.evaluation(result, fingerprint)
     assert begun(said) == []
 
 
-def test_answers_of_other_weights_or_settings_are_wiped_and_not_gone_on_with(path: Path) -> None:
-    said: list[str] = []
-    steps = steps_of(path, "name=wiped", said=said)
-    result = left_by_training(steps)
-    folder = steps.evaluation(result, "first weights")
-    (folder / "scores.json").unlink()
-    left = folder / "rows.partial.jsonl"
-    left.write_text("what an interrupted evaluation had\n")
-    (folder / "stray.txt").write_text("of the first weights")
-    steps.evaluation(result, "second weights")
-    assert begun(said).count("evaluate") == 2
-    assert not (folder / "stray.txt").exists()
-    assert not left.exists()
-    steps_of(path, "name=wiped", "evaluate.test_examples=5", said=said).evaluation(result, "second weights")
-    assert read_json(folder / "scores.json")["records"] == 5
+def test_answers_of_other_settings_are_neither_wiped_nor_gone_on_with(path: Path) -> None:
+    steps = steps_of(path, "name=kept")
+    folder = steps.evaluation(left_by_training(steps), "weights")
+    (folder / "key.json").write_text('"of other weights"')
+    other = steps_of(path, "name=kept")
+    assert other.folder.name == "main@2"
+    assert (folder / "scores.json").exists()
 
 
 def test_an_interrupted_evaluation_of_the_same_settings_goes_on(path: Path) -> None:

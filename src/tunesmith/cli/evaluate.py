@@ -21,12 +21,24 @@ def command(
 
     settings = read_experiment(experiment, overrides or [], variant)
 
-    from tunesmith.pipeline.steps import MAIN, Steps
-    from tunesmith.pipeline.training import trained_before
+    from rich.console import Console
 
+    from tunesmith.pipeline.checks import check, check_settings
+    from tunesmith.pipeline.steps import MAIN, Steps
+    from tunesmith.pipeline.training import train, trained_result
+    from tunesmith.report.terminal import print_scores, print_summary
+
+    terminal = Console()
     steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
-    # Asked first: the baseline may take long, and what is not trained yet should be told at once.
-    trained = None if base_only else trained_before(steps)
-    typer.echo(f"base: {steps.baseline()}")
-    if trained:
+    check_settings(steps)
+    if base_only:
+        print_scores(steps.baseline(), terminal)
+        return
+    # Asked first: the rest may take long, and what is not trained yet should be told at once.
+    trained_result(steps)
+    check(steps)
+    with steps.claimed() as run:
+        trained = train(steps, terminal)
+        typer.echo(f"base: {steps.baseline()}")
         typer.echo(f"tuned: {steps.evaluation(trained.result, trained.fingerprint)}")
+    print_summary(run.path, terminal)

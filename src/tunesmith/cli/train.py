@@ -22,13 +22,12 @@ def command(
 
     from rich.console import Console
 
-    from tunesmith.pipeline.folder import at_work
+    from tunesmith.pipeline.checks import check
     from tunesmith.pipeline.steps import MAIN, Steps
-    from tunesmith.pipeline.training import check_early, train
+    from tunesmith.pipeline.training import train
 
     terminal = Console()
     steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
-    with at_work(steps.folder.path):
-        steps.write_down()
-        check_early(steps)
+    check(steps)
+    with steps.claimed():
         typer.echo(f"trained: {train(steps, terminal).result}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
+from tunesmith.config.document import Document, Location
+from tunesmith.config.faults import Fault, raise_faults
 from tunesmith.config.settings import (
     Duration,
     DurationText,
@@ -370,6 +373,13 @@ class Checkpoints(Settings):
     """How many of the last are kept, beside the best."""
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """Where the settings of an experiment were read; no part of what makes two experiments equal."""
+
+    document: Document = field(default=Document(None), compare=False)
+
+
 class Experiment(Settings):
     """One experiment file."""
 
@@ -396,6 +406,20 @@ class Experiment(Settings):
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     """Overrides by name (letters, digits, '.', '_' and '-'), with dotted keys as on the command line."""
 
+    _origin: _Origin = PrivateAttr(default=_Origin())
+
+    def read_from(self, document: Document) -> Experiment:
+        """The experiment itself, which remembers on which lines its settings stand."""
+        self._origin = _Origin(document)
+        return self
+
+    def refuse(self, faults: Iterable[tuple[str, str]]) -> None:
+        """Raise ExperimentError with all faults, each a setting's dotted path and what is wrong there, with the line
+        that it was read from; nothing happens if there is none."""
+        document = self._origin.document
+        found = [Fault(path, what, document.origin(_location(path))) for path, what in faults]
+        raise_faults(found, document.origin(()).rpartition(":")[0] or "experiment")
+
     @model_validator(mode="after")
     def _possible(self) -> Experiment:
         faults = [
@@ -408,6 +432,10 @@ class Experiment(Settings):
         if faults:
             raise ImpossibleError(*faults)
         return self
+
+
+def _location(path: str) -> Location:
+    return tuple(int(key) if key.isdecimal() else key for key in path.split("."))
 
 
 def _doubled_names(stages: list[Stage]) -> Iterator[tuple[str, str]]:

@@ -165,6 +165,6 @@ def _check(document: Document, overrides: Sequence[Override]) -> _Reading:
         except ExperimentError as error:
             faults.append(Fault(override.key, str(error), override.origin))
     try:
-        return _Reading(Experiment.model_validate(document.value), faults)
+        return _Reading(Experiment.model_validate(document.value).read_from(document), faults)
     except ValidationError as error:
         return _Reading(None, faults + faults_of(error, document, Experiment))

@@ -43,24 +43,39 @@ def resolve_metrics(task: Task, settings: Evaluate) -> tuple[str, ...]:
     Of the task's own list, those that the engine cannot give are left out. ExperimentError names all metrics
     that were asked for and do not exist, or cannot be had of this task and engine.
     """
-    asked = settings.metrics if settings.metrics is not None else []
-    if settings.metric is not None:
-        asked = [*asked, settings.metric.partition("/")[0]]
-    faults = [_fault(name, task, settings) for name in dict.fromkeys(asked)]
-    if settings.metric is not None and not any(faults):
-        faults = [_fault_of_primary(settings.metric, task)]
-    if any(faults):
-        raise ExperimentError("\n".join(fault for fault in faults if fault))
+    if faults := metric_faults(task, settings):
+        raise ExperimentError("\n".join(f"{path}: {what}" for path, what in faults))
+    asked = _asked(settings)
     if settings.metrics is not None and asked:
         return tuple(dict.fromkeys(asked))
-    own = [name for name in task.own_metrics if not _missing(name, task, settings)]
-    if not own and not asked:
-        raise ExperimentError(
-            f"evaluate.engine: with {resolve_engine(task, settings).kind!r} none of the metrics of task "
-            f"{task.kind!r} can be had ({', '.join(task.own_metrics)}). Leave evaluate.engine out, "
-            f"or use {task.default_engine!r}"
-        )
-    return tuple(dict.fromkeys([*own, *asked]))
+    return tuple(dict.fromkeys([*_own(task, settings), *asked]))
+
+
+def metric_faults(task: Task, settings: Evaluate) -> list[tuple[str, str]]:
+    """What is wrong with the metrics that are asked for: setting, and what is possible there."""
+    named = [(f"evaluate.metrics.{place}", name) for place, name in enumerate(settings.metrics or [])]
+    if settings.metric is not None:
+        named.append(("evaluate.metric", settings.metric.partition("/")[0]))
+    faults = [(path, fault) for path, name in named if (fault := _fault(name, task, settings))]
+    if settings.metric is not None and not faults and (fault := _fault_of_primary(settings.metric, task)):
+        faults = [("evaluate.metric", fault)]
+    if not _asked(settings) and not _own(task, settings):
+        engine = resolve_engine(task, settings).kind
+        what = f"with {engine!r} none of the metrics of task {task.kind!r} can be had"
+        ways = f"Leave evaluate.engine out, or use {task.default_engine!r}"
+        faults.append(("evaluate.engine", f"{what} ({', '.join(task.own_metrics)}). {ways}"))
+    return faults
+
+
+def _asked(settings: Evaluate) -> list[str]:
+    """Names of the metrics that the settings name."""
+    primary = [] if settings.metric is None else [settings.metric.partition("/")[0]]
+    return [*(settings.metrics or []), *primary]
+
+
+def _own(task: Task, settings: Evaluate) -> list[str]:
+    """Those of the task's own metrics that can be had."""
+    return [name for name in task.own_metrics if not _missing(name, task, settings)]
 
 
 def primary_metric(task: Task, settings: Evaluate) -> tuple[str, Literal["higher", "lower"]]:
@@ -94,18 +109,19 @@ def _missing(name: str, task: Task, settings: Evaluate) -> list[str]:
 
 
 def _fault(name: str, task: Task, settings: Evaluate) -> str | None:
+    """What is wrong with a metric that is asked for, with those of this task and engine."""
     known = [kind.replace("-", "_") for kind in _METRICS.kinds()]
-    if name not in known:
-        return (
-            f"evaluate.metrics: there is no metric {name!r} ({', '.join(known)}).{did_you_mean(name, known)}"
-        )
-    missing = _missing(name, task, settings)
-    if not missing:
+    missing = _missing(name, task, settings) if name in known else []
+    if name in known and not missing:
         return None
-    engine = resolve_engine(task, settings).kind
     possible = [one for one in known if not _missing(one, task, settings)]
+    if name not in known:
+        begins = [one for one in possible if one.startswith(name)]
+        near = did_you_mean(name, possible) or (f" Did you mean {begins[0]!r}?" if begins else "")
+        return f"there is no metric {name!r}; possible here: {', '.join(possible)}.{near}"
+    engine = resolve_engine(task, settings).kind
     return (
-        f"evaluate.metrics: {name!r} needs {', '.join(missing)}, which task {task.kind!r} "
+        f"{name!r} needs {', '.join(missing)}, which task {task.kind!r} "
         f"with engine {engine!r} does not give. Possible here: {', '.join(possible)}"
     )
 
@@ -115,13 +131,12 @@ def _fault_of_primary(name: str, task: Task) -> str | None:
     metric, slash, label = name.partition("/")
     labels = task.labels_in_order or ()
     if not metric_of(name).per_class:
-        return f"evaluate.metric: {metric!r} is one number; leave '/{label}' out" if slash else None
+        return f"{metric!r} is one number; leave '/{label}' out" if slash else None
     if slash and label not in labels:
-        near = did_you_mean(label, labels)
-        return f"evaluate.metric: there is no class {label!r} ({', '.join(labels)}).{near}"
+        return f"there is no class {label!r} ({', '.join(labels)}).{did_you_mean(label, labels)}"
     if not slash and task.positive_index is None:
         return (
-            f"evaluate.metric: {metric!r} is one number a class. Name one, such as "
-            f"'{metric}/{labels[0]}', set task.positive, or take a metric of all classes, such as 'f1_macro'"
+            f"{metric!r} is one number a class. Name one, such as '{metric}/{labels[0]}', set task.positive, or take "
+            "a metric of all classes, such as 'f1_macro'"
         )
     return None

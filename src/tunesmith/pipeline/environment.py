@@ -29,6 +29,17 @@ def environment() -> dict[str, Any]:
     }
 
 
+def with_later(noted: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
+    """The environment that a run began in, and under `later` those that it went on in, as far as they differ by more
+    than the command."""
+    if noted is None:
+        return now
+    last = [noted, *noted.get("later", [])][-1]
+    if all(last.get(name) == value for name, value in now.items() if name != "command"):
+        return noted
+    return noted | {"later": [*noted.get("later", []), now]}
+
+
 def _installed() -> Iterator[tuple[str, str]]:
     """Name and version of each of the packages that is there."""
     for name in PACKAGES:

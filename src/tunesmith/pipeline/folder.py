@@ -18,17 +18,56 @@ from tunesmith.files import writing
 
 
 @dataclass(frozen=True)
+class ExperimentFolder:
+    """The folder of an experiment, `runs/<experiment>`: its runs, and what they share."""
+
+    path: Path
+
+    def data(self, key: str) -> Path:
+        """Prepared records, shared by variants."""
+        return self.path / f"data-{key}"
+
+    def examples(self, key: str) -> Path:
+        """Rendered training examples, shared by variants and stages."""
+        return self.path / f"examples-{key}"
+
+    def base(self, key: str) -> Path:
+        """Evaluation of the untouched base model, shared by variants."""
+        return self.path / f"base-{key}"
+
+    def lock(self, name: str) -> Path:
+        """What is held while the folder of this name is made or chosen."""
+        return self.path / "locks" / name
+
+    def runs(self, variant: str) -> list[RunFolder]:
+        """The runs of a variant that have a folder, in the order of their numbers."""
+        numbers = [1] if (self.path / variant).is_dir() else []
+        for folder in self.path.glob("*@*"):
+            name, _, number = folder.name.rpartition("@")
+            if name == variant and number.isdecimal() and int(number) > 1 and folder.is_dir():
+                numbers.append(int(number))
+        return [RunFolder(self.path, variant, number) for number in sorted(numbers)]
+
+
+@dataclass(frozen=True)
 class RunFolder:
-    """The folder of one variant of one experiment."""
+    """The folder of one run: of a variant of an experiment, with one set of settings."""
 
     experiment: Path
-    """Shared by all variants: `runs/<experiment>`."""
+    """Folder of the experiment."""
     variant: str
+    number: int = 1
+    """Counts the runs of the variant, from 1: each has other settings (docs/decisions/029-run-numbers.md)."""
+
+    @property
+    def name(self) -> str:
+        """Name of the folder: `lora` for the first run, `lora@2` for the second. No variant can be called so."""
+        return self.variant if self.number == 1 else f"{self.variant}@{self.number}"
 
     @property
     def path(self) -> Path:
-        """The variant's own folder."""
-        return self.experiment / self.variant
+        """The run's own folder."""
+        return self.experiment / self.name
 
     @property
     def log(self) -> Path:
@@ -44,17 +83,30 @@ class RunFolder:
         """The tuned model on the test side."""
         return self.path / "evaluation"
 
-    def data(self, key: str) -> Path:
-        """Prepared records, shared by variants."""
-        return self.experiment / f"data-{key}"
+    @property
+    def has_begun(self) -> bool:
+        """True if anything of training or evaluation is in it."""
+        stages = self.path / "stages"
+        return self.log.exists() or _is_filled(self.evaluation) or any(map(_is_filled, stages.glob("*")))
 
-    def examples(self, key: str) -> Path:
-        """Rendered training examples, shared by variants and stages."""
-        return self.experiment / f"examples-{key}"
+    @property
+    def is_held(self) -> bool:
+        """True if a process is at work on it."""
+        if not (self.path / ".lock").exists():
+            return False
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:
+            return False  # A disk that cannot be written to: whoever wants to hold the folder is told so.
+        lock.release()
+        return False
 
-    def base(self, key: str) -> Path:
-        """Evaluation of the untouched base model, shared by variants."""
-        return self.experiment / f"base-{key}"
+
+def _is_filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def key_of(*values: Any) -> str:

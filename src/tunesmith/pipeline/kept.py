@@ -27,8 +27,8 @@ def kept(steps: Steps, stage: Stage, make: Callable[[], Rendered]) -> Rendered:
     if steps.prepared.counts["train"] < LEAST:
         return make()
     key = examples_key(steps, stage)
-    folder = steps.folder.examples(key)
-    with at_work(steps.folder.experiment / "locks" / folder.name, wait=True):
+    folder = steps.shared.examples(key)
+    with at_work(steps.shared.lock(folder.name), wait=True):
         found = _read(folder, key)
         if found is None:
             found = make()

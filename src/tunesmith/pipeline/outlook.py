@@ -11,8 +11,9 @@ from rich.progress import Progress
 from tunesmith.config.experiment import Stage
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.model.checkpointing import LEVELS, Level
+from tunesmith.pipeline.checks import refuse_unknown_parts
 from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import loss_of, refuse_unknown_parts
+from tunesmith.pipeline.training import loss_of
 from tunesmith.plan.choice import largest_shape
 from tunesmith.plan.memory import GIB, Forecast, forecast
 from tunesmith.plan.outlook import CARDS, Fits, Outlook, StageOutlook, Way, Work, fits, ways_of

@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console as Terminal
 
 from tunesmith.config.experiment import Experiment
-from tunesmith.pipeline.folder import at_work
+from tunesmith.pipeline.checks import check
 from tunesmith.pipeline.steps import MAIN, Steps
-from tunesmith.pipeline.training import check_early, train
+from tunesmith.pipeline.training import train
 from tunesmith.report.page import write_report
 
 
@@ -17,7 +17,7 @@ def run(
     experiment: Experiment, where: Path = Path(), variant: str = MAIN, terminal: Terminal | None = None
 ) -> Path:
     """Prepare, baseline, train, evaluate, report; gives the run folder. What is done and unchanged is not done again,
-    and an interrupted run goes on where it was.
+    and an interrupted run goes on where it was. With other settings it is another run, in a folder of its own.
 
     `where` is the folder that data and model may be named relative to; the run folder stands in
     `experiment.output`, relative to the current folder. Raises ExperimentError, DataError or
@@ -30,11 +30,12 @@ def run(
         variant,
         say=lambda text: terminal.print(text, style="bold", markup=False, soft_wrap=True),
     )
-    with at_work(steps.folder.path):
-        steps.write_down()
-        check_early(steps)
+    check(steps)
+    with steps.claimed() as folder:
+        was_finished = steps.is_finished
         steps.baseline()
         trained = train(steps, terminal)
         steps.evaluation(trained.result, trained.fingerprint)
-        write_report(steps.folder.path)
-    return steps.folder.path
+        if not was_finished or not (folder.path / "report.html").exists():
+            write_report(folder.path)
+    return folder.path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,8 +32,9 @@ from tunesmith.model.families import Family
 from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.pipeline.environment import environment
-from tunesmith.pipeline.folder import RunFolder, at_work, files_key, key_of
+from tunesmith.pipeline.environment import environment, with_later
+from tunesmith.pipeline.folder import ExperimentFolder, RunFolder, at_work, files_key, key_of
+from tunesmith.pipeline.runs import Keys, choose, evaluation_key, why_new
 from tunesmith.tasks import Task
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer
@@ -55,9 +56,41 @@ class Steps:
     """By stage: its examples and what they are ordered by, while they are needed."""
 
     @property
+    def shared(self) -> ExperimentFolder:
+        """Where the runs lie, and what they share."""
+        return ExperimentFolder(expanded(self.experiment.output) / self.experiment.name)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """What tells this run from one with other settings."""
+        return Keys.of(self)
+
+    @cached_property
     def folder(self) -> RunFolder:
-        """Where everything lies."""
-        return RunFolder(expanded(self.experiment.output) / self.experiment.name, self.variant)
+        """The run of these settings: one that is there, or a new one."""
+        return choose(self, self.keys)
+
+    @contextmanager
+    def claimed(self) -> Iterator[RunFolder]:
+        """Hold the run for this process, with its settings written down unless it is over. ExperimentError if another
+        process holds it."""
+        with ExitStack() as held:
+            with at_work(self.shared.lock(self.variant), wait=True):
+                # Another process may have begun one since it was last looked at.
+                self.__dict__.pop("folder", None)
+                run = self.folder
+                told = None if run.has_begun else why_new(self, run)
+                held.enter_context(at_work(run.path))
+                if not self.is_finished:
+                    self.write_down()
+            if told:
+                self.say(told)
+            yield run
+
+    @property
+    def is_finished(self) -> bool:
+        """True if the run is over: nothing of it is to be done, and nothing of it may change."""
+        return self.keys.finished(self.folder)
 
     @property
     def model(self) -> Model:
@@ -70,7 +103,7 @@ class Steps:
     def prepared(self) -> Prepared:
         """Records, split and checked; made if they are not there yet, and verified against their manifest."""
         data, task = self.experiment.data, self.experiment.task
-        folder = self.folder.data(self.data_key)
+        folder = self.shared.data(self.data_key)
         self.say(f"prepare: records and split in {folder}")
 
         def decide() -> str | None:
@@ -79,7 +112,7 @@ class Steps:
             task = task.decided(decision)
             return decision
 
-        with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
+        with at_work(self.shared.lock(folder.name), wait=True):
             use = Use(lambda record: self._checked(task, record), task.laid_out)
             asked, pictures = task.fields_asked(), task.picture_fields()
             prepared = prepare(
@@ -209,7 +242,7 @@ class Steps:
         return [
             experiment.task.model_dump(mode="json"),
             experiment.evaluate.model_dump(
-                mode="json", include={"engine", "metrics", "test_examples", "resamples", "by"}
+                mode="json", include={"engine", "metric", "metrics", "test_examples", "resamples", "by"}
             ),
             experiment.seed,
             self.prepared.certificate["checksum"],
@@ -224,22 +257,30 @@ class Steps:
             files_key(Path(self.model.path)),
         ]
 
+    @property
+    def base_folder(self) -> Path:
+        """The evaluation of the untouched base model."""
+        return self.shared.base(key_of(self.asked, self.base))
+
     def write_down(self) -> None:
         """The resolved experiment, the environment, and where the shared pieces lie."""
-        with whole_file(self.folder.path / "experiment.yaml") as file:
+        run = self.folder
+        with whole_file(run.path / "experiment.yaml") as file:
             file.write_text(dump_experiment(self.experiment), encoding="utf-8")
-        write_json(self.folder.path / "environment.json", environment())
-        names = {"experiment": self.experiment.name, "variant": self.variant}
-        shared = {"data": f"../data-{self.data_key}", "base": f"../base-{key_of(self.asked, self.base)}"}
-        beside = os.path.relpath(self.where.resolve(), self.folder.path.resolve())
+        noted = run.path / "environment.json"
+        write_json(noted, with_later(read_note(noted, dict) if noted.exists() else None, environment()))
+        names = {"experiment": self.experiment.name, "variant": self.variant, "number": run.number}
+        names["key"] = self.keys.whole
+        shared = {"data": f"../data-{self.data_key}", "base": f"../{self.base_folder.name}"}
+        beside = os.path.relpath(self.where.resolve(), run.path.resolve())
         model = expanded(Path(self.model.path))
         found = {"where": beside, "model": str(model.resolve()) if model.exists() else self.model.path}
-        write_json(self.folder.path / "run.json", names | shared | found)
+        write_json(run.path / "run.json", names | shared | found)
 
     def baseline(self) -> Path:
         """Scores of the untouched base model on the test side; gives their folder."""
-        folder = self.folder.base(key_of(self.asked, self.base))
-        with at_work(self.folder.experiment / "locks" / folder.name, wait=True):
+        folder = self.base_folder
+        with at_work(self.shared.lock(folder.name), wait=True):
             if not (folder / "scores.json").exists():
                 self.say(
                     f"baseline: the untouched model on {counted(len(self.test_records), 'held-out record')}"
@@ -248,12 +289,11 @@ class Steps:
         return folder
 
     def evaluation(self, result: Path, fingerprint: str) -> Path:
-        """Scores of what the last stage left (read back from disk), compared with the base; gives their folder."""
-        folder, key = self.folder.evaluation, key_of(self.asked, fingerprint)
-        key_file = folder / "key.json"
-        if not key_file.exists() or read_note(key_file, str) != key:
-            shutil.rmtree(folder, ignore_errors=True)
-            write_json(key_file, key)
+        """Scores of what the last stage left (read back from disk), compared with the base; gives their folder. An
+        evaluation that is there is of these settings: see `choose`."""
+        folder = self.folder.evaluation
+        if not (folder / "key.json").exists():
+            write_json(folder / "key.json", evaluation_key(self, fingerprint))
         if not (folder / "scores.json").exists():
             self.say(
                 f"evaluate: the tuned model on the same {counted(len(self.test_records), 'held-out record')}"
@@ -262,8 +302,9 @@ class Steps:
             if self.experiment.task.head is not None:
                 refuse_lost_head(loaded.head, result)
             self.score(loaded, "tuned", folder)
-        settings = self.experiment.evaluate
-        compare(self.baseline(), folder, self.experiment.task, settings, self.experiment.seed)
+        if not (folder / "comparison.json").exists():
+            settings = self.experiment.evaluate
+            compare(self.baseline(), folder, self.experiment.task, settings, self.experiment.seed)
         return folder
 
     def score(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console as Terminal
@@ -18,12 +15,9 @@ from tunesmith.config.experiment import Stage
 from tunesmith.data.fields import value_at
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
-from tunesmith.data.where import matcher
-from tunesmith.errors import DataError, ExperimentError, ModelError, counted, did_you_mean
-from tunesmith.evaluate.choice import primary_metric, resolve_metrics
-from tunesmith.evaluate.groups import check_fields
-from tunesmith.evaluate.units import check_unit
-from tunesmith.files import read_note, whole_file, write_json
+from tunesmith.errors import DataError, ExperimentError, counted
+from tunesmith.evaluate.choice import primary_metric
+from tunesmith.files import read_note, write_json
 from tunesmith.model.artifacts import DONE, left_by
 from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.likeness import traits_of
@@ -33,7 +27,9 @@ from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
 from tunesmith.pipeline.folder import key_of
 from tunesmith.pipeline.kept import kept
+from tunesmith.pipeline.log import rewind_log
 from tunesmith.pipeline.room import settle
+from tunesmith.pipeline.runs import Trained, is_done, is_trained, take_over, trained_before
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import audit_tokens
@@ -49,25 +45,15 @@ from tunesmith.train.stages import Judge, train_stage
 from tunesmith.train.updates import Updates
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What training left."""
-
-    result: Path
-    """Folder of the last stage."""
-    fingerprint: str
-    """Key of everything that led to it."""
-
-
 def train(steps: Steps, terminal: Terminal) -> Trained:
-    """Every stage of the experiment, skipping what is done and unchanged."""
+    """Every stage of the experiment, skipping what is done, here or in another run of the variant."""
     trained: Trained | None = None
     lineage: list[dict[str, Any]] = []
     for number, stage in enumerate(steps.experiment.stages):
         before = None if stage.start == "base" else trained
-        fingerprint = stage_key(steps, stage, number, before)
+        fingerprint = steps.keys.stages[stage.name]
         folder = steps.folder.stage(stage.name)
-        if not is_done(folder, fingerprint):
+        if not is_done(folder, fingerprint) and not taken_over(steps, stage, fingerprint):
             run_stage(steps, stage, number, before, fingerprint, terminal)
         trained = Trained(folder, fingerprint)
         lineage.append(
@@ -79,45 +65,33 @@ def train(steps: Steps, terminal: Terminal) -> Trained:
                 "left": read_note(folder / "done.json", keys={"sha256": str})["sha256"],
             }
         )
-        write_json(steps.folder.path / "lineage.json", lineage)
+    written = steps.folder.path / "lineage.json"
+    if not steps.is_finished or not written.exists():
+        write_json(written, lineage)
     assert trained is not None
     return trained
 
 
-def trained_before(steps: Steps) -> Trained:
-    """What an earlier call left; ExperimentError if a stage is missing or was trained with other settings."""
-    trained: Trained | None = None
-    for number, stage in enumerate(steps.experiment.stages):
-        before = None if stage.start == "base" else trained
-        fingerprint = stage_key(steps, stage, number, before)
-        folder = steps.folder.stage(stage.name)
-        if not is_done(folder, fingerprint):
+def taken_over(steps: Steps, stage: Stage, fingerprint: str) -> bool:
+    """True if another run has trained the stage with the same settings: what it left is then in this run too."""
+    folder = steps.folder.stage(stage.name)
+    if folder.exists() or (found := trained_before(steps, stage.name, fingerprint)) is None:
+        return False
+    take_over(found, steps.folder)
+    steps.say(f"train: stage {stage.name} is trained already, in {found}; its result is taken from there")
+    return True
+
+
+def trained_result(steps: Steps) -> Trained:
+    """What an earlier call trained with these settings; ExperimentError if a stage is not trained to its end."""
+    for stage in steps.experiment.stages:
+        folder, key = steps.folder.stage(stage.name), steps.keys.stages[stage.name]
+        if not is_trained(steps, stage.name):
             raise ExperimentError(
                 f"{folder}: stage {stage.name!r} is not trained yet with these settings. Call `tunesmith train` or "
                 "`tunesmith run` with the same experiment, overrides and variant first"
             )
-        trained = Trained(folder, fingerprint)
-    assert trained is not None
-    return trained
-
-
-def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -> str:
-    """Key of everything that decides what a stage leaves."""
-    experiment = steps.experiment
-    judging = experiment.evaluate.model_dump(
-        mode="json", exclude={"test_examples", "resamples", "by", "unit"}
-    )
-    return key_of(
-        [experiment.seed, number, stage.model_dump(mode="json"), before.fingerprint if before else None],
-        [steps.base, experiment.task.model_dump(mode="json"), steps.prepared.certificate["checksum"]],
-        [experiment.data.length.model_dump(mode="json"), judging if experiment.evaluate.every else None],
-    )
-
-
-def is_done(folder: Path, fingerprint: str) -> bool:
-    """True if the stage's folder holds what these settings lead to."""
-    done = folder / "done.json"
-    return done.exists() and read_note(done, keys={"fingerprint": str})["fingerprint"] == fingerprint
+    return Trained(folder, key)
 
 
 def run_stage(
@@ -125,7 +99,7 @@ def run_stage(
 ) -> None:
     """Train one stage, or go on with it, and write what it leaves."""
     folder = steps.folder.stage(stage.name)
-    make_room(folder, fingerprint)
+    write_json(folder / "claim.json", fingerprint)
     experiment = steps.experiment
     steps.say(f"train: stage {stage.name}, {number + 1} of {len(experiment.stages)}")
     rendered, sort_by, together = stage_examples(steps, stage)
@@ -196,53 +170,6 @@ def loss_of(task: Task, stage: Stage, classes: Classes | None) -> Loss:
     if task.head is not None:
         return (MultiClassLoss if task.is_multi else ClassLoss)(stage.loss, weights)
     return answer_loss if stage.loss == type(stage.loss)() else WeighedAnswerLoss(stage.loss, weights)
-
-
-def check_early(steps: Steps) -> None:
-    """Tell before anything long begins of a metric that cannot be had, of a `where` that is none, of missing
-    validation records, of a test record without a field of `evaluate.by` or `evaluate.unit`, and, unless the first
-    stage is done, of a part that the model does not have, of a record without a field that a stage is ordered by, and
-    of one that cannot be trained on."""
-    resolve_metrics(steps.experiment.task, steps.experiment.evaluate)
-    judged_records(steps)
-    check_fields(steps.test_records, steps.experiment.evaluate.by)
-    if steps.experiment.evaluate.unit is not None:
-        check_unit(steps.test_records, steps.experiment.evaluate.unit)
-    for stage in steps.experiment.stages:
-        if stage.where:
-            matcher(stage.where)
-    stage = steps.experiment.stages[0]
-    if not is_done(steps.folder.stage(stage.name), stage_key(steps, stage, 0, None)):
-        refuse_unknown_parts(steps)
-        refuse_lacking_fields(steps)
-        stage_examples(steps, stage)
-
-
-def refuse_unknown_parts(steps: Steps) -> None:
-    """ModelError names every part of every stage that the model does not have."""
-    model_type = steps.family.config.model_type
-    known = [*steps.family.prefixes, *(["head"] if steps.experiment.task.head else [])]
-    unknown = [
-        f"stages.{number}.parts.{part}: {model_type} has no such part ({', '.join(known)}).{did_you_mean(part, known)}"
-        for number, stage in enumerate(steps.experiment.stages)
-        for part in stage.parts
-        if part not in known
-    ]
-    if unknown:
-        raise ModelError("\n".join(unknown))
-
-
-def refuse_lacking_fields(steps: Steps) -> None:
-    """DataError names every field that a stage's `order` or `together` names and a record of it lacks."""
-    faults = []
-    for number, stage in enumerate(steps.experiment.stages):
-        for setting, field in ordered_by(stage).items():
-            try:
-                check_fields(steps.stage_records(stage), [field], f"stages.{number}.{setting}")
-            except DataError as fault:
-                faults.append(str(fault))
-    if faults:
-        raise DataError("\n".join(faults))
 
 
 def ordered_by(stage: Stage) -> dict[str, str]:
@@ -344,7 +271,7 @@ def notes_of(loaded: LoadedModel, how: str, rendered: Rendered, classes: Classes
 @contextmanager
 def listeners(steps: Steps, terminal: Terminal) -> Iterator[Callable[[Event], None]]:
     """A function that hands an event to the console, the JSON log and every tracker of the experiment."""
-    folder, name = steps.folder, f"{steps.experiment.name}/{steps.variant}"
+    folder, name = steps.folder, f"{steps.experiment.name}/{steps.folder.name}"
     settings = steps.experiment.model_dump(mode="json")
     with ExitStack() as closing:
         opened: list[Listener] = [Console(terminal), Jsonl(folder.log)]
@@ -357,32 +284,3 @@ def listeners(steps: Steps, terminal: Terminal) -> Iterator[Callable[[Event], No
                 listener.event(event)
 
         yield listen
-
-
-def make_room(folder: Path, fingerprint: str) -> None:
-    """Claim the stage's folder for these settings; what other settings left there is moved aside, not deleted."""
-    claim = folder / "claim.json"
-    begun = folder.exists() and any(folder.iterdir())
-    if begun and (not claim.exists() or read_note(claim, str) != fingerprint):
-        aside = folder.parent.parent / "replaced" / f"{folder.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(aside)
-    write_json(claim, fingerprint)
-
-
-def rewind_log(log: Path, stage: str, step: int) -> None:
-    """Take back what the log says of a stage's updates after `step`: they will be done again."""
-    if not log.exists():
-        return
-
-    def stays(line: str) -> bool:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return False
-        return event.get("stage") != stage or (event.get("step", 0) <= step and event["event"] != "stage_end")
-
-    # Not splitlines, which also cuts at U+2028 and others that stand in JSON as they are.
-    lines = [line for line in log.read_text(encoding="utf-8").split("\n") if stays(line)]
-    with whole_file(log) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -207,6 +207,13 @@ class Run:
     variant: str
     data: str = ""
     base: str = ""
+    number: int = 1
+    """Counts the runs of the variant: each has other settings."""
+
+    @property
+    def label(self) -> str:
+        """Name of its folder: `lora`, or `lora@2` for the second run of the variant."""
+        return self.variant if self.number == 1 else f"{self.variant}@{self.number}"
 
 
 @dataclass(frozen=True)
@@ -241,8 +248,7 @@ class RunFolder:
     @property
     def name(self) -> str:
         """`ag-news/lora`, or `ag-news` for the only variant."""
-        variant = "" if self.run.variant == "main" else f"/{self.run.variant}"
-        return self.run.experiment + variant
+        return self.run.experiment + ("" if self.run.label == "main" else f"/{self.run.label}")
 
 
 def read_run_folder(path: Path) -> RunFolder:

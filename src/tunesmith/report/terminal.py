@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunesmith.evaluate.compare import Verdict
-from tunesmith.evaluate.scores import Score
+from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import summary, words
 from tunesmith.report.compare import Compared
 from tunesmith.report.run_folder import read_run_folder
@@ -40,6 +40,17 @@ def print_summary(run_folder: Path, console: Console) -> None:
         console.print(Text(f"Could not be read: {'; '.join(unread)}"))
     for line in run.missing:
         console.print(Text(line, style="yellow"))
+
+
+def print_scores(folder: Path, console: Console) -> None:
+    """Print what one evaluation came to: its folder, and every metric of all records."""
+    scores = Scores.read(folder / "scores.json")
+    console.print(f"{scores.evaluation}: {folder}", highlight=False, markup=False, soft_wrap=True)
+    table = _table("", scores.evaluation)
+    for name in sorted(scores.metrics, key=lambda name: name != scores.primary):
+        if "/" not in name:
+            table.add_row(Text(words.title(name)), _measure(scores.metrics[name]))
+    console.print(table)
 
 
 def print_comparison(compared: Compared, console: Console) -> None:

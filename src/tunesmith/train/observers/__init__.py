@@ -98,6 +98,10 @@ class Observer(Settings):
 
     kind: Any
 
+    def check(self) -> None:
+        """Raise ExperimentError if nothing could be written now, such as without a package or a login. Called before
+        anything takes long; by default nothing is looked at."""
+
     @abstractmethod
     def watch(self, folder: Path, run_name: str, settings: Mapping[str, Any]) -> Listener:
         """Open for one run: its folder, its name (`ag-news/lora`), its resolved experiment. ExperimentError if

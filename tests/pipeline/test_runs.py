@@ -1,0 +1,279 @@
+"""A call means the run of its settings; with others it begins a new one, and no run is ever changed by it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.pipeline.small import lora_stage, small_experiment
+from tunesmith import load_experiment, load_result, run
+from tunesmith.errors import ExperimentError
+from tunesmith.files import write_json
+from tunesmith.pipeline.runs import Trained, is_done, stage_key
+from tunesmith.pipeline.steps import Steps
+from tunesmith.report.compare import compare_folders
+
+QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_experiment(tmp_path_factory.mktemp("keys"), stages=[short()], evaluate=QUICK)
+
+
+def short(**changes: Any) -> dict[str, Any]:
+    return lora_stage(**{"epochs": None, "steps": 2, **changes})
+
+
+def steps_of(path: Path, *overrides: str, said: list[str] | None = None) -> Steps:
+    say = (lambda text: None) if said is None else said.append
+    return Steps(load_experiment(path, overrides), path.parent, say=say)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=18",
+        "model.weights=bf16",
+        "model.attention=eager",
+        "data.split.seed=18",
+        "data.split.validation=41",
+        "data.length.max_tokens=500",
+        "data.length.over=drop",
+        "task.prompt=What? {text}",
+        "task.system=Be brief.",
+        "task.shots=1",
+        "task.answer=json",
+        "stages.0.steps=3",
+        "stages.0.batch.examples=8",
+        "stages.0.batch.tokens_per_device=512",
+        "stages.0.optimizer.learning_rate=1e-3",
+        "stages.0.optimizer.schedule=linear",
+        "stages.0.optimizer.weight_decay=0.1",
+        "stages.0.parts.language.rank=4",
+        "stages.0.parts.language.dropout=0",
+        "stages.0.parts.language={kind: full}",
+        "stages.0.where=stage == 1",
+        "stages.0.order=text",
+        "stages.0.together=text",
+        "stages.0.trained=all",
+        "evaluate.every=1 steps",
+    ],
+)
+def test_a_stage_is_trained_anew_when_a_setting_changes_that_decides_its_weights(
+    path: Path, override: str
+) -> None:
+    assert key(path, override) != key(path)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "name=another",
+        "checkpoints.every=1 steps",
+        "checkpoints.keep=3",
+        "model.checkpointing=true",
+        "track=[{kind: tensorboard}]",
+        "evaluate.test_examples=5",
+        "evaluate.resamples=500",
+        "evaluate.examples=5",
+        "evaluate.engine={kind: generate}",
+    ],
+)
+def test_a_stage_is_not_trained_again_for_a_setting_that_leaves_its_weights_alone(
+    path: Path, override: str
+) -> None:
+    assert key(path, override) == key(path)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "evaluate.every=2 steps",
+        "evaluate.examples=7",
+        "evaluate.patience=3",
+        "evaluate.metric=log_loss",
+        "evaluate.engine={kind: generate}",
+    ],
+)
+def test_with_evaluations_during_training_what_chooses_the_best_checkpoint_decides_the_weights(
+    path: Path, override: str
+) -> None:
+    every = "evaluate.every=1 steps"
+    assert key(path, every, override) != key(path, every)
+    assert key(path, every, "evaluate.resamples=500", "evaluate.test_examples=5") == key(path, every)
+
+
+def test_a_stage_is_trained_anew_when_what_it_starts_from_or_its_place_changes(path: Path) -> None:
+    keys = {
+        key(path),
+        key(path, number=1),
+        key(path, before=Trained(path, "one")),
+        key(path, before=Trained(path, "two")),
+    }
+    assert len(keys) == 4
+
+
+def test_a_stage_is_done_only_with_the_settings_it_was_done_with(tmp_path: Path) -> None:
+    assert not is_done(tmp_path, "a")
+    write_json(tmp_path / "done.json", {"fingerprint": "a"})
+    assert is_done(tmp_path, "a")
+    assert not is_done(tmp_path, "b")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1"])
+def test_a_damaged_note_of_a_run_is_told_with_what_to_do(tmp_path: Path, text: str) -> None:
+    (tmp_path / "done.json").write_text(text)
+    with pytest.raises(ExperimentError, match=r"done\.json: is damaged \(.*\)\. Delete it and run again"):
+        is_done(tmp_path, "a")
+
+
+def key(path: Path, *overrides: str, number: int = 0, before: Trained | None = None) -> str:
+    steps = steps_of(path, *overrides)
+    return stage_key(steps, steps.experiment.stages[0], number, before)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment of two stages that has been run once; tests leave that run as it is."""
+    stages = [short(name="first", steps=1), short(name="second", steps=1)]
+    path = small_experiment(tmp_path_factory.mktemp("finished"), stages=stages, evaluate=QUICK)
+    run(load_experiment(path), path.parent, terminal=Console(quiet=True))
+    return path
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Checksum of every file but the lock."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != ".lock"
+    }
+
+
+def run_again(path: Path, *overrides: str) -> tuple[Path, str]:
+    """The run folder of a call with these overrides, and what it printed."""
+    terminal = Console(width=1000, record=True, quiet=True)
+    terminal.quiet = False
+    with terminal.capture() as printed:
+        folder = run(load_experiment(path, overrides), path.parent, terminal=terminal)
+    return folder, printed.get()
+
+
+def test_a_finished_run_stays_as_it_is_byte_for_byte_when_it_is_called_again(finished: Path) -> None:
+    main = finished.parent / "runs" / "small" / "main"
+    before = contents(main)
+    assert run_again(finished)[0] == main
+    assert run_again(finished, "checkpoints.keep=3", "track=[tensorboard]")[0] == main
+    assert contents(main) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "taken"),
+    [
+        ("stages.0.optimizer.learning_rate=1e-3", []),
+        ("stages.1.optimizer.learning_rate=1e-3", ["first"]),
+        ("evaluate.by=[stage]", ["first", "second"]),
+        ("evaluate.metric=log_loss", ["first", "second"]),
+    ],
+)
+def test_changed_settings_make_a_new_run_that_trains_only_what_they_change(
+    finished: Path, override: str, taken: list[str]
+) -> None:
+    experiment = finished.parent / "runs" / "small"
+    before = {folder: contents(folder) for folder in experiment.glob("main*")}
+    folder, printed = run_again(finished, override)
+    assert folder not in before
+    assert folder.name == f"main@{len(before) + 1}"
+    assert f"{override.partition('=')[0]}: " in printed
+    assert "stays as it is" in printed
+    assert [
+        name for name in ("first", "second") if f"train: stage {name} is trained already" in printed
+    ] == taken
+    assert {old: contents(old) for old in before} == before
+    assert override.partition("=")[0].rpartition(".")[2] in (folder / "experiment.yaml").read_text()
+    events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [event["stage"] for event in events if event["event"] == "update"] == ["first", "second"]
+    for file in ("report.html", "audit.json", "lineage.json", "evaluation/comparison.json"):
+        assert (folder / file).exists()
+    again, printed = run_again(finished, override)
+    assert (again, "new run" in printed) == (folder, False)
+
+
+def test_the_new_run_is_found_by_every_command_that_takes_a_run(finished: Path) -> None:
+    folder, _ = run_again(finished, "seed=4")
+    assert load_result(folder).folder == folder / "stages" / "second"
+    names = [entry.name for entry in compare_folders([folder.parent / "main", folder], folder).entries]
+    assert {"main", folder.name} <= set(names)
+    (inside, *_) = folder.parent.glob("*/run.json")
+    with pytest.raises(ExperimentError, match=folder.name):
+        load_result(inside.parents[1])
+
+
+def test_changed_data_make_a_new_run_and_are_told_as_the_reason(tmp_path: Path) -> None:
+    path = small_experiment(tmp_path, stages=[short(steps=1)], evaluate=QUICK)
+    first, _ = run_again(path)
+    before = contents(first)
+    with (tmp_path / "rows.jsonl").open("a") as rows:
+        rows.write(json.dumps({"text": "an old kiwi by the road", "label": "fruit", "stage": 1}) + "\n")
+    second, printed = run_again(path)
+    assert second.name == "main@2"
+    assert "the data are others than they were" in printed
+    assert contents(first) == before
+
+
+def test_an_interrupted_run_loses_nothing_when_its_settings_change(path: Path) -> None:
+    begun = steps_of(path, "name=begun")
+    with begun.claimed() as folder:
+        write_json(folder.stage("adapt") / "claim.json", begun.keys.stages["adapt"])
+        (folder.stage("adapt") / "checkpoints").mkdir()
+        (folder.stage("adapt") / "checkpoints" / "kept").write_text("of two updates")
+    said: list[str] = []
+    with steps_of(path, "name=begun", "seed=3", said=said).claimed() as other:
+        assert other.name == "main@2"
+    assert any("(seed: 17 -> 3)" in text for text in said)
+    assert steps_of(path, "name=begun").folder == folder
+    assert (folder.stage("adapt") / "checkpoints" / "kept").read_text() == "of two updates"
+
+
+def test_a_folder_in_which_nothing_has_begun_is_taken_and_not_counted(path: Path) -> None:
+    with steps_of(path, "name=unbegun").claimed() as folder:
+        pass
+    with steps_of(path, "name=unbegun", "seed=3").claimed() as other:
+        assert other == folder
+    assert "seed: 3" in (folder.path / "experiment.yaml").read_text()
+
+
+def test_two_calls_with_different_settings_at_once_get_a_run_each(path: Path) -> None:
+    with (
+        steps_of(path, "name=at-once").claimed() as first,
+        steps_of(path, "name=at-once", "seed=3").claimed() as second,
+    ):
+        assert (first.name, second.name) == ("main", "main@2")
+        with (
+            pytest.raises(ExperimentError, match="is at work on this run"),
+            steps_of(path, "name=at-once").claimed(),
+        ):
+            pass
+
+
+def test_a_stage_that_somebody_else_put_there_is_neither_gone_on_with_nor_touched(path: Path) -> None:
+    steps = steps_of(path, "name=foreign")
+    foreign = steps.shared.path / "main" / "stages" / "adapt" / "checkpoints" / "step-1"
+    foreign.mkdir(parents=True)
+    assert steps.folder.name == "main@2"
+
+
+def test_no_variant_can_be_taken_for_the_second_run_of_another(path: Path) -> None:
+    steps = steps_of(path, "name=named")
+    (steps.shared.path / "main-2").mkdir(parents=True)
+    (steps.shared.path / "main@1").mkdir()
+    (steps.shared.path / "main@x").mkdir()
+    assert [run.name for run in steps.shared.runs("main")] == []
+    with pytest.raises(ExperimentError, match="main@2"):
+        load_experiment(path, ["variants={main@2: {seed: 3}}"])
