@@ -42,7 +42,7 @@ def test_a_path_becomes_a_picture_with_all_that_is_known_of_it(take, tmp_path):
     (picture,) = row.fields.values()
     turned = scene(1).transpose(Image.Transpose.ROTATE_270)
     assert picture == Picture(
-        "a/1.jpg", hashlib.sha256(file.read_bytes()).hexdigest(), 64, 96, picture.look, False
+        "a/1.jpg", hashlib.sha256(file.read_bytes()).hexdigest(), 64, 96, picture.look, False, orientation=6
     )
     assert picture.file.read_bytes() == file.read_bytes()
     assert imagehash.hex_to_hash(picture.look) - imagehash.phash(turned) <= 2
@@ -165,14 +165,14 @@ def test_rows_keep_their_order_and_bad_ones_pass_through(tmp_path):
 def opened(monkeypatch):
     """What was opened, and in which threads."""
     calls = []
-    plain = taking.open_upright
+    plain = taking.decode
 
     def noted(picture, max_pixels):
         calls.append((picture, threading.current_thread().name))
         time.sleep(0.1)
         return plain(picture, max_pixels)
 
-    monkeypatch.setattr(taking, "open_upright", noted)
+    monkeypatch.setattr(taking, "decode", noted)
     return calls
 
 

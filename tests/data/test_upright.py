@@ -105,6 +105,105 @@ def test_sixteen_bits_are_scaled_not_clipped(form, dtype):
     assert np.array_equal(got[..., 0].ravel(), np.arange(256))
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize(("form", "dtype"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
+def test_an_x_ray_of_fewer_bits_than_its_file_is_not_black(bits, form, dtype):
+    values = np.linspace(0, 2**bits - 1, 256).reshape(16, 16).astype(dtype)
+    got = np.asarray(open_upright(saved(Image.fromarray(values), form)))[..., 0].ravel()
+    assert np.abs(got.astype(int) - np.arange(256)).max() <= 1
+
+
+def test_a_few_hot_pixels_do_not_darken_a_picture_and_a_narrow_range_is_stretched():
+    values = np.linspace(0, 4095, 10_000).reshape(100, 100).astype(np.uint16)
+    plain = np.asarray(open_upright(saved(Image.fromarray(values))))
+    values[0, :5] = 65535
+    assert np.array_equal(np.asarray(open_upright(saved(Image.fromarray(values))))[1:], plain[1:])
+    offset = (np.linspace(0, 1500, 10_000).reshape(100, 100) + 32_768).astype(np.uint16)
+    got = np.asarray(open_upright(saved(Image.fromarray(offset))))
+    assert got.min() == 0
+    assert got.max() == 255
+    assert (
+        open_upright(saved(Image.fromarray(np.full((4, 4), 900, np.uint16)))).getpixel((1, 1)) == (224,) * 3
+    )
+
+
+def deep_colour(values):
+    """A PNG of 16 bits a channel."""
+
+    def chunk(kind, data):
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    height, width = values.shape[:2]
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x10\x02\0\0\0"
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    body = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body + chunk(b"IEND", b"")
+
+
+def test_colours_of_sixteen_bits_are_read_and_those_that_would_be_black_are_told():
+    values = np.stack([np.linspace(0, 65535, 256).reshape(16, 16)] * 3, axis=-1)
+    assert np.abs(np.asarray(open_upright(deep_colour(values)))[..., 0].ravel() - np.arange(256.0)).max() <= 1
+    with pytest.raises(
+        ValueError, match=r"has 16 bits a channel, .* below 16 of 256 levels: it would be nearly black"
+    ):
+        open_upright(deep_colour(values / 16))
+
+
+def strokes(mode, colour, alpha=255):
+    """Bars of one colour on nothing."""
+    image = Image.new("RGBA", (240, 60))
+    for bar in range(8):
+        image.paste((*colour, alpha), (10 + 28 * bar, 10, 25 + 28 * bar, 15 + 5 * bar))
+    return image.convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("content", "ground"),
+    [
+        (saved(strokes("RGBA", (255, 255, 255))), 0),
+        (saved(strokes("RGBA", (240, 240, 240), 120)), 0),
+        (saved(strokes("LA", (250, 250, 250))), 0),
+        (saved(strokes("RGBA", (255, 255, 255)), "WEBP", lossless=True), 0),
+        (saved(strokes("RGBA", (0, 0, 0))), 255),
+        (saved(strokes("RGBA", (255, 255, 0))), 255),
+    ],
+)
+def test_what_stands_on_nothing_is_seen_whatever_its_colour(content, ground):
+    got = np.asarray(open_upright(content))
+    assert got[0, 0].tolist() == [ground] * 3
+    assert np.abs(got[12, 15].astype(int) - ground).max() > 100
+
+
+def test_white_in_a_transparent_palette_is_seen_and_so_is_white_beside_colours():
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.paste(0, (0, 0, 8, 16))
+    assert open_upright(saved(image, "GIF", transparency=0)).getpixel((2, 2)) == (0, 0, 0)
+    logo = strokes("RGBA", (255, 255, 255))
+    logo.paste((200, 30, 30, 255), (10, 10, 25, 40))
+    assert open_upright(saved(logo)).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_a_picture_of_which_nothing_is_visible_is_told():
+    image = scene().convert("RGBA")
+    image.putalpha(0)
+    with pytest.raises(ValueError, match="is transparent everywhere"):
+        open_upright(saved(image))
+
+
+def test_whatever_a_decoder_raises_of_a_damaged_file_becomes_one_sentence(monkeypatch):
+    content = saved(scene(), "AVIF")
+    for start in range(40, len(content), 23):
+        damaged = content[:start] + bytes([content[start] ^ 0xFF]) + content[start + 1 :]
+        try:
+            open_upright(damaged)
+        except ValueError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+    monkeypatch.setattr(Image.Image, "load", lambda self: 1 / 0)
+    with pytest.raises(ValueError, match=r"is a broken picture \(division by zero\)"):
+        open_upright(JPEG)
+
+
 def test_of_an_animation_the_first_frame_is_seen():
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
     for form in ("GIF", "WEBP", "PNG"):
@@ -129,10 +228,12 @@ JPEG = saved(scene(400, 300), "JPEG")
             b"version https://git-lfs.github.com/spec/v1\noid x",
             r"is a pointer of Git LFS \(run `git lfs pull`\)",
         ),
-        (b"%PDF-1.7 ...", r"is PDF, not a picture. Possible are JPEG, PNG"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", r"is PostScript, not a picture"),
+        (b"%PDF-1.7 ...", r"is PDF. Possible are JPEG, PNG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", r"is PostScript"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"is HEIC. Possible are .*: convert it"),
         (bytes(range(256)), r"is no picture of a known form"),
+        (bytes(128) + b"DICM" + bytes(99), r"is DICOM. Possible are .*: convert it"),
+        (b"\xff\x0a" + bytes(range(60)), r"is JPEG XL. Possible are"),
         (JPEG[:2000], r"is cut off \(image file is truncated .*\). Copy or load it again"),
         (saved(scene(400, 300))[:900], r"is cut off|is a broken picture"),
         (saved(scene(400, 300), "WEBP")[:900], r"is cut off|is a broken picture"),

@@ -149,7 +149,7 @@ def test_category_ids_that_count_from_1_are_refused_with_both_mappings() -> None
         ({"label": {"field": "k", "names": {0: "a\tb"}}}, "holds a line break"),
         ({"label": {"field": "k", "names": []}}, "at least 1"),
         ({"format": "xxyy"}, "'xyxy', 'xywh', 'cxcywh' or 'yxyx'"),
-        ({"unit": "pixel"}, "'pixels' or 'fraction'"),
+        ({"unit": "pixel"}, "'pixels', 'fraction', 'percent' or 'thousandths'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], what: str) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 _KEYS = {"picture", "sha256", "width", "height", "look", "stored"}
+_ORIENTATION = "orientation"
+_SWAPS_SIDES = 5
+"""From this EXIF orientation on, width and height are swapped when the picture is turned."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class Picture:
     """True if the file is a copy in the prepared folder, of a picture that came as bytes."""
     root: Path = field(default=Path(), compare=False)
     """What `path` is relative to: the prepared folder, or the folder that the data's pictures are in."""
+    orientation: int = 1
+    """EXIF orientation of the file, 1 to 8; 1 is upright."""
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height in pixels as they are in the file, before it is turned."""
+        swaps = self.orientation >= _SWAPS_SIDES
+        return (self.height, self.width) if swaps else (self.width, self.height)
 
     @property
     def file(self) -> Path:
@@ -36,6 +47,7 @@ class Picture:
 
     def to_json(self) -> dict[str, Any]:
         """How it stands in a stored record; where `root` is, is not said."""
+        turned = {} if self.orientation == 1 else {_ORIENTATION: self.orientation}
         return {
             "picture": self.path,
             "sha256": self.sha256,
@@ -43,18 +55,24 @@ class Picture:
             "height": self.height,
             "look": self.look,
             "stored": self.stored,
+            **turned,
         }
 
     @staticmethod
     def is_one(value: Mapping[str, Any]) -> bool:
         """True for what `to_json` gives."""
-        return value.keys() == _KEYS
+        return value.keys() - {_ORIENTATION} == _KEYS
 
     @staticmethod
     def of_json(value: Mapping[str, Any], stored: Path, beside: Path) -> Picture:
         """The picture of a stored record: copies lie in the folder `stored`, all others in `beside`."""
         named = {name: value[name] for name in ("sha256", "width", "height", "look", "stored")}
-        return Picture(value["picture"], **named, root=stored if value["stored"] else beside)
+        return Picture(
+            value["picture"],
+            **named,
+            root=stored if value["stored"] else beside,
+            orientation=value.get(_ORIENTATION, 1),
+        )
 
 
 def pictures_in(fields: Mapping[str, Any]) -> Iterator[Picture]:

@@ -186,7 +186,7 @@ class _Preparation:
             reader = Reader(writer, builder, signatures, use, taking)
             reader.read(self.data, self.base, self.report)
             if self.data.on_bad_rows == "stop":
-                reader.bad.refuse()
+                reader.bad.refuse(reader.advice())
         keys = builder.keys()
         store = RecordStore(self.folder / _RECORDS)
         if not len(store):

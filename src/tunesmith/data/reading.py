@@ -22,6 +22,7 @@ from tunesmith.data.sides import Side
 from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.store import StoreWriter, canonical
+from tunesmith.data.survey import Survey
 from tunesmith.data.taking import Taking
 from tunesmith.data.unread import RowNotes, without_ignored
 from tunesmith.errors import DataError, counted, did_you_mean, in_words
@@ -61,8 +62,8 @@ class BadRows:
             self.first.append((where, why))
             self.alike.append(_Alike())
 
-    def refuse(self) -> None:
-        """DataError that lists them, if there are any."""
+    def refuse(self, hint: str = "") -> None:
+        """DataError that lists them, if there are any; `hint` is what may mend all of them."""
         if not self.count:
             return
         listed = [
@@ -74,7 +75,12 @@ class BadRows:
         them, they_are = ("it", "it is") if self.count == 1 else ("them", "they are")
         advice = f"Put {them} right, or set data.on_bad_rows to skip: then {they_are} left out, counted and reported."
         raise DataError(
-            "\n".join([f"data: {counted(self.count, 'row')} cannot be used:", *listed, *more, advice])
+            "\n".join(
+                filter(
+                    None,
+                    [f"data: {counted(self.count, 'row')} cannot be used:", *listed, *more, hint, advice],
+                )
+            )
         )
 
 
@@ -108,6 +114,8 @@ class Use:
     """Returns what to count of a record; DataError for one that the task cannot use."""
     laid_out: Callable[[Record], Record] = lambda record: record
     """Returns the record in the layout that the task reads, before its pictures are read; DataError for a wrong one."""
+    survey: Survey | None = None
+    """What the task learns from all records together."""
 
 
 def sources_of(data: Data) -> list[tuple[Side, Source]]:
@@ -145,7 +153,16 @@ class Reader:
             told.append(f"{what} not used by the task: {_listed(self.unread)}.")
         if self.as_json:
             told.append(f"Objects and lists are written as JSON text: {_listed(self.as_json)}.")
-        return told
+        told += [] if self.taking is None else self.taking.notes()
+        return told + ([] if self._survey is None else self._survey.notes())
+
+    def advice(self) -> str:
+        """What would mend all bad rows, if the task knows it."""
+        return "" if self._survey is None else self._survey.advice()
+
+    @property
+    def _survey(self) -> Survey | None:
+        return None if self.use is None else self.use.survey
 
     def read(self, data: Data, base: Path, report: Report) -> None:
         """Take in all sources; DataError if one cannot be read at all."""
@@ -192,6 +209,8 @@ class Reader:
         try:
             record = _without_bytes(row)
             text = canonical(record.fields)
+            if self._survey is not None:
+                self._survey.see(record)
             notes = None if self.use is None else self.use.check(record)
             sha256 = hashlib.sha256(text.encode()).hexdigest()
             compared = self.keys.add(record.id, sha256, record.fields, side)

@@ -11,19 +11,20 @@ import hashlib
 import os
 import struct
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.config.experiment import Pictures
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
-from tunesmith.data.upright import missing_library, open_upright
-from tunesmith.errors import DataError, did_you_mean, in_words
+from tunesmith.data.upright import Decoded, decode, missing_library
+from tunesmith.errors import DataError, counted, did_you_mean, in_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,6 +67,12 @@ class Taking:
     num_threads: int = field(default_factory=lambda: min(_MOST_THREADS, os.cpu_count() or 1))
     _known: _Known = field(default_factory=lambda: _Known())
     _hints: _Hints = field(default_factory=lambda: _Hints())
+    _notes: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def notes(self) -> list[str]:
+        """What was done to pictures that a user may not expect, a sentence each, with the number of different ones."""
+        return [f"{counted(count, 'picture')} {what}." for what, count in sorted(self._notes.items())]
 
     def taken(
         self, rows: Iterable[Record | BadRow], beside: Callable[[str], Path]
@@ -139,7 +146,7 @@ class Taking:
 
         def look() -> _Seen:
             try:
-                seen = _seen(open_upright(content, self.settings.max_pixels), sha256)
+                seen = self._decoded(content, sha256)
             except ValueError as error:
                 raise ValueError(f"the picture, given as {len(content)} bytes, {error}") from error
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -153,9 +160,12 @@ class Taking:
             path = self._inside(name, folder)
             file = folder / path
             stat = file.stat()
+            if not S_ISREG(stat.st_mode):
+                is_folder = S_ISDIR(stat.st_mode)
+                raise ValueError(f"is {'a folder' if is_folder else 'a pipe or a device'}, not a picture.")
             seen = self._known.of(
                 f"{file}\n{stat.st_size} {stat.st_mtime_ns}",
-                lambda: _seen(open_upright(file, self.settings.max_pixels), _sha256(file)),
+                lambda: self._decoded(file, _sha256(file)),
             )
             return seen.picture(path, folder)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -170,12 +180,18 @@ class Taking:
         except ValueError as error:
             raise ValueError(f"{name[:200]!r} {error}") from error
 
+    def _decoded(self, picture: Path | bytes, sha256: str) -> _Seen:
+        decoded = decode(picture, self.settings.max_pixels)
+        with self._lock:
+            self._notes.update(decoded.notes)
+        return _seen(decoded, sha256)
+
     def _inside(self, name: str, folder: Path) -> str:
         """The path of a file, relative to the folder; ValueError if it leads out of it and may not."""
         if "\0" in name or not name.strip():
             raise ValueError("is no name of a file.")
-        root = os.path.normpath(folder)
-        path = os.path.normpath(folder / name)
+        root = os.path.abspath(folder)
+        path = os.path.abspath(folder / name)
         if self.settings.outside:
             return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else name
         real = os.path.realpath(path)
@@ -187,19 +203,19 @@ class Taking:
         return Path(path).relative_to(root).as_posix()
 
 
-_PACKED = struct.Struct(">32s8sII")
+_PACKED = struct.Struct(">32s8sIIB")
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What reading a picture to its end tells, in 48 bytes."""
+    """What reading a picture to its end tells, in 49 bytes."""
 
     packed: bytes
 
     def picture(self, path: str, root: Path, stored: bool = False) -> Picture:
         """The picture at a path."""
-        sha256, look, width, height = _PACKED.unpack(self.packed)
-        return Picture(path, sha256.hex(), width, height, look.hex(), stored, root)
+        sha256, look, width, height, orientation = _PACKED.unpack(self.packed)
+        return Picture(path, sha256.hex(), width, height, look.hex(), stored, root, orientation)
 
 
 class _Known:
@@ -275,13 +291,14 @@ def _web(name: str) -> str:
     return " Pictures are read from files: load it from the web first." if "://" in name else ""
 
 
-def _seen(image: Image, sha256: str) -> _Seen:
-    width, height = image.size
+def _seen(decoded: Decoded, sha256: str) -> _Seen:
+    image, (width, height) = decoded.image, decoded.image.size
     if max(width, height) > _LONGEST_RATIO * min(width, height):
         raise ValueError(
             f"has {width} x {height} pixels: one side is more than {_LONGEST_RATIO} times as long as the other."
         )
-    return _Seen(_PACKED.pack(bytes.fromhex(sha256), bytes.fromhex(look_of(image)), width, height))
+    look = bytes.fromhex(look_of(image))
+    return _Seen(_PACKED.pack(bytes.fromhex(sha256), look, width, height, decoded.orientation))
 
 
 def look_of(image: Image) -> str:

@@ -113,7 +113,7 @@ class Steps:
             return decision
 
         with at_work(self.shared.lock(folder.name), wait=True):
-            use = Use(lambda record: self._checked(task, record), task.laid_out)
+            use = Use(lambda record: self._checked(task, record), task.laid_out, task.survey())
             asked, pictures = task.fields_asked(), task.picture_fields()
             prepared = prepare(
                 data, asked, self.where, folder, use, checked=self._checks, pictures=pictures, decide=decide

@@ -16,6 +16,7 @@ from tunesmith.data.boxes import Box
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.marks import refuse_marks
 from tunesmith.data.record import Record
+from tunesmith.data.survey import Survey
 from tunesmith.data.unread import RowNotes, unread_fields
 from tunesmith.tasks._prompt import Template, all_of
 
@@ -153,6 +154,10 @@ class Task(Settings):
         conversation, unread = all_of(lambda: self.conversation(record), lambda: unread_fields(record, used))
         refuse_marks(conversation, plain)
         return Checked(conversation, RowNotes(unread, self.fields_as_json(record)))
+
+    def survey(self) -> Survey | None:
+        """What learns from all records together while they are read, or None if there is nothing of the kind."""
+        return None
 
     @abstractmethod
     def ask(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:

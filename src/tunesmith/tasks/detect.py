@@ -15,9 +15,12 @@ from tunesmith.data.boxes import AskForBoxes, Box, Boxes, BoxForm
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
+from tunesmith.data.survey import Survey
 from tunesmith.errors import DataError, counted
 from tunesmith.tasks import Answer, Task, Unread
-from tunesmith.tasks._boxes import BoxFormat, BoxUnit, boxes_at
+from tunesmith.tasks._box_survey import BoxSurvey
+from tunesmith.tasks._boxes import BoxFormat, BoxUnit, Notation, boxes_at
+from tunesmith.tasks._frames import SIZE_FIELDS, BoxFrame
 from tunesmith.tasks._labels import ClassNames, LabelValues, codes_by_text, common_reading, reading_of
 from tunesmith.tasks._prompt import Template, fields_of, fill, question, turns, value_of
 from tunesmith.tasks._said import plain
@@ -83,7 +86,11 @@ class Detect(Task):
     format: BoxFormat
     """Order of the numbers: two corners as `xyxy` or `yxyx`, left top corner and size (`xywh`), or centre and size."""
     unit: BoxUnit
-    """What they count: `pixels` of the original picture, or `fraction` (0 to 1) of its width and height."""
+    """What they count: `pixels` of the original picture, or shares of its width and height: `fraction` (0 to 1),
+    `percent` (0 to 100) or `thousandths` (0 to 1000)."""
+    frame: BoxFrame | None = None
+    """Picture that they count in where EXIF turns it: `upright` as it is seen, or `stored` as the file has it. None
+    goes by the record's own `width` and `height`, and refuses such a picture without them."""
     label: Template | LabelOfEach
     """What is looked for: text such as `nutrition table` or `{target}` (a record's field); or a label for each box."""
     prompt: Template = "{boxes}"
@@ -169,12 +176,20 @@ class Detect(Task):
     def conversation(self, record: Record, shots: Sequence[Conversation] = ()) -> Conversation:
         """The filled prompt and the true boxes; DataError for a missing field, or a box or a label that cannot be."""
         picture = self._picture(record)
-        corners = boxes_at(record, self.boxes, picture, self.format, self.unit)
+        corners = boxes_at(record, self.boxes, picture, Notation(self.format, self.unit), self.frame)
         labels = self._labels(record, len(corners))
         asked = self.ask(record, shots)
         assert asked.boxes is not None
         boxes = replace(asked.boxes, boxes=tuple(map(Box, labels, corners)))
         return replace(asked, answer=_text(_in_pixels(boxes.boxes, picture)), boxes=boxes)
+
+    def fields_heeded(self) -> tuple[str, ...]:
+        """Those of every task, and the size of the picture that was annotated."""
+        return (*super().fields_heeded(), *(name for pair in SIZE_FIELDS for name in pair))
+
+    def survey(self) -> Survey:
+        """What tells after all records whether another format or unit would fit."""
+        return BoxSurvey(Notation(self.format, self.unit), self.frame, self.boxes, self._picture)
 
     def read(self, answer: Answer) -> list[dict[str, Any]] | Unread:
         """The boxes that the model's family read; or why it read none. An answer that was cut is read only if its list
