@@ -7,6 +7,7 @@ import pytest
 
 from tunesmith.config.experiment import Data
 from tunesmith.data.prepare import prepare
+from tunesmith.data.reading import Use
 from tunesmith.data.record import Record
 from tunesmith.data.survey import Survey
 from tunesmith.errors import DataError
@@ -42,10 +43,9 @@ def test_what_all_records_tell_stands_once_after_the_bad_rows_and_in_the_certifi
             ("text",),
             tmp_path,
             tmp_path / "out",
-            refuse_long,
-            survey=Lengths(),
+            Use(refuse_long, survey=Lengths()),
         )
     assert str(caught.value).splitlines()[-2] == "All would fit into 7."
     skipping = Data.model_validate({**settings, "on_bad_rows": "skip"})
-    made = prepare(skipping, ("text",), tmp_path, tmp_path / "out", refuse_long, survey=Lengths())
+    made = prepare(skipping, ("text",), tmp_path, tmp_path / "out", Use(refuse_long, survey=Lengths()))
     assert made.certificate["notes"] == ["the longest has 7"]

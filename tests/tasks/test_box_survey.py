@@ -42,12 +42,16 @@ def test_a_wrong_format_or_unit_is_told_with_the_right_one(
 
 def test_what_fits_one_record_alone_is_never_advised() -> None:
     fitting = [[[10, 20, 300, 400]]] * 5
+    for odd in ([500, 20, 100, 400], [0.1, 0.2, 0.5, 0.6]):
+        assert seen([*fitting, [odd]], "xyxy", "pixels").advice() == (
+            "5 of 6 boxes fit task.format and task.unit as they are set: the others may be mistakes."
+        )
+    mixed = [[[500, 20, 100, 400]], [[10, 20, 900, 470]], [[0.1, 0.2, 0.5, 0.6]]]
     assert (
-        seen([*fitting, [[500, 20, 100, 400], [10, 20, 300, 470]]], "xyxy", "pixels")
+        seen(mixed, "xyxy", "pixels")
         .advice()
-        .startswith("No task")
+        .startswith("No task.format and task.unit fit all of the 3 boxes")
     )
-    assert seen([*fitting, [[0.1, 0.2, 0.5, 0.6]]], "xyxy", "pixels").advice().startswith("No task.format")
     assert seen([*fitting, [[10, 20, 10, 40]], "no box"], "xyxy", "pixels").advice() == ""
     assert seen([], "xyxy", "pixels").advice() == ""
 

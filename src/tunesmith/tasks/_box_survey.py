@@ -50,6 +50,7 @@ class BoxSurvey(Survey):
         self._largest = 0.0
         self._shortest_side: float = math.inf
         self._num_boxes = 0
+        self._num_wrong = 0
 
     def see(self, record: Record) -> None:
         """Rule out the notations in which a box of the record cannot be."""
@@ -64,6 +65,7 @@ class BoxSurvey(Survey):
         self._num_boxes += len(boxes)
         self._shortest_side = min(self._shortest_side, picture.width, picture.height)
         self._largest = max(self._largest, *(abs(number) for box in boxes for number in box))
+        self._num_wrong += sum(self._stated.fault(box, frames[0]) is not None for box in boxes)
         self._fitting = [
             one for one in self._fitting if all(one.fault(box, frames[0]) in _OF_NO_NOTATION for box in boxes)
         ]
@@ -72,6 +74,11 @@ class BoxSurvey(Survey):
         """The format, or the unit, or both, that would fit all boxes of all records, if the stated ones do not."""
         if self._stated in self._fitting or not self._num_boxes:
             return ""
+        if 2 * self._num_wrong < self._num_boxes:
+            return (
+                f"{self._num_boxes - self._num_wrong:,} of {counted(self._num_boxes, 'box', 'boxes')} fit task.format "
+                "and task.unit as they are set: the others may be mistakes."
+            )
         likely = [one for one in self._fitting if self._is_likely(one.unit)]
         best = [one for one in likely if one.unit == self._stated.unit] or [
             one for one in likely if one.form == self._stated.form
