@@ -57,7 +57,6 @@ def ours(path: Path, folder: Path) -> dict[str, int]:
     settings = {
         "source": {"kind": "jsonl", "path": path.name},
         "split": {"stratify": "label"},
-        "leaks": {"near": NEAR},
     }
     prepared = prepare(Data.model_validate(settings), ("text",), path.parent, folder / "ours")
     prepared.verify()

@@ -8,8 +8,8 @@ from tunesmith.data.picture import Picture
 
 def test_equal_texts_groups_and_strata_have_equal_keys():
     keys = KeyBuilder(Told(("text",), True, group="who", stratify="label"))
-    keys.add("a:1", "0" * 64, {"text": "Hello!", "who": "Ann", "label": "b"})
-    keys.add("a:2", "1" * 64, {"text": "hello", "who": "Bob", "label": "a"})
+    keys.add("a:1", "0" * 64, {"text": "Hello ", "who": "Ann", "label": "b"})
+    keys.add("a:2", "1" * 64, {"text": "Hello", "who": "Bob", "label": "a"})
     keys.add("a:3", "2" * 64, {"text": "other", "who": "Ann", "label": "b"})
     made = keys.keys()
     assert made.text[0] == made.text[1] != made.text[2]
@@ -20,7 +20,7 @@ def test_equal_texts_groups_and_strata_have_equal_keys():
 
 def test_duplicates_may_be_told_by_a_text_further_inside():
     keys = KeyBuilder(Told(("meta.text",), False))
-    for text in ("Hello!", "hello", "other"):
+    for text in ("Hello", " Hello", "other"):
         keys.add("a:1", "0" * 64, {"meta": {"text": text}})
     keys.add("a:1", "0" * 64, {"meta": {}})
     made = keys.keys().text
@@ -36,7 +36,7 @@ def test_two_fields_are_not_mistaken_for_each_other():
 
 
 def test_without_named_fields_all_of_a_record_counts():
-    assert Told((), False).texts({"b": "Two.", "a": 1}) == ["1", "two"]
+    assert Told((), False).texts({"b": "Two.", "a": 1}) == ["1", "Two."]
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,41 @@ def test_the_same_question_about_another_picture_is_another_text_and_all_picture
     assert made.seen.content.tolist() == [int(digit * 16, 16) for digit in "12112"]
     assert made.seen.look.tolist() == made.seen.content.tolist()
     assert KeyBuilder(Told((), False)).keys().seen is None
+
+
+def test_case_and_punctuation_make_another_text_with_the_same_loose_form():
+    keys = KeyBuilder(Told(("text",), True))
+    for text in ("Is it so?", "is it so", "Is it not so?"):
+        keys.add("a:1", "0" * 64, {"text": text})
+    made = keys.keys()
+    assert len(set(made.text.tolist())) == 3
+    assert made.loose[0] == made.loose[1] != made.loose[2]
+    assert made.marks[0] != made.marks[1]
+
+
+def test_what_decides_the_side_is_the_group_else_the_picture_else_what_is_asked():
+    image = Picture("a.jpg", "1" * 64, 4, 3, "1" * 16)
+    for told, fields, others in [
+        (Told(("text",), True, group="who"), {"text": "a", "who": "Ann"}, {"text": "b", "who": "Ann"}),
+        (Told(("text", "image"), True), {"text": "a", "image": image}, {"text": "b", "image": image}),
+        (Told(("text",), True), {"text": "a", "label": 1}, {"text": "a", "label": 2, "more": "x"}),
+        (
+            Told(("messages",), True),
+            {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+            {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "c"}]},
+        ),
+    ]:
+        keys = KeyBuilder(told)
+        keys.add("a:1", "0" * 64, fields)
+        keys.add("a:2", "1" * 64, others)
+        assert len(set(keys.keys().side.tolist())) == 1
+
+
+def test_answers_that_differ_in_form_only_are_equal_and_the_first_ones_are_kept():
+    keys = KeyBuilder(Told(("text",), True))
+    for answer in ("Yes.", "yes", "no", None):
+        keys.add("a:1", "0" * 64, {"text": "x"}, answer=answer)
+    made = keys.keys()
+    assert made.answer[0] == made.answer[1] != made.answer[2]
+    assert made.answer[3] == 0
+    assert list(made.answers.values()) == ["Yes.", "no"]

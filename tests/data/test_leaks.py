@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tunesmith.data.alike import Alike
 from tunesmith.data.keys import Keys, Seen
 from tunesmith.data.leaks import find, refuse
 from tunesmith.data.sides import Side
@@ -15,6 +16,7 @@ TRAIN, VALIDATION, TEST = Side.TRAIN, Side.VALIDATION, Side.TEST
 def keys(**columns):
     size = len(next(iter(columns.values())))
     names = {"id": 1000, "content": 2000, "text": 3000}
+    names |= dict(zip(("loose", "marks", "question", "answer", "side"), range(4000, 9000, 1000), strict=True))
     made = {
         name: np.array(columns.get(name, range(start, start + size)), np.uint64)
         for name, start in names.items()
@@ -43,9 +45,11 @@ def test_a_validation_record_that_leaks_itself_takes_no_training_record_with_it(
     assert pairs(found) == [(0, 1, "same text")]
 
 
-def test_near_duplicates_are_told_by_their_cluster():
-    found = find(keys(text=[1, 2, 3, 4]), np.array([TRAIN, TEST, TRAIN, TEST]), np.array([0, 0, 2, 3]))
-    assert (pairs(found), found.num_near) == ([(0, 1, "near-duplicate")], 1)
+def test_texts_that_look_alike_are_a_leak_but_not_by_way_of_a_third_one():
+    alike = Alike(np.array([0, 1, 2, 3, 0]), np.array([[0, 1], [0, 2], [2, 3]]))
+    found = find(keys(text=[1, 2, 3, 4, 5]), np.array([TRAIN, TEST, TRAIN, TRAIN, TRAIN]), alike)
+    assert pairs(found) == [(0, 1, "nearly the same text"), (4, 1, "nearly the same text")]
+    assert found.num_near == 2
 
 
 def test_dropped_records_and_a_side_of_its_own_leak_nothing():

@@ -279,7 +279,7 @@ def test_versions_of_a_picture_stay_on_one_side(made, tmp_path):
 def test_pictures_that_all_look_alike_are_told_as_the_reason(made, tmp_path):
     rows = questions(tmp_path)
     rows = [{**row, "image": "img/0.jpg", "question": str(at)} for at, row in enumerate(rows)]
-    with pytest.raises(DataError, match=r"if their pictures look alike, set data.leaks.pictures to null"):
+    with pytest.raises(DataError, match=r"if these are different pictures, set data.leaks.pictures to null"):
         made(rows)
 
 

@@ -6,129 +6,144 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data import similar
-from tunesmith.data.clusters import Clusters
-from tunesmith.data.keys import hash64
-from tunesmith.data.normalise import words
-from tunesmith.data.similar import Signatures, band_rows, fewest_pairs, mix, word_pairs
+from tunesmith.data.similar import AlikeTexts, counted_words, shingles, word_hashes
 
-
-def pairs_of(text: str) -> set[tuple[str, str]]:
-    return set(pairwise(words(text)))
-
-
-@given(st.lists(st.lists(st.sampled_from(["a", "b", "c", "ab", ""])), min_size=1))
-def test_hashes_stand_for_pairs_of_words_in_their_order_within_one_text(texts):
-    hashed = [set(pairs.tolist()) for pairs in word_pairs(texts)]
-    pairs = [set(pairwise(text)) for text in texts]
-    for one, its_pairs in zip(hashed, pairs, strict=True):
-        for other, other_pairs in zip(hashed, pairs, strict=True):
-            assert len(one & other) == len(its_pairs & other_pairs)
-
-
-def jaccard(one: set[str], other: set[str]) -> float:
-    return len(one & other) / len(one | other)
-
-
-def near_clusters(tmp_path, texts, near=0.9):
-    signatures = Signatures(tmp_path / "signatures", near)
-    for index, text in enumerate(texts):
-        signatures.add(index, text)
-    clusters = Clusters(len(texts))
-    num = signatures.link(
-        clusters, np.array([hash64(text) for text in texts], np.uint64), lambda what, done: None
-    )
-    assert num == len(texts) - len(set(clusters.roots().tolist()))
-    return clusters.roots().tolist()
-
-
-def test_texts_at_the_threshold_are_compared_exactly(tmp_path):
-    chance = random.Random(4)
-    texts, alike = [], []
-    for _ in range(150):
-        base = article(chance, 40).split()
-        at = chance.randint(1, 39)
-        texts += [" ".join(base), " ".join([*base[:at], "changed", *base[at + chance.randint(0, 2) :]])]
-        alike.append(jaccard(pairs_of(texts[-2]), pairs_of(texts[-1])))
-    roots = near_clusters(tmp_path, texts)
-    met = [roots[2 * pair] == roots[2 * pair + 1] for pair in range(150)]
-    assert met == [similarity >= 0.9 for similarity in alike]
-    assert 20 < sum(met) < 130
+WORDS = [f"{first}{second}" for first in ("ba", "ki", "lo", "mu") for second in map(str, range(2000))]
 
 
 def article(chance, length=60):
-    return " ".join(f"w{chance.randrange(5000)}" for _ in range(length))
+    return chance.choices(WORDS, k=length)
 
 
-def test_texts_with_one_word_changed_are_found_and_others_are_not(tmp_path):
-    chance = random.Random(1)
-    texts = [article(chance) for _ in range(300)]
-    changed = [" ".join([*text.split()[:30], "CHANGED", *text.split()[31:]]) for text in texts[:50]]
-    assert min(map(lambda one, other: jaccard(pairs_of(one), pairs_of(other)), texts, changed)) >= 0.9
-    roots = near_clusters(tmp_path, [*texts, *changed])
-    assert roots == [*range(300), *range(50)]
+def pairs_among(tmp_path, texts, near=0.85):
+    alike = AlikeTexts(tmp_path / "alike", near)
+    for number, text in enumerate(texts):
+        alike.add(number, text)
+    found = [tuple(pair) for pair in alike.pairs(lambda what, done: None).tolist()]
+    assert len(found) == len(set(found))
+    assert all(one < other for one, other in found)
+    return set(found)
 
 
-@pytest.mark.parametrize("near", [0.5, 0.7, 0.9])
-def test_pairs_clearly_above_the_threshold_meet_and_pairs_clearly_below_do_not(tmp_path, near):
-    chance = random.Random(2)
-    texts, alike = [], []
-    for _ in range(200):
-        base = article(chance).split()
-        keep = chance.randint(10, 60)
-        other = base[:keep] + article(chance, 60 - keep).split()
-        texts += [" ".join(base), " ".join(other)]
-        alike.append(jaccard(pairs_of(texts[-2]), pairs_of(texts[-1])))
-    roots = near_clusters(tmp_path, texts, near)
-    met = np.array([roots[2 * pair] == roots[2 * pair + 1] for pair in range(200)])
-    # Four standard errors of an estimate from 256 minima.
-    margin = 4 * (near * (1 - near) / 256) ** 0.5
-    alike = np.array(alike)
-    assert met[alike > near + margin].all()
-    assert not met[alike < near - margin].any()
-    assert 10 < (alike > near).sum() < 180
+def changed(chance, text, times):
+    other = list(text)
+    for at in chance.sample(range(len(text)), times):
+        other[at] = chance.choice(WORDS)
+    return other
 
 
-def test_rows_of_one_template_that_are_not_near_stay_apart_in_linear_time(tmp_path, monkeypatch):
-    chance = random.Random(3)
-    template = " ".join(f"t{i}" for i in range(40))
-    texts = [f"{template} {article(chance, 12)}" for _ in range(2000)]
-    compared = []
-    agreement = similar._agreement
-    monkeypatch.setattr(
-        similar, "_agreement", lambda *given: compared.append(len(given[1])) or agreement(*given)
-    )
-    assert len(set(near_clusters(tmp_path, texts))) > 1990
-    assert sum(compared) < 2000 * 256 // band_rows(0.9) * 8
-
-
-def test_rows_of_one_template_that_are_near_become_one_cluster(tmp_path):
-    template = " ".join(f"t{i}" for i in range(100))
-    assert set(near_clusters(tmp_path, [f"{template} x{i}" for i in range(500)])) == {0}
-
-
-def test_short_texts_are_only_compared_exactly(tmp_path):
-    texts = ["one two three four five six seven eight", "one two three four five six seven eight nine"]
-    assert near_clusters(tmp_path, texts) == [0, 1]
-
-
-@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)), st.sampled_from([0.5, 0.8, 0.9, 0.95]))
-def test_no_text_that_is_left_out_as_too_short_could_be_near_another(one, other, near):
-    if one != other and min(len(one), len(other)) < near / (1 - near) and fewest_pairs(near) > 4:
-        assert jaccard({str(item) for item in one}, {str(item) for item in other}) < near
-
-
-@pytest.mark.parametrize("near", [0.05, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0])
-def test_bands_let_nearly_all_pairs_at_the_threshold_meet(near):
-    rows = band_rows(near)
-    assert 1 - (1 - near**rows) ** (256 // rows) >= 0.995
-
-
-def test_mixing_has_the_values_of_the_reference():
-    # First outputs of SplitMix64 from seed 0: state k times the golden gamma.
-    states = np.arange(3, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    assert [hex(value) for value in mix(states)] == [
-        "0xe220a8397b1dcdaf",
-        "0x6e789e6aa1b965f4",
-        "0x6c45d188009454f",
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c", "ab"])), min_size=1))
+def test_hashes_stand_for_three_neighbouring_words_within_one_text(texts):
+    ends = np.cumsum([len(text) for text in texts])
+    made, stops = shingles(word_hashes(texts), ends)
+    sets = [set(made[start:stop].tolist()) for start, stop in pairwise([0, *stops.tolist()])]
+    padded = [["", "", *text, "", ""] for text in texts]
+    expected = [
+        set(zip(text, text[1:], text[2:], strict=False)) if len(text) > 4 else set() for text in padded
     ]
+    for one, its_words in zip(sets, expected, strict=True):
+        for other, other_words in zip(sets, expected, strict=True):
+            if its_words and other_words:
+                assert len(one & other) == len(its_words & other_words)
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "12", "+"]), max_size=8), min_size=1))
+def test_a_word_that_occurs_twice_counts_twice(texts):
+    ends = np.cumsum([len(text) for text in texts])
+    made = counted_words(word_hashes(texts), ends)
+    sets = [set(made[start:stop].tolist()) for start, stop in pairwise([0, *ends.tolist()])]
+    for one, its_words in zip(sets, texts, strict=True):
+        for other, other_words in zip(sets, texts, strict=True):
+            assert len(one & other) == sum(
+                min(its_words.count(w), other_words.count(w)) for w in set(its_words)
+            )
+
+
+@pytest.mark.parametrize(("length", "times"), [(8, 1), (12, 1), (30, 1), (60, 2), (100, 3)])
+def test_texts_with_few_words_changed_are_found_and_no_others(tmp_path, length, times):
+    chance = random.Random(1)
+    texts = [article(chance, length) for _ in range(300)]
+    others = [changed(chance, text, times) for text in texts[:100]]
+    found = pairs_among(tmp_path, [*texts, *others])
+    assert found <= {(number, 300 + number) for number in range(100)}
+    assert len(found) >= 98
+
+
+def test_truncated_lengthened_and_shuffled_texts_are_found(tmp_path):
+    chance = random.Random(2)
+    texts = [article(chance, 60) for _ in range(150)]
+    others = [text[:30] for text in texts[:50]]
+    others += [[*text, *article(chance, 10)] for text in texts[50:100]]
+    others += [[*text[40:], *text[20:40], *text[:20]] for text in texts[100:]]
+    found = pairs_among(tmp_path, [*texts, *others])
+    assert found == {(number, 150 + number) for number in range(150)}
+
+
+def test_texts_that_share_less_than_asked_are_not_found(tmp_path):
+    chance = random.Random(3)
+    texts = [article(chance, 40) for _ in range(100)]
+    half = [[*text[:20], *article(chance, 20)] for text in texts]
+    assert not pairs_among(tmp_path, [*texts, *half])
+
+
+def test_a_lower_threshold_finds_more(tmp_path):
+    chance = random.Random(4)
+    texts = [article(chance, 20) for _ in range(50)]
+    others = [changed(chance, text, 4) for text in texts]
+    (tmp_path / "low").mkdir()
+    assert not pairs_among(tmp_path, [*texts, *others])
+    assert len(pairs_among(tmp_path / "low", [*texts, *others], near=0.75)) >= 40
+
+
+@pytest.mark.parametrize("payload", [1, 5, 30])
+@pytest.mark.parametrize("rows", [12, 60, 400])
+def test_rows_with_one_prompt_and_other_words_behind_it_stay_apart(tmp_path, rows, payload):
+    chance = random.Random(5)
+    prompt = article(chance, 120)
+    behind = chance.sample(WORDS, rows) if payload == 1 else [article(chance, payload) for _ in range(rows)]
+    texts = [[*prompt, *([words] if payload == 1 else words)] for words in behind]
+    assert not pairs_among(tmp_path, [*texts, prompt])
+
+
+def test_a_double_is_found_behind_a_prompt_that_all_have(tmp_path):
+    chance = random.Random(6)
+    prompt = article(chance, 100)
+    texts = [[*prompt, *article(chance, 20)] for _ in range(300)]
+    others = [[*prompt, *changed(chance, text[100:], 1)] for text in texts[:50]]
+    found = pairs_among(tmp_path, [*texts, *others])
+    assert found <= {(number, 300 + number) for number in range(50)}
+    assert len(found) >= 48
+
+
+def test_many_versions_of_one_text_hang_together_by_that_text(tmp_path):
+    chance = random.Random(7)
+    texts = [article(chance, 30) for _ in range(300)]
+    versions = [changed(chance, texts[0], 1) for _ in range(30)]
+    found = pairs_among(tmp_path, [*texts, *versions])
+    assert {(0, 300 + number) for number in range(30)} <= found
+    assert all(other >= 300 for _, other in found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("12 * 7 and then 4 more of them please", "12 - 7 and then 4 more of them please"),
+        ("how do i sort a list of numbers in c", "how do i sort a list of numbers in c #"),
+        ("it is -40 degrees in the north of the land", "it is 40 degrees in the north of the land"),
+    ],
+)
+def test_an_exchanged_number_operator_or_suffix_makes_another_text(tmp_path, one, other):
+    chance = random.Random(8)
+    assert not pairs_among(tmp_path, [one.split(), other.split(), *(article(chance, 9) for _ in range(50))])
+
+
+def test_a_number_that_is_exchanged_in_long_prose_does_not(tmp_path):
+    chance = random.Random(9)
+    text = [*article(chance, 150), "10:45"]
+    assert pairs_among(tmp_path, [text, [*text[:-1], "11:52"]]) == {(0, 1)}
+
+
+def test_few_and_short_texts_are_no_trouble(tmp_path):
+    for number, texts in enumerate([[], [["a"]], [["a"] * 5], [["a", "b"], ["a", "c"]]]):
+        (tmp_path / str(number)).mkdir()
+        assert pairs_among(tmp_path / str(number), texts) == set()

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith.data.sides import Side
-from tunesmith.data.split import Choice, wanted
+from tunesmith.data.split import Amount, Choice, wanted
 from tunesmith.errors import DataError, ExperimentError
 
 
@@ -12,7 +14,11 @@ def choose(content, test=0, validation=0, cluster=None, stratum=None, seed=17):
     content = np.asarray(content, np.uint64)
     cluster = np.arange(len(content)) if cluster is None else np.asarray(cluster)
     stratum = np.zeros(len(content), int) if stratum is None else np.asarray(stratum)
-    amounts = [(Side.TEST, test, "holdout"), (Side.VALIDATION, validation, "validation")]
+    amounts = [
+        wanted(Side.TEST, "holdout", test, 10**6),
+        wanted(Side.VALIDATION, "validation", validation, 10**6),
+    ]
+    amounts = [replace(one, number=round(one.share * len(content))) if one.share else one for one in amounts]
     return Choice(content, cluster, stratum, seed).sides(amounts)
 
 
@@ -47,10 +53,42 @@ def test_the_order_of_rows_does_not_matter(order):
     assert choose(order, 10, 5, stratum=stratum[list(order)]).tolist() == sides[list(order)].tolist()
 
 
-def test_new_rows_move_few_of_the_old_ones():
+@pytest.mark.parametrize("seed", range(5))
+def test_of_a_share_added_and_removed_records_leave_all_others_where_they_were(seed):
+    before = choose(range(3000), 0.1, 0.05, seed=seed)
+    assert choose(range(3300), 0.1, 0.05, seed=seed)[:3000].tolist() == before.tolist()
+    assert choose(range(100, 3000), 0.1, 0.05, seed=seed).tolist() == before[100:].tolist()
+    assert abs(count(before, Side.TEST) - 300) < 60
+
+
+def test_of_a_number_new_rows_move_few_of_the_old_ones():
     before = choose(range(1000), 100, 50)
     after = choose(range(1050), 105, 52)[:1000]
     assert (before != after).sum() < 20
+
+
+def test_a_cluster_that_grows_at_its_end_stays_where_it_was():
+    before = choose(range(2000), 0.1, 0.05)
+    grown = choose(range(2200), 0.1, 0.05, cluster=[*range(2000), *range(200)])
+    assert grown[:2000].tolist() == before.tolist()
+    assert grown[2000:].tolist() == before[:200].tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 5))
+def test_of_few_records_a_share_is_met_to_within_a_fifth_or_one_record(num, seed):
+    sides = choose(range(num), 0.2, 0, seed=seed)
+    assert abs(count(sides, Side.TEST) - 0.2 * num) <= max(1, 0.04 * num) + 0.5
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=40, max_size=200), st.integers(0, 5))
+def test_of_a_share_every_stratum_has_about_that_share_and_none_is_missing(stratum, seed):
+    stratum = np.unique(stratum, return_inverse=True)[1]
+    sides = choose(range(len(stratum)), 0.2, 0, stratum=stratum, seed=seed)
+    for one in range(stratum.max() + 1):
+        asked = 0.2 * (stratum == one).sum()
+        assert abs(count(sides[stratum == one], Side.TEST) - asked) <= max(1, 0.2 * asked) + 1
 
 
 def test_another_seed_gives_another_choice():
@@ -82,8 +120,7 @@ def test_where_groups_fill_one_stratum_the_total_is_kept_from_the_others():
 
 def test_a_cluster_too_large_for_the_hold_out_says_what_to_set():
     message = (
-        "holdout: 10 records are wanted, but 2 is the nearest .* has 98. .*leaks.near to null or higher, "
-        "or data.split.by .* data.split.group to a finer field"
+        "holdout: 10 records are wanted, but 2 is the nearest that can be had: the largest cluster .* has 98"
     )
     with pytest.raises(DataError, match=message):
         choose(range(100), 10, cluster=[0] * 98 + [1, 2])
@@ -93,15 +130,17 @@ def test_a_cluster_too_large_for_the_hold_out_says_what_to_set():
     ("amount", "number"), [(0.0, 0), (0.1, 10), (0.001, 1), (0.999, 100), (1.0, 1), (99.0, 99)]
 )
 def test_amounts_below_one_are_shares_and_others_numbers(amount, number):
-    assert wanted("holdout", amount, 100) == number
+    assert wanted(Side.TEST, "holdout", amount, 100) == Amount(
+        Side.TEST, number, amount if amount < 1 else None, "holdout"
+    )
 
 
 def test_amounts_that_cannot_be_had_are_told():
     with pytest.raises(
         ExperimentError, match=r"data.split.holdout: 1.5 is neither a share .* nor a whole number"
     ):
-        wanted("data.split.holdout", 1.5, 100)
+        wanted(Side.TEST, "data.split.holdout", 1.5, 100)
     with pytest.raises(
         DataError, match="holdout: 100 records are wanted, but there are 100, and some must be left"
     ):
-        wanted("data.split.holdout", 100.0, 100)
+        wanted(Side.TEST, "data.split.holdout", 100.0, 100)

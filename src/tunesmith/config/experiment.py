@@ -149,7 +149,7 @@ class Split(Settings):
     validation: AmountOrSource = 0.05
     """Validation side, for evaluation during training: a share, a number (0 for none), or a source."""
     by: FieldNames | None = None
-    """Fields whose normalised text tells duplicates; none is all the fields that the task asks about."""
+    """Fields whose text tells duplicates and decides the side; none is all the fields that the task asks about."""
     stratify: str | None = None
     """Field, or dotted path as `meta.kind`, whose values keep their shares on every side."""
     group: str | None = None
@@ -157,7 +157,7 @@ class Split(Settings):
     seed: Annotated[int, Field(ge=0)] = 17
     """Seed of the choice, apart from the experiment's own."""
     manifest: Path | None = None
-    """A manifest made before; records keep the sides that it gives them."""
+    """A manifest made before; its records keep their sides, added ones join those that they belong with."""
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Split:
@@ -174,8 +174,8 @@ class Leaks(Settings):
 
     action: Literal["refuse", "drop"] = "refuse"
     """On a leak: `refuse` to go on and name the pairs, or `drop` the training side and count it."""
-    near: Annotated[float, Field(gt=0, le=1)] | None = 0.9
-    """Jaccard similarity of word shingles from which texts are near-duplicates; none finds exact ones."""
+    near: Annotated[float, Field(gt=0, le=1)] | None = 0.85
+    """Share of the words that texts have in common from which they look alike; none finds equal texts only."""
     pictures: Annotated[int, Field(ge=0, le=16)] | None = 4
     """Most bits (of 64) in which perceptual hashes of one picture's versions differ; none compares files only."""
 

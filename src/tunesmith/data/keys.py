@@ -1,8 +1,7 @@
-"""What a record is told by, as 64-bit hashes: its id, its content, its normalised text, its group."""
+"""What a record is compared by, as 64-bit hashes: its id, its content, what it asks, its answer, its group."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from array import array
 from collections.abc import Mapping
@@ -13,8 +12,20 @@ import numpy as np
 from jaxtyping import Int, UInt64
 
 from tunesmith.data.fields import value_at
-from tunesmith.data.normalise import normalise, text_of
+from tunesmith.data.hashing import hash64
+from tunesmith.data.normalise import exact, fold, loose, marks, question_of, text_of, words
 from tunesmith.data.picture import Picture, pictures_in
+
+_ANSWERS_KEPT = 1000
+_MOST_WORDS = 2**16 - 1
+_COLUMNS = (
+    *(
+        (name, "Q")
+        for name in ("id", "content", "text", "loose", "marks", "question", "answer", "side", "group")
+    ),
+    ("origin", "b"),
+    ("stratum", "q"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,14 +39,29 @@ class Told:
     group: str | None = None
     stratify: str | None = None
 
+    asked: tuple[str, ...] = ()
+    """Fields that the task asks about, if those are others than `by`."""
+
     def texts(self, fields: Mapping[str, Any]) -> list[str]:
-        """The normalised text of each field of `by`; ValueError names a field that is required and
-        missing."""
-        return [normalise(text_of(self._of(fields, name))) for name in self.by or sorted(fields)]
+        """The text of each field of `by`, of a chat without its last answer; ValueError names a field that is
+        required and missing."""
+        return [text_of(question_of(self._of(fields, name))) for name in self.by or sorted(fields)]
+
+    def question(self, fields: Mapping[str, Any]) -> list[str]:
+        """The text of each field that the task asks about."""
+        values = (
+            (question_of(fields.get(name)) if name in fields else self._found(fields, name))
+            for name in self.asked
+        )
+        return [text_of(value) for value in values]
 
     def _of(self, fields: Mapping[str, Any], name: str) -> Any:
         if self.required:
             return _value_at(fields, name, "data.split.by")
+        return self._found(fields, name)
+
+    @staticmethod
+    def _found(fields: Mapping[str, Any], name: str) -> Any:
         try:
             return value_at(fields, name)
         except ValueError:
@@ -71,6 +97,17 @@ class Keys:
     id: UInt64[np.ndarray, "record"]
     content: UInt64[np.ndarray, "record"]
     text: UInt64[np.ndarray, "record"]
+    """Exact form of the compared text; equal ones are the same text."""
+    loose: UInt64[np.ndarray, "record"]
+    """Loose form of the compared text; equal ones look alike if their `marks` agree."""
+    marks: UInt64[np.ndarray, "record"]
+    """Counts of punctuation marks, as `normalise.marks` has them, and from bit 48 on the number of words."""
+    question: UInt64[np.ndarray, "record"]
+    """Exact form of what the task asks."""
+    answer: UInt64[np.ndarray, "record"]
+    """Loose form of the reference answer; 0 if it is not known."""
+    side: UInt64[np.ndarray, "record"]
+    """What decides the side of the record: its group, else its first picture, else its text."""
     group: UInt64[np.ndarray, "record"] | None
     """None if records are not grouped."""
     stratum: Int[np.ndarray, "record"]
@@ -78,6 +115,8 @@ class Keys:
     strata: tuple[str, ...] = ()
     seen: Seen | None = None
     """None if no record has a picture."""
+    answers: Mapping[int, str] = field(default_factory=dict)
+    """The first different answers, by their number in `answer`."""
 
 
 @dataclass
@@ -85,53 +124,85 @@ class KeyBuilder:
     """Gathers keys, a record at a time, in a few bytes each."""
 
     told: Told
-    _origin: array[int] = field(default_factory=lambda: array("b"))
-    _id: array[int] = field(default_factory=lambda: array("Q"))
-    _content: array[int] = field(default_factory=lambda: array("Q"))
-    _text: array[int] = field(default_factory=lambda: array("Q"))
-    _group: array[int] = field(default_factory=lambda: array("Q"))
-    _stratum: array[int] = field(default_factory=lambda: array("q"))
+    _columns: dict[str, array[int]] = field(
+        default_factory=lambda: {name: array(kind) for name, kind in _COLUMNS}
+    )
     _strata: dict[str, int] = field(default_factory=dict)
+    _answers: dict[int, str] = field(default_factory=dict)
     _pictured: array[int] = field(default_factory=lambda: array("q"))
     _picture: array[int] = field(default_factory=lambda: array("Q"))
     _look: array[int] = field(default_factory=lambda: array("Q"))
 
     def __len__(self) -> int:
-        return len(self._origin)
+        return len(self._columns["id"])
 
-    def add(self, id: str, sha256: str, fields: Mapping[str, Any], origin: int = 1) -> str:
-        """Take in one record and return its normalised text; ValueError, with nothing taken in, if it lacks a
-        field."""
+    def add(
+        self, id: str, sha256: str, fields: Mapping[str, Any], origin: int = 1, answer: str | None = None
+    ) -> tuple[int, list[str], str]:
+        """Take in one record; ValueError, with nothing taken in, if it lacks a field.
+
+        Returns the hash of the loose form of its text, the words of that form, and the text.
+        """
         texts = self.told.texts(fields)
         group = self.told.group_of(fields) if self.told.group else None
         stratum = self.told.stratum_of(fields) if self.told.stratify else ""
-        for picture in pictures_in(fields):
+        pictures = list(pictures_in(fields))
+        for picture in pictures:
             self._pictured.append(len(self))
             self._picture.append(int(picture.sha256[:16], 16))
             self._look.append(int(picture.look, 16))
-        self._origin.append(origin)
-        self._id.append(hash64(id))
-        self._content.append(int(sha256[:16], 16))
-        self._text.append(hash64("\x1f".join(texts)))
+        folded = [fold(text) for text in texts]
+        found = [words(text) for text in folded]
+        text = hash64("\x1f".join(map(exact, texts)))
+        row = {
+            "origin": origin,
+            "id": hash64(id),
+            "content": int(sha256[:16], 16),
+            "text": text,
+            "loose": hash64("\x1f".join(map(" ".join, found))),
+            "marks": marks("\x1f".join(folded)) | min(sum(map(len, found)), _MOST_WORDS) << 48,
+            "question": hash64("\x1f".join(map(exact, self.told.question(fields))))
+            if self.told.asked
+            else text,
+            "answer": self._answer(answer),
+            "side": text,
+            "group": 0 if group is None else hash64(group),
+            "stratum": self._strata.setdefault(stratum, len(self._strata)),
+        }
         if group is not None:
-            self._group.append(hash64(group))
-        self._stratum.append(self._strata.setdefault(stratum, len(self._strata)))
-        return " ".join(texts)
+            row["side"] = row["group"]
+        elif pictures:
+            row["side"] = int(pictures[0].sha256[:16], 16)
+        for name, value in row.items():
+            self._columns[name].append(value)
+        return row["loose"], [word for words in found for word in words], "\n".join(texts)
+
+    def _answer(self, answer: str | None) -> int:
+        if answer is None:
+            return 0
+        hashed = hash64(" ".join(loose(answer)))
+        if len(self._answers) < _ANSWERS_KEPT:
+            self._answers.setdefault(hashed, answer)
+        return hashed
 
     def keys(self) -> Keys:
         """All that was taken in."""
         names = np.array(list(self._strata), dtype=object)
         by_name = np.argsort(names)
         rank = np.argsort(by_name)
+        made = {
+            name: np.array(column, dtype=np.uint64)
+            for name, column in self._columns.items()
+            if name not in ("origin", "group", "stratum")
+        }
         return Keys(
-            origin=np.array(self._origin, dtype=np.int64),
-            id=np.array(self._id, dtype=np.uint64),
-            content=np.array(self._content, dtype=np.uint64),
-            text=np.array(self._text, dtype=np.uint64),
-            group=np.array(self._group, dtype=np.uint64) if self.told.group else None,
-            stratum=rank[np.array(self._stratum, dtype=np.int64)],
+            origin=np.array(self._columns["origin"], dtype=np.int64),
+            group=np.array(self._columns["group"], dtype=np.uint64) if self.told.group else None,
+            stratum=rank[np.array(self._columns["stratum"], dtype=np.int64)],
             strata=tuple(names[by_name]) if self.told.stratify else (),
             seen=self._seen() if self._pictured else None,
+            answers=self._answers,
+            **made,
         )
 
     def _seen(self) -> Seen:
@@ -140,11 +211,6 @@ class KeyBuilder:
             content=np.array(self._picture, dtype=np.uint64),
             look=np.array(self._look, dtype=np.uint64),
         )
-
-
-def hash64(text: str) -> int:
-    """First 64 bits of a text's BLAKE2b hash."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def _value(fields: Mapping[str, Any], name: str | None, setting: str) -> str:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from tunesmith.data.alike import Alike
 from tunesmith.data.keys import Keys
 from tunesmith.data.sides import Side
 from tunesmith.data.store import RecordStore
 from tunesmith.errors import DataError, counted
 
 NUM_NAMED = 20
-NEAR = "near-duplicate"
+NEAR = "nearly the same text"
 PICTURE = "same picture"
 
 
@@ -48,31 +49,35 @@ class Leaks:
 def find(
     keys: Keys,
     sides: Int[np.ndarray, "record"],
-    near: Int[np.ndarray, "record"] | None = None,
+    alike: Alike | None = None,
     pictures: Int[np.ndarray, "picture"] | None = None,
 ) -> Leaks:
-    """All leaking records, each once; `near` has equal numbers for near-duplicates, and `pictures`, a row for each of
-    `keys.seen`, for versions of one picture."""
+    """All leaking records, each once; `alike` says which texts look alike, and `pictures`, a row for each of
+    `keys.seen`, has equal numbers for versions of one picture."""
     each = np.arange(len(keys.id))
-    alike = {
+    equal = {
         "same id": (each, keys.id),
         "same content": (each, keys.content),
         "same text": (each, keys.text),
     }
     if keys.group is not None:
-        alike["same group"] = (each, keys.group)
+        equal["same group"] = (each, keys.group)
     if keys.seen is not None and pictures is not None:
-        alike[PICTURE] = (keys.seen.record, pictures)
-    if near is not None:
-        alike[NEAR] = (each, near)
+        equal[PICTURE] = (keys.seen.record, pictures)
     sides = sides.copy()
     records, held, why = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
     for side in (Side.TEST, Side.VALIDATION):
-        for reason, (owners, values) in alike.items():
+        for reason, (owners, values) in equal.items():
             found, protected = _hits(owners, values, sides, side)
             records.append(found)
             held.append(protected)
             why += [reason] * len(found)
+            sides[found] = Side.DROPPED
+        if alike is not None:
+            found, protected = _near_hits(alike, sides, side)
+            records.append(found)
+            held.append(protected)
+            why += [NEAR] * len(found)
             sides[found] = Side.DROPPED
     return Leaks(np.concatenate(records), np.concatenate(held), tuple(why))
 
@@ -93,6 +98,23 @@ def _hits(
     hit = values[upper[at]] == values[lower]
     records, first = np.unique(owners[lower[hit]], return_index=True)
     return records, owners[upper[at[hit]]][first]
+
+
+def _near_hits(
+    alike: Alike, sides: Int[np.ndarray, "record"], side: Side
+) -> tuple[Int[np.ndarray, "leak"], Int[np.ndarray, "leak"]]:
+    """Records of less protected sides whose text looks like one of this side, and one such record each."""
+    num = int(alike.text.max(initial=-1)) + 1
+    of_text = np.full(num, -1)
+    holders = np.flatnonzero(sides == side)[::-1]
+    of_text[alike.text[holders]] = holders
+    holder = of_text.copy()
+    both = np.concatenate([alike.pairs, alike.pairs[:, ::-1]])
+    both = both[(of_text[both[:, 1]] >= 0) & (of_text[both[:, 0]] < 0)]
+    holder[both[:, 0]] = of_text[both[:, 1]]
+    lower = np.flatnonzero((sides < side) & (sides > Side.DROPPED))
+    found = lower[holder[alike.text[lower]] >= 0]
+    return found, holder[alike.text[found]]
 
 
 def refuse(leaks: Leaks, store: RecordStore, advice: str) -> None:

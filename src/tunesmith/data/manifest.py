@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +12,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jaxtyping import Int
+from jaxtyping import Int, UInt64
 
 from tunesmith.data.sides import Side
 from tunesmith.data.store import RecordStore
-from tunesmith.errors import DataError, counted
+from tunesmith.errors import DataError
 from tunesmith.files import damage, read_json
 
 ROWS = "manifest.parquet"
 CERTIFICATE = "manifest.json"
 _AT_ONCE = 2**16
+_NUM_NAMED = 20
 
 
-def write_rows(folder: Path, store: RecordStore, sides: Int[np.ndarray, "record"]) -> str:
-    """Write `manifest.parquet` and return its checksum."""
+def write_rows(
+    folder: Path, store: RecordStore, sides: Int[np.ndarray, "record"], asked: UInt64[np.ndarray, "record"]
+) -> str:
+    """Write `manifest.parquet` and return its checksum. `asked` are hashes of what each record asks, by which a later
+    preparation knows a record whose other fields were corrected."""
     ids, hashes = store.column("id"), store.column("sha256")
     words = pa.array([side.word for side in Side]).take(pa.array(sides))
-    table = pa.table({"index": pa.array(np.arange(len(sides))), "id": ids, "sha256": hashes, "side": words})
+    columns = {"id": ids, "sha256": hashes, "side": words, "asked": pa.array(asked)}
+    table = pa.table({"index": pa.array(np.arange(len(sides))), **columns})
     pq.write_table(table, folder / ROWS)
     return checksum(table)
 
@@ -90,42 +97,92 @@ def sides_in(table: pa.Table) -> Int[np.ndarray, "record"]:
     return np.asarray(pc.index_in(table["side"], words).to_numpy(), dtype=np.int64)
 
 
-def earlier_sides(path: Path, store: RecordStore) -> Int[np.ndarray, "record"]:
-    """The sides that an earlier manifest (its folder, or the file) gives to the records of a store, by their
-    SHA-256; DataError with counts if a record is unknown to it or missing."""
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """What an earlier manifest says of the records of a store."""
+
+    sides: Int[np.ndarray, "record"]
+    """Side of each record; -1 of those that it does not know."""
+    corrected: tuple[str, ...]
+    """Ids of records that ask the same as before, with other content."""
+    added: tuple[str, ...]
+    """Ids of records that it does not know."""
+    removed: tuple[str, ...]
+    """Ids, as they were then, of records of which nothing is left."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers of records, and the first ids of each kind."""
+        kinds = {"corrected": self.corrected, "added": self.added, "removed": self.removed}
+        known = len(self.sides) - len(self.corrected) - len(self.added)
+        return {
+            "unchanged": known,
+            **{kind: len(ids) for kind, ids in kinds.items()},
+            "first": {kind: list(ids[:_NUM_NAMED]) for kind, ids in kinds.items()},
+        }
+
+
+def earlier(path: Path, store: RecordStore, asked: UInt64[np.ndarray, "record"]) -> Earlier:
+    """What an earlier manifest (its folder, or the file) says of the records of a store.
+
+    Records are known by their content; then, if other fields were corrected, by what they ask, given as hashes; and in
+    a manifest that does not say what was asked, by their ids.
+    """
     path = path / ROWS if path.is_dir() else path.with_name(ROWS) if path.name == CERTIFICATE else path
     table = read_rows(path)
-    hashes, known_ids, known_sides = (
-        table["sha256"].to_pylist(),
-        table["id"].to_pylist(),
-        sides_in(table).tolist(),
-    )
-    left: dict[str, dict[str, int]] = {}
-    for sha256, id, side in zip(hashes, known_ids, known_sides, strict=True):
-        left.setdefault(sha256, {})[id] = side
+    known_sides, known_ids = sides_in(table).tolist(), table["id"].to_pylist()
     sides = np.full(len(store), -1)
-    own = list(zip(store.column("sha256").to_pylist(), store.column("id").to_pylist(), strict=True))
-    # Of equal records one may have been dropped: the same id decides before the order does.
-    for index, (sha256, id) in enumerate(own):
-        sides[index] = left.get(sha256, {}).pop(id, -1)
-    for index in np.flatnonzero(sides < 0).tolist():
-        others = left.get(own[index][0])
-        if others:
-            sides[index] = others.pop(next(iter(others)))
-    unknown = [own[index][1] for index in np.flatnonzero(sides < 0).tolist()]
-    missing = [id for ids in left.values() for id in ids]
-    if unknown or missing:
-        raise DataError(
-            f"data.split.manifest: {path} is of other data: {_some(unknown)} of the data are not in it, "
-            f"{_some(missing)} in it are not in the data. "
-            "Give the data that it was made from, or leave `manifest` out."
-        )
-    return sides
-
-
-def _some(ids: list[str]) -> str:
-    return (
-        f"{counted(len(ids), 'record')} ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})"
-        if ids
-        else "0 records"
+    ids, hashes = store.column("id").to_pylist(), store.column("sha256").to_pylist()
+    left = _Left(known_ids, known_sides)
+    own = list(zip(hashes, ids, strict=True))
+    left.match(table["sha256"].to_pylist(), own, sides)
+    unchanged = sides >= 0
+    if "asked" in table.column_names:
+        left.match(table["asked"].to_pylist(), list(zip(asked.tolist(), ids, strict=True)), sides)
+    else:
+        left.match(known_ids, list(zip(ids, ids, strict=True)), sides)
+    corrected = np.flatnonzero((sides >= 0) & ~unchanged)
+    added = np.flatnonzero(sides < 0)
+    return Earlier(
+        sides,
+        tuple(ids[at] for at in corrected.tolist()),
+        tuple(ids[at] for at in added.tolist()),
+        tuple(known_ids[row] for row in left.rows),
     )
+
+
+class _Left:
+    """Rows of an earlier manifest that no record was found for yet."""
+
+    def __init__(self, ids: list[str], sides: list[int]) -> None:
+        self._ids, self._sides = ids, sides
+        self.rows = dict.fromkeys(range(len(ids)))
+
+    def match(self, keys: list[Any], own: list[tuple[Any, str]], sides: Int[np.ndarray, "record"]) -> None:
+        """Give each record without a side that of a row with its key; `own` are keys and ids of the records."""
+        rows: dict[Any, dict[str, int]] = {}
+        for row in self.rows:
+            rows.setdefault(keys[row], {})[self._ids[row]] = row
+        free = np.flatnonzero(sides < 0).tolist()
+        # Of equal records one may have been dropped: the same id decides before the order does.
+        for by_id in (True, False):
+            for index in free:
+                key, id = own[index]
+                found = rows.get(key)
+                if sides[index] >= 0 or not found or (by_id and id not in found):
+                    continue
+                row = found.pop(id if by_id else next(iter(found)))
+                sides[index] = self._sides[row]
+                del self.rows[row]
+
+
+def kept(earlier: Mapping[str, Any] | None) -> list[str]:
+    """What `Earlier.to_json` says, in a sentence; nothing if there was no earlier manifest."""
+    if earlier is None:
+        return []
+    names = {
+        kind: f" ({ids[0]}{', ...' if len(ids) > 1 else ''})" for kind, ids in earlier["first"].items() if ids
+    }
+    told = ", ".join(
+        f"{earlier[kind]:,} {kind}{names.get(kind, '')}" for kind in ("corrected", "added", "removed")
+    )
+    return [f"sides kept from {earlier['manifest']}: {earlier['unchanged']:,} records unchanged, {told}"]

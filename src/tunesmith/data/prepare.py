@@ -10,28 +10,30 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from tunesmith.config.experiment import Data
 from tunesmith.data import leaks as leaks_room
 from tunesmith.data import lookalike, manifest
+from tunesmith.data.alike import Alike, AlikeBuilder
 from tunesmith.data.clusters import Clusters
+from tunesmith.data.contradictions import contradicting, contradictions
 from tunesmith.data.keys import KeyBuilder, Keys, Told
 from tunesmith.data.leaks import Leaks
 from tunesmith.data.places import Places
 from tunesmith.data.progress import Report, reporting
 from tunesmith.data.reading import BadRows, Reader, Use, sources_of
+from tunesmith.data.remarks import Remarks
 from tunesmith.data.sides import Side, SideName
-from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import Source
-from tunesmith.data.split import Choice, wanted
+from tunesmith.data.split import Amount, Choice, wanted
 from tunesmith.data.store import RecordStore, Selection, write_store
 from tunesmith.data.taking import Taking
 from tunesmith.errors import DataError, counted, in_words
@@ -39,12 +41,17 @@ from tunesmith.files import whole_folder, write_json, write_sums
 
 _FORMAT = 2
 _RECORDS = "records.arrow"
-_SIGNATURES = "signatures"
+_SIGNATURES = "alike"
 _AGAIN = "Remove the folder and prepare the data again."
 _KEPT = (Side.TRAIN, Side.VALIDATION, Side.TEST)
 _DROP_ADVICE = (
     "Take them out of one of the two, or set data.leaks.action to drop: "
     "then the first of each pair is left out and counted."
+)
+_KEEP_ADVICE = (
+    "One record of each pair would have to change sides. If the first was added after the manifest was made, take it "
+    "out of the data. Or set data.leaks.action to drop: then the first of each pair is left out and counted, and what "
+    "is held out stays."
 )
 
 
@@ -82,7 +89,8 @@ class Prepared:
         DataError names the records, or the pairs. Near-duplicates are not looked for again: records and sides
         are those among which they were."""
         table = manifest.read_rows(self.folder / manifest.ROWS)
-        told = Told(**{**self.certificate["told"], "by": tuple(self.certificate["told"]["by"])})
+        told = self.certificate["told"]
+        told = Told(**{**told, "by": tuple(told["by"]), "asked": tuple(told.get("asked", ()))})
         keys = KeyBuilder(told)
         changed: list[str] = []
         hashes = table["sha256"].to_pylist()
@@ -180,10 +188,10 @@ class _Preparation:
         near = self.data.leaks.near
         told = self._told()
         builder = KeyBuilder(told)
-        signatures = Signatures(self.folder / _SIGNATURES, near) if near is not None else None
+        gathered = AlikeBuilder(self.folder / _SIGNATURES, near) if near is not None else None
         with write_store(self.folder / _RECORDS) as writer:
             taking = Taking(self.data.pictures, self.pictures, self.folder) if self.pictures else None
-            reader = Reader(writer, builder, signatures, use, taking)
+            reader = Reader(writer, builder, gathered, use, taking)
             reader.read(self.data, self.base, self.report)
             if self.data.on_bad_rows == "stop":
                 reader.bad.refuse(reader.advice())
@@ -194,21 +202,23 @@ class _Preparation:
             raise DataError(
                 f"data: no row can be used, of {counted(reader.bad.count, 'row')}; the first is {first}"
             )
-        repeats, clusters = self._link(keys, signatures)
+        alike = None
+        if gathered is not None:
+            alike = gathered.found(keys, self.report)
+            shutil.rmtree(self.folder / _SIGNATURES)
         pictures = lookalike.versions(keys.seen, self.data.leaks.pictures)
-        if pictures is not None:
-            repeats["picture"] = len(pictures) - len(np.unique(pictures))
-        sides, found = self._sides(keys, clusters, pictures, store)
-        checksum = manifest.write_rows(self.folder, store, sides)
+        sides, found, written, remarks = _Sides(self.data, self.base, keys, alike, pictures, store).chosen()
+        checksum = manifest.write_rows(self.folder, store, sides, keys.text)
         certificate = self._certificate(keys, sides, reader.bad)
         certificate |= {
             "decision": self.decision,
             "key": key,
             "checksum": checksum,
             "told": vars(told),
-            "duplicates": repeats,
+            **written,
         }
-        certificate["notes"] = reader.notes()
+        certificate["contradictions"] = contradictions(keys, store)
+        certificate["notes"] = [*reader.notes(), *remarks, *contradicting(certificate["contradictions"])]
         if keys.seen is not None:
             certificate["pictures_beside"] = reader.folders.runs
             certificate["leaks"]["pictures"] = self.data.leaks.pictures
@@ -219,55 +229,8 @@ class _Preparation:
     def _told(self) -> Told:
         split = self.data.split
         by = tuple(split.by) if split.by is not None else self.asked
-        return Told(by, required=split.by is not None, group=split.group, stratify=split.stratify)
-
-    def _link(self, keys: Keys, signatures: Signatures | None) -> tuple[dict[str, int], Clusters]:
-        """Numbers of repeated records by what they repeat, and clusters of same or near texts."""
-        clusters = Clusters(len(keys.id))
-        distinct = len(np.unique(keys.content))
-        repeats = {"content": len(keys.id) - distinct, "text": clusters.link_equal(keys.text)}
-        if signatures is not None:
-            repeats["near"] = signatures.link(clusters, keys.text, self.report)
-            shutil.rmtree(self.folder / _SIGNATURES)
-        return repeats, clusters
-
-    def _sides(
-        self,
-        keys: Keys,
-        clusters: Clusters,
-        pictures: Int[np.ndarray, "picture"] | None,
-        store: RecordStore,
-    ) -> tuple[Int[np.ndarray, "record"], Leaks]:
-        """The side of every record, and the leaks that were dropped on the way."""
-        split = self.data.split
-        sides = keys.origin.copy()
-        if split.manifest is not None:
-            sides = manifest.earlier_sides(self.base / split.manifest, store)
-        found = leaks_room.find(keys, sides, clusters.roots(), pictures)
-        if self.data.leaks.action == "refuse":
-            leaks_room.refuse(found, store, _DROP_ADVICE)
-        sides[found.records] = Side.DROPPED
-        _refuse_no_training(sides)
-        if split.manifest is None:
-            free = np.flatnonzero(sides == Side.TRAIN)
-            if keys.group is not None:
-                clusters.link_equal(keys.group)
-            if keys.seen is not None and pictures is not None:
-                lookalike.link(clusters, keys.seen, pictures)
-            choice = Choice(keys.content[free], clusters.roots()[free], keys.stratum[free], split.seed)
-            sides[free] = choice.sides(self._amounts(len(free)))
-            _refuse_no_training(sides)
-        return sides, found
-
-    def _amounts(self, total: int) -> list[tuple[Side, int, str]]:
-        split = self.data.split
-        asked = ((Side.TEST, "holdout", split.holdout), (Side.VALIDATION, "validation", split.validation))
-        amounts = []
-        for side, name, amount in asked:
-            if not isinstance(amount, Source):
-                setting = f"data.split.{name}"
-                amounts.append((side, wanted(setting, amount, total), setting))
-        return amounts
+        asked = () if by == self.asked else self.asked
+        return Told(by, split.by is not None, split.group, split.stratify, asked)
 
     def _certificate(self, keys: Keys, sides: Int[np.ndarray, "record"], bad: BadRows) -> dict[str, Any]:
         counts = np.bincount(sides, minlength=len(Side)).tolist()
@@ -285,6 +248,112 @@ class _Preparation:
             },
             "leaks": {"action": self.data.leaks.action, "near": self.data.leaks.near},
         }
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """The choice of a side for every record."""
+
+    data: Data
+    base: Path
+    keys: Keys
+    alike: Alike | None
+    pictures: Int[np.ndarray, "picture"] | None
+    store: RecordStore
+
+    def chosen(self) -> tuple[Int[np.ndarray, "record"], Leaks, dict[str, Any], list[str]]:
+        """The side of every record, the leaks that were dropped on the way, what the certificate says of both, and what
+        a reader should know, in sentences."""
+        split, keys = self.data.split, self.keys
+        clusters, repeats = self._linked()
+        roots = clusters.roots()
+        sides, free = keys.origin.copy(), keys.origin == Side.TRAIN
+        written: dict[str, Any] = {"duplicates": repeats}
+        if split.manifest is not None:
+            known = manifest.earlier(self.base / split.manifest.expanduser(), self.store, keys.text)
+            written["earlier"] = {"manifest": str(split.manifest), **known.to_json()}
+            sides, free = self._kept(known, roots)
+        found = leaks_room.find(keys, sides, self.alike, self.pictures)
+        if self.data.leaks.action == "refuse":
+            leaks_room.refuse(found, self.store, _DROP_ADVICE if split.manifest is None else _KEEP_ADVICE)
+        sides[found.records] = Side.DROPPED
+        _refuse_no_training(sides)
+        at = np.flatnonzero(free & (sides == Side.TRAIN))
+        amounts = self._amounts(len(at) if split.manifest is None else int((sides != Side.DROPPED).sum()))
+        remarks = Remarks(keys, roots, repeats, self.store)
+        choice = Choice(keys.side[at], roots[at], keys.stratum[at], split.seed)
+        missing = amounts if split.manifest is None else [_missing(one, sides, len(at)) for one in amounts]
+        sides[at] = choice.sides(missing, remarks.largest())
+        _refuse_no_training(sides)
+        said = [*manifest.kept(written.get("earlier")), *remarks.of(sides, amounts)]
+        return sides, found, written, said
+
+    def _linked(self) -> tuple[Clusters, dict[str, int]]:
+        """Clusters of records that belong together, and numbers of records that repeat another by what they repeat."""
+        keys = self.keys
+        clusters = Clusters(len(keys.id))
+        repeats = {
+            "content": len(keys.id) - len(np.unique(keys.content)),
+            "text": clusters.link_equal(keys.text),
+        }
+        if self.alike is not None:
+            before = len(np.unique(clusters.roots()))
+            self.alike.link(clusters)
+            repeats["near"] = before - len(np.unique(clusters.roots()))
+        if self.pictures is not None:
+            repeats["picture"] = len(self.pictures) - len(np.unique(self.pictures))
+        if keys.group is not None:
+            clusters.link_equal(keys.group)
+        if keys.seen is not None and self.pictures is not None:
+            lookalike.link(clusters, keys.seen, self.pictures)
+        return clusters, repeats
+
+    def _kept(
+        self, known: manifest.Earlier, roots: Int[np.ndarray, "record"]
+    ) -> tuple[Int[np.ndarray, "record"], Bool[np.ndarray, "record"]]:
+        """The sides that records had before, which added ones of the same cluster share; and which records are free to
+        be on any side. DataError names records that a source of their own puts on another side."""
+        sides, origin = known.sides.copy(), self.keys.origin
+        added = sides < 0
+        moved = np.flatnonzero(~added & (origin != Side.TRAIN) & (sides != origin) & (sides != Side.DROPPED))
+        if len(moved):
+            listed = [
+                f"  {self.store[at].id}: {Side(int(sides[at])).word} before, {Side(int(origin[at])).word} now"
+                for at in moved[: leaks_room.NUM_NAMED].tolist()
+            ]
+            raise DataError(
+                "\n".join(
+                    [
+                        f"data.split.manifest: {counted(len(moved), 'record')} would have to change sides:",
+                        *listed,
+                        "Take them out of the source of the side that they were not on, or leave `manifest` out.",
+                    ]
+                )
+            )
+        sides[added] = origin[added]
+        # The least protected side of a cluster: an added record that is near a held-out one as well is then a leak.
+        least = np.full(len(sides), Side.TEST + 1)
+        held = ~added & (sides != Side.DROPPED)
+        np.minimum.at(least, roots[held], sides[held])
+        follows = added & (origin == Side.TRAIN) & (least[roots] <= Side.TEST)
+        sides[follows] = least[roots[follows]]
+        return sides, added & (origin == Side.TRAIN) & ~follows
+
+    def _amounts(self, total: int) -> list[Amount]:
+        split = self.data.split
+        asked = ((Side.TEST, "holdout", split.holdout), (Side.VALIDATION, "validation", split.validation))
+        return [
+            wanted(side, f"data.split.{name}", amount, total)
+            for side, name, amount in asked
+            if not isinstance(amount, Source)
+        ]
+
+
+def _missing(amount: Amount, sides: Int[np.ndarray, "record"], num_free: int) -> Amount:
+    """What a side that an earlier manifest filled lacks yet: of a share, that share of the added records."""
+    if amount.share is not None:
+        return replace(amount, number=round(amount.share * num_free))
+    return replace(amount, number=min(num_free, max(0, amount.number - int((sides == amount.side).sum()))))
 
 
 def _strata(keys: Keys, sides: Int[np.ndarray, "record"]) -> dict[str, dict[str, int]]:
@@ -321,7 +390,7 @@ def _fingerprint(data: Data, base: Path) -> str:
 
 
 def _earlier(path: Path, base: Path) -> str:
-    where = base / path
+    where = base / path.expanduser()
     where = where / manifest.ROWS if where.is_dir() else where
     if not where.is_file():
         raise DataError(

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.experiment import Data
+from tunesmith.data.alike import AlikeBuilder
 from tunesmith.data.keys import KeyBuilder
 from tunesmith.data.picture import pictures_in
 from tunesmith.data.places import Folders
 from tunesmith.data.progress import Report
 from tunesmith.data.record import Record
 from tunesmith.data.sides import Side
-from tunesmith.data.similar import Signatures
 from tunesmith.data.sources import BadRow, Source
 from tunesmith.data.store import StoreWriter, canonical
 from tunesmith.data.survey import Survey
@@ -133,7 +133,7 @@ class Reader:
 
     store: StoreWriter
     keys: KeyBuilder
-    signatures: Signatures | None
+    alike: AlikeBuilder | None
     use: Use | None
     taking: Taking | None = None
     """What takes pictures, if the task asks about any."""
@@ -213,7 +213,9 @@ class Reader:
                 self._survey.see(record)
             notes = None if self.use is None else self.use.check(record)
             sha256 = hashlib.sha256(text.encode()).hexdigest()
-            compared = self.keys.add(record.id, sha256, record.fields, side)
+            compared = self.keys.add(
+                record.id, sha256, record.fields, side, None if notes is None else notes.answer
+            )
         except (DataError, ValueError) as error:
             self.bad.add(row.id, _why(row, error))
             return
@@ -223,8 +225,8 @@ class Reader:
         index, has_pictures = len(self.keys) - 1, any(pictures_in(record.fields))
         if has_pictures:
             self.folders.note(index, beside(record.id))
-        elif self.signatures is not None:
-            self.signatures.add(index, compared)
+        elif self.alike is not None:
+            self.alike.add(index, *compared)
         self.store.add(record.id, sha256, text)
 
 

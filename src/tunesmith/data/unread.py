@@ -23,12 +23,14 @@ _MEDIA_FILE = re.compile(
 
 @dataclass(frozen=True)
 class RowNotes:
-    """What is counted over all records, because a user may not expect it."""
+    """What is known of a record beside its fields, to be counted over all records."""
 
     unread: tuple[str, ...] = ()
     """Names of fields that the task does not read, and that do no harm."""
     as_json: tuple[str, ...] = ()
     """Names of fields whose values, objects or lists, are written into the conversation as JSON text."""
+    answer: str | None = None
+    """The reference answer, if there is one."""
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,10 @@ class Steps:
             self._known_family.check(checked.conversation)
         elsewhere = self._fields_elsewhere
         unread = tuple(name for name in checked.notes.unread if name not in elsewhere)
-        return replace(checked.notes, unread=unread)
+        asked = checked.conversation
+        return replace(
+            checked.notes, unread=unread, answer="\n".join(sorted({asked.answer, *asked.accepted}))
+        )
 
     @cached_property
     def _known_family(self) -> Family | None:

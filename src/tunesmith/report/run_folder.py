@@ -138,6 +138,8 @@ class Manifest:
     """Records (of pictures, pictures) that repeat an earlier one, by what they repeat: content, text, near,
     picture."""
     pictures_beside: tuple[tuple[int, str], ...] | None = None
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the split, in sentences."""
 
     @property
     def has_pictures(self) -> bool:
