@@ -110,28 +110,32 @@ class Choice:
         if amount.share is None or not amount.number:
             return []
         asked = sizes * amount.share
-        members = np.array([len(one.members) for one in clusters], np.int64)
-        size = float((members**2).sum() / max(1, members.sum()))
+        lengths = np.array([len(one.members) for one in clusters], np.int64)
+        size = float((lengths**2).sum() / max(1, lengths.sum()))
         limit = _Limits(asked, _slack(asked, size), float(_slack(asked.sum(keepdims=True), size)[0]))
-        chosen, others = [], []
-        for one in clusters:
-            counts = np.bincount(self.stratum[one.members], minlength=len(asked))
-            if one.place < share and counts.sum() <= asked.sum() + limit.slack_of_all:
-                chosen.append((one.members, counts))
-            else:
-                others.append((one.members, counts))
-        total = sum((counts for _, counts in chosen), np.zeros(len(asked), np.int64))
+        most = asked.sum() + limit.slack_of_all
+        chosen = [one.members for one in clusters if one.place < share and len(one.members) <= most]
+        total = self._counts([member for members in chosen for member in members], len(asked))
+        if limit.is_met(total):
+            return chosen
         kept = []
-        for members, counts in reversed(chosen):
+        for members in reversed(chosen):
+            counts = self._counts(members, len(asked))
             if limit.is_over(total, counts):
                 total -= counts
             else:
                 kept.append(members)
-        for members, counts in others:
-            if limit.is_under(total, counts):
+        for one in clusters:
+            if limit.is_met(total):
+                break
+            counts = self._counts(one.members, len(asked))
+            if (one.place >= share or len(one.members) > most) and limit.is_under(total, counts):
                 total += counts
-                kept.append(members)
+                kept.append(one.members)
         return kept
+
+    def _counts(self, members: list[int], num_strata: int) -> Int[np.ndarray, "stratum"]:
+        return np.bincount(self.stratum[np.array(members, np.int64)], minlength=num_strata)
 
     def _quotas(self, count: int) -> list[int]:
         """How many records of each stratum make up `count`: by largest remainder, ties by hash."""
@@ -152,6 +156,15 @@ class _Limits:
     slack: Float[np.ndarray, "stratum"]
     slack_of_all: float
 
+    def is_met(self, total: Int[np.ndarray, "stratum"]) -> bool:
+        """True if no stratum, nor all of them together, has too many or too few records."""
+        few = (total < self._least) | (total > self.asked + self.slack)
+        return not few.any() and 1 <= total.sum() and abs(total.sum() - self.asked.sum()) <= self.slack_of_all
+
+    @property
+    def _least(self) -> Float[np.ndarray, "stratum"]:
+        return np.maximum(self.asked - self.slack, np.minimum(1.0, np.floor(self.asked)))
+
     def is_over(self, total: Int[np.ndarray, "stratum"], cluster: Int[np.ndarray, "stratum"]) -> bool:
         """True if a stratum of the cluster has too many records, and not too few without the cluster."""
         left = total - cluster
@@ -166,7 +179,7 @@ class _Limits:
         """True if a stratum of the cluster has too few records, and not too many with the cluster."""
         more = total + cluster
         touched = cluster > 0
-        under = (total < np.maximum(self.asked - self.slack, np.minimum(1, np.floor(self.asked)))) & touched
+        under = (total < self._least) & touched
         few = total.sum() < max(1, self.asked.sum() - self.slack_of_all)
         fits = more <= np.ceil(self.asked + self.slack)
         return bool(
