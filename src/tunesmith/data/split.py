@@ -159,7 +159,8 @@ class _Limits:
     def is_met(self, total: Int[np.ndarray, "stratum"]) -> bool:
         """True if no stratum, nor all of them together, has too many or too few records."""
         few = (total < self._least) | (total > self.asked + self.slack)
-        return not few.any() and 1 <= total.sum() and abs(total.sum() - self.asked.sum()) <= self.slack_of_all
+        is_near = abs(total.sum() - self.asked.sum()) <= self.slack_of_all
+        return bool(not few.any() and total.sum() >= 1 and is_near)
 
     @property
     def _least(self) -> Float[np.ndarray, "stratum"]:
