@@ -111,6 +111,20 @@ def test_sources_may_differ_in_labels_and_positions_but_not_mix_them() -> None:
         task.decide([records([0, 3]), records([1, 3])])
 
 
+def test_of_very_many_classes_all_numbers_are_looked_at() -> None:
+    labels = [
+        f"name{'x' * (number % 7)}-{chr(97 + number % 26)}-{chr(97 + number // 26)}" for number in range(600)
+    ]
+    assert read([*range(599, -1, -1)], labels) == labels[::-1]
+    with pytest.raises(DataError, match="600 cannot be a position from 0 to 599"):
+        read([*range(600, 0, -1)], labels)
+
+
+def test_what_was_decided_over_more_records_stays() -> None:
+    task = Classify(labels=TOPICS, prompt="{text}").decided("indices")
+    assert task.decide([records([2, 3])]) == "indices"
+
+
 def test_without_a_decision_no_number_is_a_position() -> None:
     with pytest.raises(DataError, match="A number is a position in the list only where all records"):
         Classify(labels=TOPICS, prompt="{text}").conversation(records([0])[0])

@@ -128,6 +128,11 @@ def test_what_stands_around_a_label_never_makes_it_another_one(
     assert isinstance(found, Unread) or labels[found] == label
 
 
+@pytest.mark.parametrize("piece", ["。", ".", " ", "- ", "(", "Sports ", "**", "a, ", "because ", "{", "1. "])
+def test_a_long_answer_takes_no_time_to_be_unread(piece: str) -> None:
+    assert isinstance(label_in("no " + piece * 5000, TOPICS), Unread)
+
+
 @settings(max_examples=200, deadline=None)
 @given(some.text(max_size=60))
 def test_any_text_is_read_or_unread(text: str) -> None:

@@ -33,6 +33,20 @@ def test_a_record_may_have_any_number_of_classes_each_once_in_the_order_of_the_l
 
 
 @pytest.mark.parametrize(
+    ("text", "named"),
+    [('["World", "Sports"]', ["World", "Sports"]), ("Sports, World.", ["World", "Sports"]), ("[]", []),
+     ("- Sports\n- World", ["World", "Sports"]), ("Business", ["Business"]), ("World and Sports", ["World", "Sports"])],
+)  # fmt: skip
+def test_several_classes_are_read_from_a_list_in_json_or_words(text: str, named: list[str]) -> None:
+    assert TASK.read(Answer(text)) == named
+
+
+@pytest.mark.parametrize("text", ["World, not Sports", "World, Politics", "", "World or Sports"])
+def test_a_list_with_what_is_no_class_is_unread(text: str) -> None:
+    assert isinstance(TASK.read(Answer(text)), Unread)
+
+
+@pytest.mark.parametrize(
     ("text", "reading"),
     [
         ('["Sports", "World"]', ["World", "Sports"]),

@@ -23,6 +23,7 @@ _FLAT_OBJECT = re.compile(r"\{[^{}]*\}")
 _BARE_KEY = re.compile(r"([{,]\s*)([^\W\d]\w*)\s*:")
 _STRAIGHT = str.maketrans("“”„", '"""')
 _LONGEST_FAULTY = 4000
+_SEPARATORS = re.compile(r"[,;\n、，；]|\s+and\s+")
 _CONTROL = re.compile(r"(?:<\|[^|<>]*\|>|</s>)+\s*$")
 _LETTER = re.compile(
     r"(?:(?:option|choice|letter|answer)\s+)?\(?([A-Za-z])\)?(?:(?:\s*[.):、]\s*|\s*[-–—]\s+|\s+)(.+))?",
@@ -143,13 +144,19 @@ class HeadForm(Form, Head):
         return json.dumps([labels[index] for index in indices], ensure_ascii=False)
 
     def read_several(self, text: str, labels: Sequence[str]) -> tuple[int, ...] | Unread:
-        """The labels of a JSON list (none, if it is empty), or the one that stands alone."""
+        """The labels of a JSON list (none, if it is empty), of a list with commas or lines, or the one that stands
+        alone."""
         try:
             named = json.loads(text)
         except (ValueError, RecursionError):
             named = None
         if not isinstance(named, list):
-            named = [text]
+            whole = label_in(text, labels)
+            named = (
+                [text] if isinstance(whole, int) else [one for one in _SEPARATORS.split(text) if one.strip()]
+            )
+            if not named:
+                return Unread("is empty")
         found = [_read_value(one, "label", labels) for one in named]
         return next((one for one in found if isinstance(one, Unread)), None) or tuple(sorted(set(found)))  # type: ignore[arg-type]
 

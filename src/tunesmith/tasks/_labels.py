@@ -226,7 +226,8 @@ class LabelValues:
             self.named = self.named or where
             return
         number = _number(value)
-        if number is not None and len(self.numbers) < _MOST_NUMBERS:
+        # Of more numbers than there are labels one cannot be a position, whichever are kept.
+        if number is not None and len(self.numbers) < len(self.classes.names) + _MOST_NUMBERS:
             self.numbers.setdefault(number, where)
         elif number is None and _is_boolean(value):
             self.booleans.setdefault(_key(value)[1], where)
@@ -340,7 +341,11 @@ class LabelValues:
 
 
 def common_reading(sources: Sequence[LabelValues]) -> LabelReading:
-    """What numbers stand for in all sources of an experiment; DataError if that cannot be known, or differs."""
+    """What numbers stand for in all sources of an experiment; DataError if that cannot be known, or differs. Classes
+    for which it was decided before, over more records, keep that."""
+    for source in sources:
+        if source.classes.reading != "names":
+            return source.classes.reading
     readings = [source.decide() for source in sources]
     found = {reading for reading in readings if reading != "names"}
     mixed = [source for source in sources if source.named and source.numbers]

@@ -15,6 +15,9 @@ from functools import lru_cache
 
 from tunesmith.tasks import Unread
 
+_LONGEST = 2000
+"""Characters beyond which an answer is no label with something around it."""
+
 _WRAPPING = "\"'`*“”‘’«» \t\r\n"
 _FOLDED_FORMS = ("<wide>", "<narrow>", "<noBreak>", "<initial>", "<medial>", "<final>", "<isolated>")
 _ENDS = ".!,:;…。！，、；：｡۔،؛।॥።"
@@ -28,7 +31,7 @@ _LATEX = re.compile(
 _BULLET = re.compile(r"(?:[-+–—](?=\s+\D)|[•*·▪◦‣>](?=\s)|#+(?=\s*[^\W\d_]))\s*")
 _NUMBERED = re.compile(r"\(?\d{1,2}[.)、]\s+(?=\D)")
 _BECAUSE = re.compile(
-    r"[\s,.;:–—(-]+(?:because|since|due to|reason\b|explanation\b|"
+    r"(?<![\s,.;:–—(-])[\s,.;:–—(-]+(?:because|since|due to|reason\b|explanation\b|"
     r"因为|因為|理由|原因|なぜなら|weil|porque|parce que|потому)",
     re.IGNORECASE,
 )
@@ -80,18 +83,18 @@ _SURE = re.compile(
 
 
 def folded(text: str) -> str:
-    """The text in NFC with full-width, half-width and positional forms as ordinary characters, and without those that
-    cannot be seen (zero width, direction marks).
+    """The text in NFC with full-width, half-width and positional forms as ordinary characters, digits of all scripts as
+    0 to 9, and without characters that cannot be seen (zero width, direction marks).
 
-    >>> folded("Ｙｅｓ\\u200b")
-    'Yes'
+    >>> folded("Ｙｅｓ\\u200b"), folded("٢")
+    ('Yes', '2')
     """
     if text.isascii():
         return text
     kept = (
         unicodedata.normalize("NFKC", one)
         if unicodedata.decomposition(one).startswith(_FOLDED_FORMS)
-        else one
+        else str(unicodedata.decimal(one, one))
         for one in unicodedata.normalize("NFC", text)
         if unicodedata.category(one) != "Cf"
     )
@@ -148,6 +151,9 @@ def peeled(text: str, labels: Sequence[str]) -> Iterator[str]:
     """The text, and what is left of it after each way to take layers off, the least first."""
     has_numbers = any(re.fullmatch(r"[-+]?\d+(\.\d+)?", plain(label)) for label in labels)
     waiting = [folded(text).strip()]
+    if len(waiting[0]) > _LONGEST:
+        yield waiting[0]
+        return
     seen: set[str] = set()
     while waiting and len(seen) < 200:
         one = waiting.pop(0)

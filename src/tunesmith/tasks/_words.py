@@ -121,10 +121,8 @@ def vqa_words(text: str) -> list[str]:
 
 
 def _guarded(text: str) -> str:
-    """The folded text in lower case, digits of all scripts as 0 to 9, with the marks that change what is said put
-    aside."""
+    """The folded text in lower case, with the marks that change what is said put aside."""
     text = " ".join(folded(text).casefold().replace("’", "'").split())
-    text = "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in text)
     text = re.sub(r"(?<!\w)[−–](?=\.?[0-9])|(?<=[0-9])\s*[−–]\s*(?=[0-9])", "-", text.replace("−", "-"))
     text = re.sub(r"(?<=[0-9])\s+([-+*/×÷^=<>])\s+(?=[0-9])", r"\1", re.sub(r"(?<=[0-9])\s+(?=%)", "", text))
     for form in _SIGNIFICANT:

@@ -229,7 +229,7 @@ def test_corners_outside_are_put_on_the_edge() -> None:
     "text", ["[]", "```json\n[]\n```", "[ ]", "None", "none.", "**None**", "There are no tables in this image.",
              "No table found", "Nothing", "There is no table in the image.", "I do not see any table.", "没有。",
              "There isn't a table in this picture.", "The image does not contain a table.", "图中没有桌子。",
-             "No objects detected."]
+             "No objects detected.", '{"objects": []}']
 )  # fmt: skip
 def test_no_box_is_an_answer_where_the_text_says_so(text: str) -> None:
     assert read(text, GRID, ["table"]) == ()

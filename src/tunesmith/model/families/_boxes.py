@@ -43,7 +43,7 @@ _OBJECT = re.compile(rf"""\{{(?:[^{{}}"']|{_STRING})*+\}}""", re.DOTALL)
 _KEYED_LIST = re.compile(rf"""["']?({"|".join(_BOX_KEYS)})["']?\s*:\s*([\[(][^{{}}:]*[\])])""")
 _KEYED_LABEL = re.compile(rf"""["']?({"|".join(_LABEL_KEYS)})["']?\s*:\s*({_STRING})""", re.DOTALL)
 _KEYED_NUMBER = re.compile(rf"""["']?(\w+)["']?\s*:\s*["']?({_NUMBER})["']?""")
-_EMPTY_LIST = re.compile(r"(?:```\w*)?\s*\[\s*\]\s*(?:```)?")
+_EMPTY_LIST = re.compile(r"""(?:```\w*)?\s*(?:\[\s*\]|\{\s*["']\w+["']\s*:\s*\[\s*\]\s*\})\s*(?:```)?""")
 _UNFINISHED = re.compile(r"\(\s*-?\d[^()]*$|\(" + _NUMBER + "," + _NUMBER + r"\)\s*,?\s*(?:\([^()]*)?$")
 _DENIED = re.compile(r"(?:\b(?:no|not|never|without)\b|n't\b)(?!\s*[,.:;])[^,.;:\n]*$", re.IGNORECASE)
 
@@ -138,6 +138,8 @@ def read(text: str, space: tuple[int, int], labels: Sequence[str]) -> tuple[Box,
     """
     if not text.strip():
         raise ValueError("is empty")
+    if _NESTED in text:
+        raise ValueError("names no box")
     found = list(_named(text, labels))
     if any(_is_fraction(numbers) for _, numbers in found) and min(space) > 1:
         raise ValueError("names fractions, where other units are asked for")
@@ -265,6 +267,8 @@ def _of_objects(text: str) -> Iterator[_Found]:
 
 
 _MOST_STARTS = 20
+_NESTED = "[" * 8
+"""No list of boxes is nested so deep; reading such a text as JSON takes long for nothing."""
 
 
 def _inside(value: Any) -> Iterator[_Found]:
