@@ -38,7 +38,7 @@ def scores_of(variant: str, seed: int, overrides: list[str]) -> tuple[Scores, Sc
     """Held-out scores of the base and of the tuned model."""
     Fp8Linear.gradients = torch.float8_e5m2 if variant.endswith("e5m2") else torch.float8_e4m3fn
     settings = [f"model.weights={VARIANTS[variant]}", f"seed={seed}", "name=fp8-quality"]
-    experiment = load_experiment(RECIPE, [*SETTINGS, *settings, *overrides])
+    experiment = load_experiment(RECIPE, [*SETTINGS, *settings, *overrides, "variants={}"])
     with open(os.devnull, "w") as nowhere:
         folder = run(experiment, RECIPE.parent, f"{variant}-{seed}", Console(file=nowhere))
     found = read_run_folder(folder)

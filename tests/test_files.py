@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -110,3 +111,12 @@ def test_sums_are_those_of_sha256sum_and_tell_every_change(tmp_path: Path) -> No
     assert damage(tmp_path, ["three"]) is None  # It may be another's sums, of a folder of data.
     (tmp_path / SUMS).write_text("")
     assert "is empty" in str(damage(tmp_path))
+
+
+def test_json_files_hold_null_and_never_nan(tmp_path: Path) -> None:
+    values = {"a": [1.5, float("nan"), (float("inf"), {"b": -float("inf")})], "c": "NaN"}
+    write_json(tmp_path / "x.json", values)
+    assert json.loads((tmp_path / "x.json").read_text(), parse_constant=pytest.fail) == {
+        "a": [1.5, None, [None, {"b": None}]],
+        "c": "NaN",
+    }

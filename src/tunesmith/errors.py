@@ -11,6 +11,10 @@ class TunesmithError(Exception):
     """Something the user can put right. The message is the whole story."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM: as Ctrl-C, but for the exit code."""
+
+
 class ExperimentError(TunesmithError):
     """The experiment file, an override or a command asks for something that cannot be."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -81,7 +82,28 @@ def writing(path: Path) -> Iterator[None]:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(value, indent=2) + "\n", encoding="utf-8")
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """The value as JSON, which has no NaN and no infinity: those are null.
+
+    >>> as_json({"loss": math.nan, "step": 3})
+    '{"loss": null, "step": 3}'
+    """
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for every number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def read_json(path: Path) -> Any:

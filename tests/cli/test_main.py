@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -106,4 +107,18 @@ def test_the_documented_exit_codes_are_the_ones_that_come_back() -> None:
     documented = {
         int(code) for code in re.findall(r"^\| (\d+) \|", COMMANDS.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert documented == {0, 5, 130, *EXIT_CODES.values()}
+    assert documented == {0, 5, 130, 143, *EXIT_CODES.values()}
+
+
+@pytest.mark.parametrize(
+    ("happens", "code"),
+    [("raise KeyboardInterrupt", 130), ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 143)],
+)
+def test_an_interruption_says_in_one_line_that_the_same_command_goes_on(
+    failing: Path, capsys: pytest.CaptureFixture[str], happens: str, code: int
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert exit_code(failing, happens) == code
+    told = "interrupted: what was finished before is kept. Call the same command again to go on from there\n"
+    assert capsys.readouterr().err == told
+    assert signal.getsignal(signal.SIGTERM) is before

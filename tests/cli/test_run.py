@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.calling import call
 from tests.cli.conftest import Finished
 
@@ -28,6 +30,9 @@ def test_every_step_is_said_and_the_shared_baseline_is_scored_once(finished: Fin
     lines = finished.ended.out.splitlines()
     assert sum(line.startswith("baseline:") for line in lines) == 1
     assert sum(line.startswith("train: stage adapt, 1 of 1") for line in lines) == 2
+    for variant in ("low", "high"):
+        assert f"train: stage adapt, 1 of 1 ({variant}, fp32)" in lines
+        assert f"small/{variant}: {finished.runs / variant}" in lines
     assert sum(line.startswith("evaluate:") for line in lines) == 2
     assert any(line.startswith(f"prepare: records and split in {finished.runs}/data-") for line in lines)
 
@@ -70,3 +75,13 @@ def test_a_file_that_is_not_there_is_named_with_one_that_is(untouched: Path) -> 
 def test_faults_of_data_and_model_have_their_own_exit_codes(untouched: Path) -> None:
     assert call("run", untouched, "task.prompt=Q {txt}").code == 3
     assert call("run", untouched, "stages.0.parts={languge: {kind: full}}").code == 4
+
+
+@pytest.mark.parametrize("command", ["run", "train", "evaluate", "prepare", "show", "audit"])
+def test_a_file_with_variants_asks_which_one_is_meant(finished: Finished, command: str) -> None:
+    before = {file: file.stat().st_mtime_ns for file in finished.runs.rglob("*") if file.is_file()}
+    ended = call(command, finished.path)
+    assert (ended.code, ended.out) == (2, "")
+    assert "has 2 variants (low, high), and none is chosen. Choose one with --variant low" in ended.err
+    assert "tunesmith run --all" in ended.err
+    assert {file: file.stat().st_mtime_ns for file in finished.runs.rglob("*") if file.is_file()} == before

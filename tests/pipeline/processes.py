@@ -50,6 +50,18 @@ def kill_when(reached: Callable[[Path], bool], path: Path) -> None:
     assert process.exitcode in (-signal.SIGKILL, 0), said.read_text()
 
 
+def stop_when(reached: Callable[[Path], bool], path: Path, number: signal.Signals) -> tuple[int | None, str]:
+    """Run an experiment and send it a signal as soon as its folder shows that some instant is reached: its exit code,
+    and what it printed."""
+    said = path.parent / "said.txt"
+    process = start(said, "run", path)
+    while process.is_alive() and not reached(path.parent):
+        time.sleep(0.002)
+    os.kill(process.pid or 0, number)
+    process.join()
+    return process.exitcode, said.read_text()
+
+
 def _run(said: Path, arguments: tuple[str, ...]) -> None:
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)

@@ -1,6 +1,8 @@
 """Killed at any instant and started again, a run ends with the weights it would have had."""
 
 import hashlib
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from tests.pipeline.processes import finish, kill_when
+from tests.pipeline.processes import finish, kill_when, stop_when
 from tests.pipeline.small import lora_stage, small_experiment, small_picture_experiment
 
 pytestmark = pytest.mark.slow
@@ -88,6 +90,23 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(
     log = (tmp_path / "runs" / "small" / "main" / "log.jsonl").read_text()
     steps = [line for line in log.splitlines() if '"update"' in line]
     assert len(steps) == len(set(steps)) == 26
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_so_it_does_after_a_signal_which_is_answered_by_what_is_kept(
+    uninterrupted: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    path = experiment(tmp_path)
+    ended, said = stop_when(updates_done(5), path, number)
+    assert ended == code
+    last = said.splitlines()[-1]
+    assert re.match(
+        r"interrupted: stage 'adapt': the checkpoint of update \d+ is kept; .*small/main is kept", last
+    )
+    assert last.endswith("Call the same command again to go on from there")
+    assert not list((tmp_path / "runs").rglob("*.partial"))
+    finish(path)
+    assert weights(tmp_path) == weights(uninterrupted)
 
 
 def test_so_it_does_on_weights_in_8_bits(tmp_path: Path) -> None:

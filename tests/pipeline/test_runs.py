@@ -12,11 +12,12 @@ from rich.console import Console
 
 from tests.pipeline.small import lora_stage, small_experiment
 from tunesmith import load_experiment, load_result, run
-from tunesmith.errors import ExperimentError
+from tunesmith.errors import ExperimentError, TunesmithError
 from tunesmith.files import write_json
 from tunesmith.pipeline.runs import Trained, is_done, stage_key
 from tunesmith.pipeline.steps import Steps
 from tunesmith.report.compare import compare_folders
+from tunesmith.train.observers.tensorboard import Tensorboard
 
 QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
 
@@ -203,6 +204,31 @@ def test_changed_settings_make_a_new_run_that_trains_only_what_they_change(
         assert (folder / file).exists()
     again, printed = run_again(finished, override)
     assert (again, "new run" in printed) == (folder, False)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.source.path=nowhere.jsonl"],
+        ["stages.1.where=stage =="],
+        ["evaluate.metric=acc"],
+        ["stages.0.steps=3", "evaluate.by=[nowhere]"],
+        ["stages.0.steps=3", "stages.1.order=nowhere"],
+        ["stages.0.steps=3", "track=[tensorboard]"],
+    ],
+)
+def test_a_call_that_fails_changes_no_run_and_begins_none(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str]
+) -> None:
+    def no_login(self: Tensorboard) -> None:
+        raise ExperimentError("track: no login")
+
+    monkeypatch.setattr(Tensorboard, "check", no_login)
+    experiment = finished.parent / "runs" / "small"
+    before = {folder: contents(folder) for folder in experiment.glob("main*")}
+    with pytest.raises(TunesmithError):
+        run_again(finished, *overrides)
+    assert {folder: contents(folder) for folder in experiment.glob("main*")} == before
 
 
 def test_the_new_run_is_found_by_every_command_that_takes_a_run(finished: Path) -> None:

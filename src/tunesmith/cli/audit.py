@@ -26,9 +26,9 @@ def command(
 ) -> None:
     """Lengths of the training examples, the share that is trained, what a limit would hit, and a limit to set; then
     the memory and time that training will take, and which cards it fits. No weights are loaded."""
-    from tunesmith.config.read import read_experiment
+    from tunesmith.config.read import read_chosen
 
-    settings = read_experiment(experiment, overrides or [], variant)
+    settings = read_chosen(experiment, overrides or [], variant)
 
     from rich.console import Console
 

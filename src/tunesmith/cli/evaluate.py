@@ -17,9 +17,9 @@ def command(
     ] = False,
 ) -> None:
     """Score the base and what training left on the held-out records, and compare them."""
-    from tunesmith.config.read import read_experiment
+    from tunesmith.config.read import read_chosen
 
-    settings = read_experiment(experiment, overrides or [], variant)
+    settings = read_chosen(experiment, overrides or [], variant)
 
     from rich.console import Console
 

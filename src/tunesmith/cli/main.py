@@ -6,14 +6,18 @@ import atexit
 import errno
 import gc
 import importlib
+import os
 import pkgutil
+import signal
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
 from tunesmith import __version__, cli
-from tunesmith.errors import DataError, ExperimentError, ModelError, TunesmithError
+from tunesmith.errors import DataError, ExperimentError, ModelError, Terminated, TunesmithError
 
 EXIT_CODES: dict[type[TunesmithError], int] = {
     TunesmithError: 1,
@@ -32,8 +36,35 @@ def application() -> typer.Typer:
     for module in pkgutil.iter_modules(cli.__path__):
         if module.name != "main":
             command = importlib.import_module(f"{cli.__name__}.{module.name}").command
-            app.command(module.name.replace("_", "-"))(command)
+            app.command(module.name.replace("_", "-"))(interruptible(command))
     return app
+
+
+def interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which on Ctrl-C or SIGTERM says in one line what is kept and how to go on."""
+
+    @wraps(command)
+    def called(*arguments: Any, **options: Any) -> None:
+        process = os.getpid()
+
+        def terminate(number: int, frame: object) -> None:
+            if os.getpid() != process:
+                os._exit(128 + number)  # A process that was forked for reading pictures.
+            raise Terminated
+
+        before = signal.signal(signal.SIGTERM, terminate)
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt as stop:
+            kept = "; ".join(vars(stop).get("__notes__", ["what was finished before is kept"]))
+            typer.secho(
+                f"interrupted: {kept}. Call the same command again to go on from there", fg="yellow", err=True
+            )
+            sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    return called
 
 
 def main() -> None:

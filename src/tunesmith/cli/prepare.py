@@ -18,9 +18,9 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print the split's certificate as JSON.")] = False,
 ) -> None:
     """Read the source, choose what is held out, look for leaks, and write the split's certificate."""
-    from tunesmith.config.read import read_experiment
+    from tunesmith.config.read import read_chosen
 
-    settings = read_experiment(experiment, overrides or [], variant)
+    settings = read_chosen(experiment, overrides or [], variant)
 
     from rich.console import Console
 

@@ -16,27 +16,27 @@ def command(
     variant: Annotated[str | None, typer.Option(help="The variant to run.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run every variant, then compare them.")] = False,
 ) -> None:
-    """Prepare, baseline, train, evaluate, report; what is done and unchanged is not done again."""
-    from tunesmith.config.read import read_experiment, read_variants
+    """Prepare, baseline, train, evaluate, report; what is done and unchanged is not done again. Changed settings make
+    a new run next to the old one."""
+    from tunesmith.config.read import read_chosen, read_variants
     from tunesmith.errors import ExperimentError
 
     if every and variant:
         raise ExperimentError(f"--all runs every variant, --variant only {variant!r}; give one of the two")
+    name = variant or "main"
     if every:
         chosen = read_variants(experiment, overrides or [])
     else:
-        chosen = {variant or "main": read_experiment(experiment, overrides or [], variant)}
+        chosen = {name: read_chosen(experiment, overrides or [], variant)}
 
     from rich.console import Console
 
     from tunesmith.pipeline.run import run
-    from tunesmith.report.compare import write_comparison
+    from tunesmith.pipeline.variants import run_all
     from tunesmith.report.terminal import print_summary
 
-    terminal = Console()
-    folders = []
-    for name, settings in chosen.items():
-        folders.append(run(settings, experiment.parent, name, terminal))
-        print_summary(folders[-1], terminal)
-    if len(folders) > 1:
-        typer.echo(f"all variants: {write_comparison(folders, folders[0].parent / 'report.html')}")
+    if len(chosen) > 1:
+        run_all(chosen, experiment.parent, Console())
+    else:
+        ((name, settings),) = chosen.items()
+        print_summary(run(settings, experiment.parent, name, terminal := Console()), terminal)

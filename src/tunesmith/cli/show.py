@@ -21,9 +21,9 @@ def command(
 ) -> None:
     """Print a few training examples token by token: trained ones in green, the others grey, control tokens framed.
     Pictures are drawn as the model sees them, with the boxes of the answer."""
-    from tunesmith.config.read import read_experiment
+    from tunesmith.config.read import read_chosen
 
-    settings = read_experiment(experiment, overrides or [], variant)
+    settings = read_chosen(experiment, overrides or [], variant)
 
     from rich.console import Console
 

@@ -16,9 +16,9 @@ def command(
     variant: Annotated[str | None, typer.Option(help="The variant.")] = None,
 ) -> None:
     """Train every stage, without baseline and evaluation; goes on where it was interrupted."""
-    from tunesmith.config.read import read_experiment
+    from tunesmith.config.read import read_chosen
 
-    settings = read_experiment(experiment, overrides or [], variant)
+    settings = read_chosen(experiment, overrides or [], variant)
 
     from rich.console import Console
 

@@ -287,6 +287,17 @@ class Loss(Settings):
         return self
 
 
+class Divergence(Settings):
+    """When a stage is stopped because its loss grows. A loss, gradient norm or weight that is not finite always stops
+    it."""
+
+    rise: Annotated[float, Field(gt=0)] | None = 4.0
+    """Nats that the median loss of the latest updates may be above the lowest such median, or above the loss of a
+    blind guess until there is one; none lets it grow."""
+    updates: Annotated[int, Field(ge=1)] = 10
+    """Updates that the median is of."""
+
+
 class Stage(Settings):
     """One stretch of training."""
 
@@ -308,6 +319,8 @@ class Stage(Settings):
     """Tokens that carry loss: the last answer, every assistant turn, or all text."""
     loss: Loss = Loss()
     """What an example's error counts."""
+    divergence: Divergence = Divergence()
+    """When the stage is stopped because its loss grows."""
     balance: Balance | None = None
     """How many records of each class are trained on; none takes all."""
     where: str | None = None

@@ -28,6 +28,24 @@ def read_experiment(
     return _experiment(_document(Path(path)), str(path), overrides, variant)
 
 
+def read_chosen(path: str | Path, overrides: Sequence[str] = (), variant: str | None = None) -> Experiment:
+    """The experiment that a command means: as `read_experiment`, but ExperimentError if the file has variants and none
+    of them is chosen."""
+    experiment = read_experiment(path, overrides, variant)
+    refuse_unchosen(experiment, str(path))
+    return experiment
+
+
+def refuse_unchosen(experiment: Experiment, where: str = "experiment") -> None:
+    """Raise ExperimentError if the experiment has variants, which are what is meant to run."""
+    if names := list(experiment.variants):
+        raise ExperimentError(
+            f"{where}: has {len(names)} variants ({', '.join(names)}), and none is chosen. Choose one with --variant "
+            f"{names[0]} (in Python: load_experiment(path, variant={names[0]!r})), or run all of them with "
+            "`tunesmith run --all`"
+        )
+
+
 def experiment_from(
     mapping: Mapping[str, Any],
     overrides: Sequence[str] = (),

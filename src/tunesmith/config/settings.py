@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -108,6 +109,9 @@ DurationText = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["200 steps", "0.5 epochs"]}),
 ]
+
+FloatOrNull = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A number of a JSON file, where null stands for NaN."""
 
 FieldNames = Annotated[
     list[str],

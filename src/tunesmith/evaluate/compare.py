@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float
 
+from tunesmith.config.settings import FloatOrNull
 from tunesmith.errors import ExperimentError
 from tunesmith.evaluate.choice import metric_of, primary_metric, resolve_metrics
 from tunesmith.evaluate.groups import FEWEST_RECORDS, groups_of
@@ -40,10 +41,10 @@ class Change:
     second: float
     change: float
     """Second less first."""
-    low: float
+    low: FloatOrNull
     """Lower end of the paired 95 % interval of the change; NaN where there is none."""
-    high: float
-    p_value: float
+    high: FloatOrNull
+    p_value: FloatOrNull
     """Two-sided, of no change; corrected for the family of changes that are tested together."""
     test: Literal["mcnemar", "swaps", "sign flips", "bootstrap"]
     """`bootstrap` stands in files from before there were tests by swaps."""
@@ -64,8 +65,8 @@ class WorseClass:
     first: float
     second: float
     change: float
-    low: float
-    high: float
+    low: FloatOrNull
+    high: FloatOrNull
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class WorseGroup:
     first: float
     second: float
     change: float
-    low: float
-    high: float
+    low: FloatOrNull
+    high: FloatOrNull
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from tunesmith.config.settings import FloatOrNull
 from tunesmith.errors import DataError
 from tunesmith.evaluate.choice import (
     function_of,
@@ -37,8 +38,8 @@ class Score:
     """A metric's value with its 95 % interval; its ends are NaN where there is none."""
 
     value: float
-    low: float
-    high: float
+    low: FloatOrNull
+    high: FloatOrNull
     better: Literal["higher", "lower"]
     unit: Literal["share", "nats", "number"]
     reason: str | None = None
@@ -187,7 +188,12 @@ def _measured(names: Sequence[str], outcomes: Outcomes, resamples: int, seed: in
 
 
 def _scores_of(values: Mapping[str, Any]) -> dict[str, Score]:
-    return {name: Score(**score) for name, score in values.items()}
+    return {name: Score(**{**score, **_ends(score)}) for name, score in values.items()}
+
+
+def _ends(score: Mapping[str, Any]) -> dict[str, float]:
+    """The ends of an interval, NaN where the file has null."""
+    return {end: math.nan if score[end] is None else score[end] for end in ("low", "high")}
 
 
 def measures_of(

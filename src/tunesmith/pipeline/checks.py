@@ -19,7 +19,7 @@ from tunesmith.pipeline.runs import is_trained
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import judged_records, ordered_by, stage_examples
 from tunesmith.train.examples import Render
-from tunesmith.train.schedule import warmup_steps
+from tunesmith.train.schedule import warmup_note
 from tunesmith.train.updates import Updates
 
 _MOST_NAMED = 20
@@ -172,19 +172,8 @@ def check_stage(steps: Steps, stage: Stage) -> None:
     """Tell of records that a stage cannot be trained on; says if the stage ends before its warmup does."""
     examples, sort_by, together = stage_examples(steps, stage)
     updates = Updates.of(stage, examples.examples, steps.experiment.seed, sort_by, together)
-    if note := warmup_note(stage, updates.steps):
+    if note := warmup_note(stage.optimizer, updates.steps):
         steps.say(f"stage {stage.name}: {note}")
-
-
-def warmup_note(stage: Stage, steps: int) -> str | None:
-    """What to say of a warmup that is as long as the stage; None of a shorter one."""
-    settings = stage.optimizer
-    if settings.warmup < 1 or warmup_steps(settings.warmup, steps) < steps:
-        return None
-    return (
-        f"warning: optimizer.warmup is {settings.warmup:g} updates, but the stage has only {steps:,}, so the learning "
-        f"rate never reaches {settings.learning_rate:g}. Set a shorter warmup, or a share such as 0.03"
-    )
 
 
 def refuse_lacking_fields(steps: Steps) -> None:

@@ -16,6 +16,9 @@ from filelock import FileLock, Timeout
 from tunesmith.errors import ExperimentError
 from tunesmith.files import writing
 
+_SECONDS_TO_LOOK = 0.5
+"""Who only looks whether a folder is held (`RunFolder.is_held`) holds it for less."""
+
 
 @dataclass(frozen=True)
 class ExperimentFolder:
@@ -131,7 +134,7 @@ def at_work(folder: Path, wait: bool = False) -> Iterator[None]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=-1 if wait else 0)
+            lock.acquire(timeout=-1 if wait else _SECONDS_TO_LOOK)
         except Timeout as error:
             who = holder.read_text() if holder.is_file() else "another process"
             raise ExperimentError(

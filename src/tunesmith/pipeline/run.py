@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rich.console import Console as Terminal
 
-from tunesmith.config.experiment import Experiment
+from tunesmith.config.experiment import Experiment, Model
+from tunesmith.config.read import refuse_unchosen
 from tunesmith.pipeline.checks import check
 from tunesmith.pipeline.steps import MAIN, Steps
 from tunesmith.pipeline.training import train
@@ -23,19 +24,34 @@ def run(
     `experiment.output`, relative to the current folder. Raises ExperimentError, DataError or
     ModelError, each with a message for the user; ExperimentError too if another process is at work on this run.
     """
+    refuse_unchosen(experiment)
     terminal = terminal or Terminal()
+    label = "" if variant == MAIN else f" ({variant}, {precision_in_words(experiment.model)})"
     steps = Steps(
         experiment,
         where,
         variant,
-        say=lambda text: terminal.print(text, style="bold", markup=False, soft_wrap=True),
+        say=lambda text: terminal.print(f"{text}{label}", style="bold", markup=False, soft_wrap=True),
     )
     check(steps)
     with steps.claimed() as folder:
         was_finished = steps.is_finished
+        if was_finished:
+            steps.say(f"finished before, with the same settings: {folder.path}")
         steps.baseline()
         trained = train(steps, terminal)
         steps.evaluation(trained.result, trained.fingerprint)
         if not was_finished or not (folder.path / "report.html").exists():
             write_report(folder.path)
     return folder.path
+
+
+def precision_in_words(model: Model) -> str:
+    """The precision of the weights: `nf4`, or `language nf4, vision bf16` where parts have their own.
+
+    >>> precision_in_words(Model(path="x", weights={"language": "nf4"}))
+    'language nf4, the rest bf16'
+    """
+    if isinstance(model.weights, str):
+        return model.weights
+    return ", ".join([*(f"{part} {weights}" for part, weights in model.weights.items()), "the rest bf16"])

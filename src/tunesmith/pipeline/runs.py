@@ -80,7 +80,7 @@ class Keys:
 def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -> str:
     """Key of everything that decides what a stage leaves."""
     experiment = steps.experiment
-    settings = stage.model_dump(mode="json", exclude={"batch": {"workers"}})
+    settings = stage.model_dump(mode="json", exclude={"batch": {"workers"}, "divergence": True})
     return key_of(
         [experiment.seed, number, settings, before.fingerprint if before else None],
         [steps.base, experiment.task.model_dump(mode="json"), steps.prepared.certificate["checksum"]],
@@ -197,7 +197,7 @@ def trained_before(steps: Steps, name: str, key: str) -> Path | None:
     """The folder in which another run of the variant has trained a stage with the same key, if there is one."""
     for run in reversed(steps.shared.runs(steps.variant)):
         folder = run.stage(name)
-        if run.path != steps.folder.path and is_done(folder, key) and not run.is_held:
+        if run.path != steps.folder.path and is_done(folder, key):
             return folder
     return None
 

@@ -85,7 +85,11 @@ class Steps:
                     self.write_down()
             if told:
                 self.say(told)
-            yield run
+            try:
+                yield run
+            except KeyboardInterrupt as stop:
+                stop.add_note(f"{run.path} is kept as far as it is done")
+                raise
 
     @property
     def is_finished(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console as Terminal
@@ -41,6 +42,7 @@ from tunesmith.train.loss import ClassLoss, Loss, MultiClassLoss, WeighedAnswerL
 from tunesmith.train.observers import Event, Listener
 from tunesmith.train.observers._console import Console
 from tunesmith.train.observers._jsonl import Jsonl
+from tunesmith.train.schedule import warmup_note
 from tunesmith.train.stages import Judge, train_stage
 from tunesmith.train.updates import Updates
 
@@ -123,7 +125,7 @@ def run_stage(
         steps.say(f"train: {fault}. Its checkpoint is set aside; training goes on from the one before it")
     newest = latest_checkpoint(folder / "checkpoints")
     rewind_log(steps.folder.log, stage.name, step_of(newest) if newest else 0)
-    with listeners(steps, terminal) as listen:
+    with listeners(steps, terminal) as listen, _told_of_checkpoint(stage, folder / "checkpoints"):
         progress = train_stage(
             trainable,
             updates,
@@ -133,13 +135,32 @@ def run_stage(
             loss_of(experiment.task, stage, classes),
             judge_of(steps, loaded),
             listen,
-            notes_of(trainable.loaded, how, rendered, classes),
+            (
+                *notes_of(trainable.loaded, how, rendered, classes),
+                *filter(None, [warmup_note(stage.optimizer, updates.steps)]),
+            ),
         )
     save_result(trainable, folder)
     done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
     asked = {"task": experiment.task.model_dump(mode="json")}
     write_json(folder / DONE, done | {"seconds": progress.seconds} | left_by(folder) | asked)
     steps.let_go()
+
+
+@contextmanager
+def _told_of_checkpoint(stage: Stage, checkpoints: Path) -> Iterator[None]:
+    """Within it, an interruption is told of what is kept of the stage."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        newest = latest_checkpoint(checkpoints)
+        kept = (
+            f"the checkpoint of update {step_of(newest):,} is kept"
+            if newest
+            else "no checkpoint was written yet"
+        )
+        stop.add_note(f"stage {stage.name!r}: {kept}")
+        raise
 
 
 def with_head(loaded: LoadedModel, task: Task, seed: int) -> LoadedModel:
@@ -274,7 +295,9 @@ def listeners(steps: Steps, terminal: Terminal) -> Iterator[Callable[[Event], No
     folder, name = steps.folder, f"{steps.experiment.name}/{steps.folder.name}"
     settings = steps.experiment.model_dump(mode="json")
     with ExitStack() as closing:
-        opened: list[Listener] = [Console(terminal), Jsonl(folder.log)]
+        text = closing.enter_context((folder.path / "train.log").open("a", encoding="utf-8", buffering=1))
+        file = Terminal(file=text, width=120, force_terminal=False, color_system=None)
+        opened: list[Listener] = [Console(terminal), Jsonl(folder.log), Console(file)]
         opened += [tracker.watch(folder.path, name, settings) for tracker in steps.experiment.track]
         for listener in opened:
             closing.callback(listener.close)

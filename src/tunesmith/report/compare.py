@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from tunesmith.errors import DataError, ExperimentError, TunesmithError, counted
 from tunesmith.evaluate.choice import metric_of
 from tunesmith.evaluate.compare import Change, compare_rows
 from tunesmith.evaluate.scores import Score
+from tunesmith.files import as_json
 from tunesmith.report import summary, words
 from tunesmith.report.charts import Plot
 from tunesmith.report.curves import overlaid_curves
@@ -99,7 +99,7 @@ def comparison_as_json(compared: Compared) -> str:
     values = asdict(compared)
     for drawn in ("curves", "classes", "class_metric", "groups"):
         del values[drawn]
-    return json.dumps(values, indent=2, ensure_ascii=False)
+    return as_json(values, indent=2)
 
 
 def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:

@@ -22,6 +22,7 @@ def print_summary(run_folder: Path, console: Console) -> None:
     run = read_run_folder(run_folder)
     found = summary.headline(run)
     console.print()
+    console.print(f"{run.name}: {run.path}", highlight=False, markup=False, soft_wrap=True)
     console.print(Text(found.text, style="bold"))
     if rows := summary.metric_rows(run):
         table = _table("", "base", "tuned", "change (95 % interval)", "verdict")

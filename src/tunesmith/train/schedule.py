@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from tunesmith.config.experiment import Optimizer
+
 
 def warmup_steps(warmup: float, steps: int) -> int:
     """Updates of warmup: a share of the stage if below 1, else a number (at most the stage).
@@ -13,6 +15,16 @@ def warmup_steps(warmup: float, steps: int) -> int:
     (3, 20)
     """
     return min(steps, math.ceil(warmup * steps) if warmup < 1 else round(warmup))
+
+
+def warmup_note(settings: Optimizer, steps: int) -> str | None:
+    """What to say of a warmup that is as long as the stage of so many updates; None of a shorter one."""
+    if settings.warmup < 1 or warmup_steps(settings.warmup, steps) < steps:
+        return None
+    return (
+        f"warning: optimizer.warmup is {settings.warmup:g} updates, but the stage has only {steps:,}, so the learning "
+        f"rate never reaches {settings.learning_rate:g}. Set a shorter warmup, or a share such as 0.03"
+    )
 
 
 def factor(step: int, steps: int, warmup: int, shape: Literal["constant", "linear", "cosine"]) -> float:

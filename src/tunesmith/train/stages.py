@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from tunesmith.train.checkpoint import (
     restore_weights,
     save_checkpoint,
 )
+from tunesmith.train.divergence import Watchdog, blind_loss
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import Loss
 from tunesmith.train.memory import forget_peak
@@ -40,9 +42,11 @@ class Judge:
     patience: int | None
 
     def note(self, progress: Progress, metrics: Mapping[str, float]) -> tuple[Progress, bool]:
-        """The progress with this evaluation counted, and whether it is the best so far."""
-        value, best = metrics[self.metric], progress.best_value
-        if best is None or (value > best if self.better == "higher" else value < best):
+        """The progress with this evaluation counted, and whether it is the best so far. One without a finite value of
+        the metric never is."""
+        value, best = metrics.get(self.metric, math.nan), progress.best_value
+        is_better = best is None or (value > best if self.better == "higher" else value < best)
+        if is_better and math.isfinite(value):
             found = replace(progress, best_step=progress.step, best_value=value, evaluations_since_best=0)
             return found, True
         return replace(progress, evaluations_since_best=progress.evaluations_since_best + 1), False
@@ -64,26 +68,17 @@ def train_stage(
     notes: tuple[str, ...] = (),
 ) -> Progress:
     """Train to the end of the stage, from the newest checkpoint in `folder` if there is one; afterwards the weights
-    are the best by the judge, or the last without one."""
+    are the best by the judge, or the last without one. ModelError if training diverges: see `Watchdog`."""
     forget_peak(trainable.loaded.device)
     optimizer = build_optimizer(trainable.groups, stage.optimizer)
     newest = latest_checkpoint(folder)
     progress = restore_checkpoint(newest, trainable, optimizer) if newest else Progress()
-    at_once = updates.tokens_per_device
-    listen(
-        StageStart(
-            stage.name,
-            progress.step,
-            updates.steps,
-            updates.steps_per_epoch,
-            trainable.summary,
-            notes,
-            at_once,
-        )
-    )
-    save_every = checkpoints.every.steps(updates.steps_per_epoch)
-    judge_every = judge.every.steps(updates.steps_per_epoch) if judge else updates.steps
+    at_once, per_epoch = updates.tokens_per_device, updates.steps_per_epoch
+    listen(StageStart(stage.name, progress.step, updates.steps, per_epoch, trainable.summary, notes, at_once))
+    save_every = checkpoints.every.steps(per_epoch)
+    judge_every = judge.every.steps(per_epoch) if judge else updates.steps
     stopped = judge is not None and judge.has_lost_patience(progress)
+    watchdog = Watchdog(stage, updates, folder, blind_loss(trainable.loaded))
     started: deque[Underway] = deque()
     for underway in (
         () if stopped else fit(trainable, updates, optimizer, stage.optimizer, loss, progress.step)
@@ -94,13 +89,14 @@ def train_stage(
         started.append(underway)
         # The newest is told of when the next one has been started, so that a GPU never waits for that.
         while len(started) > (0 if is_judged or is_saved else 1):
-            update = started.popleft().result()
-            listen(update)
+            update = watchdog.watched(started.popleft().result(), listen)
             progress = replace(progress, step=update.step, seconds=progress.seconds + update.seconds)
+        if is_judged or is_saved:
+            watchdog.refuse_unfinite_weights(trainable, step)
         if judge and is_judged:
             metrics = judge.measure()
             progress, is_best = judge.note(progress, metrics)
-            listen(Evaluation(stage.name, step, metrics, is_best))
+            listen(Evaluation(stage.name, step, metrics, is_best, judge.metric))
             stopped = judge.has_lost_patience(progress)
         if is_best or is_saved or stopped:
             save_checkpoint(folder, trainable, optimizer, progress)

@@ -135,6 +135,14 @@ class Updates:
         """Tokens of update `step`."""
         return sum(map(self.examples.length, self._members(step)))
 
+    def records(self, step: int) -> list[str]:
+        """Ids of the records of update `step`. Of no use to training, whose thread goes on meanwhile: the order of the
+        epoch is made anew."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        order = epoch_order(len(self.examples), self.seed, epoch, self.sort_by, self.together)
+        members = order[number * self.examples_per_update :][: self.examples_per_update].tolist()
+        return [self.examples[index].record for index in members]
+
     def _members(self, step: int) -> list[int]:
         """Indices of the examples of update `step`."""
         epoch, number = divmod(step, self.steps_per_epoch)

@@ -75,3 +75,12 @@ def test_memory_that_ran_out_is_told_once_with_the_forecast_as_it_is_now_also_at
     without = printed(start, replace(cut[0], forecast_gib=None))
     assert "4,096 tokens. Set" in " ".join(without.split())
     assert "warning" not in printed(START, *cut)
+
+
+def test_the_metric_that_decides_is_in_every_line_of_an_evaluation() -> None:
+    names = ("accuracy", "f1_macro", "f1_weighted", "balanced_accuracy", "f1", "log_loss")
+    metrics = {name: number / 10 for number, name in enumerate(names)} | {"f1/Yes": 0.9}
+    text = printed(Evaluation("adapt", 2, metrics, best=True, metric="f1"))
+    assert "validation f1 0.4, accuracy 0, f1_macro 0.1, f1_weighted 0.2 (best so far)\n" in text
+    text = printed(Evaluation("adapt", 2, metrics, best=False, metric="f1/Yes"))
+    assert "validation f1/Yes 0.9, accuracy 0, " in text

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from pydantic import TypeAdapter
 
 from tests.train.observers.events import END, EVALUATION, EVENTS, START, update
@@ -52,3 +53,11 @@ def test_the_time_is_utc(tmp_path: Path) -> None:
     text = lines(tmp_path / "log.jsonl")[0]["time"]
     assert text.endswith("Z")
     assert abs(datetime.now(UTC) - datetime.fromisoformat(text)) < timedelta(minutes=1)
+
+
+def test_a_number_that_is_none_is_null_so_that_every_line_is_json(tmp_path: Path) -> None:
+    jsonl = Jsonl(tmp_path / "log.jsonl")
+    jsonl.event(Evaluation("adapt", 2, {"loss": float("nan"), "accuracy": 0.5}, best=False))
+    jsonl.close()
+    line = json.loads((tmp_path / "log.jsonl").read_text(), parse_constant=pytest.fail)
+    assert line["metrics"] == {"loss": None, "accuracy": 0.5}

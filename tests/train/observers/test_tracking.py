@@ -6,7 +6,10 @@ import sys
 import pytest
 
 from tests.train.observers.events import EVALUATION, update
-from tunesmith.train.observers._tracking import numbers
+from tunesmith.errors import ExperimentError
+from tunesmith.train.observers._tracking import numbers, refuse_missing
+from tunesmith.train.observers.tensorboard import Tensorboard
+from tunesmith.train.observers.trackio import Trackio
 
 # An entry of None makes Python's own import fail as it does for a package that is not there.
 SCRIPT = """
@@ -47,3 +50,12 @@ def test_reading_an_experiment_file_does_not_import_a_tracker() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_package_that_is_missing_is_told_before_anything_long_begins() -> None:
+    with pytest.raises(
+        ExperimentError, match=r"track: 'other' needs the package not_there, which is not installed"
+    ):
+        refuse_missing("other", "not_there")
+    for tracker in (Tensorboard(), Trackio()):
+        tracker.check()

@@ -74,11 +74,14 @@ def test_an_offline_run_holds_every_number_and_no_key(
         assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
 
 
-def test_without_a_key_online_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(
-        ExperimentError, match=r"'wandb' could not begin a run: .* Call `wandb login`, or set mode: off"
-    ):
+def test_without_a_key_online_says_what_to_do_before_anything_long_begins(tmp_path: Path) -> None:
+    told = r"'wandb' could not begin a run: .*[^.]\. Call `wandb login`, set mode: offline"
+    with pytest.raises(ExperimentError, match=told):
+        Wandb(mode="online").check()
+    with pytest.raises(ExperimentError, match=told):
         Wandb(mode="online").watch(tmp_path, "ag-news/lora", {})
+    Wandb(mode="offline").check()
+    Wandb(mode="disabled").check()
 
 
 def test_disabled_writes_nothing(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ class Evaluation:
     metrics: Mapping[str, float]
     best: bool
     """True if this is the best so far by the metric that tells."""
+    metric: str = ""
+    """The metric that tells."""
 
 
 @dataclass(frozen=True)

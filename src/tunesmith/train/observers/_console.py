@@ -106,7 +106,12 @@ class Console(Listener):
         )
 
     def _evaluated(self, evaluation: Evaluation) -> None:
-        whole = [(name, value) for name, value in evaluation.metrics.items() if "/" not in name]
+        whole = [
+            (name, value)
+            for name, value in evaluation.metrics.items()
+            if "/" not in name or name == evaluation.metric
+        ]
+        whole.sort(key=lambda named: named[0] != evaluation.metric)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in whole[:METRICS_SHOWN])
         self._validation = ", {} {:.4g}".format(*whole[0]) if whole else ""
         best = " (best so far)" if evaluation.best else ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tunesmith.files import as_json
 from tunesmith.train.observers import Event, Listener
 
 
@@ -22,7 +22,7 @@ class Jsonl(Listener):
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         line = {"event": name, "time": now, **asdict(event)}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.write(as_json(line) + "\n")
         self._file.flush()
 
     def close(self) -> None:

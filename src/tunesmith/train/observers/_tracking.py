@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from tunesmith.errors import ExperimentError
 from tunesmith.train.observers import Evaluation, Update
 
@@ -23,6 +25,12 @@ def numbers(event: Update | Evaluation) -> dict[str, float]:
         "trained_tokens": event.trained_tokens,
         "memory_gib": event.memory_gib,
     }
+
+
+def refuse_missing(kind: str, package: str) -> None:
+    """Raise ExperimentError if the package of an observer is not installed."""
+    if find_spec(package) is None:
+        raise not_installed(kind, package)
 
 
 def not_installed(kind: str, package: str) -> ExperimentError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.train.observers import Event, Listener, Observer, StageEnd, StageStart
-from tunesmith.train.observers._tracking import not_installed, numbers
+from tunesmith.train.observers._tracking import not_installed, numbers, refuse_missing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -18,6 +18,10 @@ class Tensorboard(Observer):
     """TensorBoard files in `tensorboard/<stage>` of the run folder: every stage is a curve of its own."""
 
     kind: Literal["tensorboard"] = "tensorboard"
+
+    def check(self) -> None:
+        """Raise ExperimentError if tensorboard is not installed."""
+        refuse_missing("tensorboard", "tensorboard")
 
     def watch(self, folder: Path, run_name: str, settings: Mapping[str, Any]) -> Listener:
         """Write for one run. ExperimentError if TensorBoard is not installed."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.train.observers import Event, Listener, Observer, StageEnd, StageStart
-from tunesmith.train.observers._tracking import not_installed, numbers
+from tunesmith.train.observers._tracking import not_installed, numbers, refuse_missing
 
 if TYPE_CHECKING:
     from trackio import Run
@@ -19,6 +19,10 @@ class Trackio(Observer):
     kind: Literal["trackio"] = "trackio"
     project: str = "tunesmith"
     """Project in the dashboard."""
+
+    def check(self) -> None:
+        """Raise ExperimentError if trackio is not installed."""
+        refuse_missing("trackio", "trackio")
 
     def watch(self, folder: Path, run_name: str, settings: Mapping[str, Any]) -> Listener:
         """Open, or go on with, the run of this name. ExperimentError if trackio is not installed."""

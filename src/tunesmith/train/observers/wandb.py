@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.errors import ExperimentError
 from tunesmith.train.observers import Event, Listener, Observer, StageEnd, StageStart
-from tunesmith.train.observers._tracking import not_installed, numbers
+from tunesmith.train.observers._tracking import not_installed, numbers, refuse_missing
 
 if TYPE_CHECKING:
     from wandb import Run
+
+
+_LOGIN_SECONDS = 30
+
+
+def _no_login(why: object) -> ExperimentError:
+    told = str(why).rstrip(". ")
+    return ExperimentError(
+        f"track: 'wandb' could not begin a run: {told}. Call `wandb login`, set mode: offline, or leave 'wandb' out"
+    )
 
 
 class Wandb(Observer):
@@ -25,6 +35,20 @@ class Wandb(Observer):
     """User or team on the server; none is the key's own."""
     mode: Literal["online", "offline", "disabled"] = "online"
     """`online` sends as it goes, `offline` only writes to `wandb/` in the run folder, `disabled` nothing."""
+
+    def check(self) -> None:
+        """Raise ExperimentError if the package is not installed or, online, the server does not let us in."""
+        refuse_missing("wandb", "wandb")
+        if self.mode != "online":
+            return
+        import wandb
+
+        try:
+            known = wandb.login(prompt=False, timeout=_LOGIN_SECONDS)
+        except wandb.Error as error:
+            raise _no_login(error) from error
+        if not known:
+            raise _no_login("there is no API key on this machine")
 
     def watch(self, folder: Path, run_name: str, settings: Mapping[str, Any]) -> Listener:
         """Open, or go on with, the run of this folder. ExperimentError if the package is not installed, or
@@ -50,9 +74,7 @@ class Wandb(Observer):
                 reinit="create_new",
             )
         except wandb.Error as error:
-            raise ExperimentError(
-                f"track: 'wandb' could not begin a run: {error}. Call `wandb login`, or set mode: offline"
-            ) from error
+            raise _no_login(error) from error
         return _Run(run)
 
 
