@@ -180,6 +180,15 @@ class Leaks(Settings):
     """Most bits (of 64) in which perceptual hashes of one picture's versions differ; none compares files only."""
 
 
+class Join(Settings):
+    """Several rows made into one record."""
+
+    by: Annotated[FieldNames, Field(min_length=1)]
+    """Fields whose equal values make rows one record, such as the picture."""
+    lists: Annotated[FieldNames, Field(min_length=1)]
+    """Fields whose values are gathered into a list, such as boxes and their labels; null adds nothing."""
+
+
 class Length(Settings):
     """How long an example may be."""
 
@@ -207,6 +216,8 @@ class Data(Settings):
 
     source: AnySource
     """Where the labelled records are."""
+    join: Join | None = None
+    """Makes one record of several rows: of a table with a row for each box, one for each picture."""
     pictures: Pictures = Pictures()
     """Where their pictures are."""
     split: Split = Split()

@@ -191,7 +191,7 @@ class _Preparation:
         gathered = AlikeBuilder(self.folder / _SIGNATURES, near) if near is not None else None
         with write_store(self.folder / _RECORDS) as writer:
             taking = Taking(self.data.pictures, self.pictures, self.folder) if self.pictures else None
-            reader = Reader(writer, builder, gathered, use, taking)
+            reader = Reader(writer, builder, gathered, use, taking, self.data.join)
             reader.read(self.data, self.base, self.report)
             if self.data.on_bad_rows == "stop":
                 reader.bad.refuse(reader.advice())

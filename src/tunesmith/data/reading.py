@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunesmith.config.experiment import Data
+from tunesmith.config.experiment import Data, Join
 from tunesmith.data.alike import AlikeBuilder
+from tunesmith.data.join import joined
 from tunesmith.data.keys import KeyBuilder
 from tunesmith.data.picture import pictures_in
 from tunesmith.data.places import Folders
@@ -137,6 +138,8 @@ class Reader:
     use: Use | None
     taking: Taking | None = None
     """What takes pictures, if the task asks about any."""
+    join: Join | None = None
+    """Which rows become one record."""
     bad: BadRows = field(default_factory=BadRows)
     folders: Folders = field(default_factory=Folders)
     """Where the pictures of the records are."""
@@ -182,13 +185,16 @@ class Reader:
         self, source: Source, base: Path, ignored: Sequence[str], beside: Callable[[str], str]
     ) -> Iterator[Record | BadRow]:
         if self.taking is None:
-            return self._laid_out(source.rows(base), ignored)
+            return self._laid_out(self._joined(source.rows(base)), ignored)
         # Pictures that messages name have a field that no source knows.
         fields = tuple(
             dict.fromkeys(one for name in self.taking.fields for one in (name, name.split(".")[0]))
         )
-        rows = self._laid_out(source.rows_with_pictures(base, fields), ignored)
+        rows = self._laid_out(self._joined(source.rows_with_pictures(base, fields)), ignored)
         return self.taking.taken(rows, lambda where: base / beside(where))
+
+    def _joined(self, rows: Iterator[Record | BadRow]) -> Iterator[Record | BadRow]:
+        return rows if self.join is None else joined(rows, self.join)
 
     def _laid_out(self, rows: Iterator[Record | BadRow], ignored: Sequence[str]) -> Iterator[Record | BadRow]:
         """The rows in the layout that the task reads, without fields that are to be ignored."""

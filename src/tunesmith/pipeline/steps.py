@@ -125,6 +125,13 @@ class Steps:
         prepared.verify()
         for note in prepared.certificate.get("notes", []):
             self.say(f"prepare: {note}")
+        lists = task.fields_joined()
+        if lists and data.join is None and prepared.certificate.get("contradictions", {}).get("questions"):
+            by = ", ".join(task.fields_asked())
+            self.say(
+                f"prepare: If these rows are boxes of one picture, set data.join: {{by: [{by}], "
+                f"lists: [{', '.join(lists)}]}}, which makes one record of them"
+            )
         return prepared
 
     def _checked(self, task: Task, record: Record) -> RowNotes:

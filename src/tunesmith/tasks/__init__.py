@@ -128,6 +128,10 @@ class Task(Settings):
         """Record fields that hold a picture or a list of pictures: read as such when data is prepared."""
         return ()
 
+    def fields_joined(self) -> tuple[str, ...]:
+        """Record fields of the reference answer that rows asking the same may share out, such as boxes."""
+        return ()
+
     def fields_answered(self) -> tuple[str, ...]:
         """Record fields that the reference answer is made of."""
         return ()

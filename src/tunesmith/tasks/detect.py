@@ -158,6 +158,10 @@ class Detect(Task):
         """The field with the boxes, and that of their labels."""
         return (self.boxes,) if isinstance(self.label, str) else (self.boxes, self.label.field)
 
+    def fields_joined(self) -> tuple[str, ...]:
+        """The field with the boxes, and that with their labels."""
+        return (self.boxes,) if isinstance(self.label, str) else (self.boxes, self.label.field)
+
     def picture_fields(self) -> tuple[str, ...]:
         """The field with the picture."""
         return (self.picture,)
