@@ -10,7 +10,7 @@ from typing import Any
 from tunesmith.files import SUMS, damage
 
 TIMES = {"time", "seconds", "made", "tokens_per_second", "memory_gib"}
-IGNORED = {".lock", ".holder", "report.html"}
+IGNORED = {".lock", ".holder", "report.html", "train.log"}
 
 
 def left_in(folder: Path) -> dict[str, Any]:

@@ -253,6 +253,17 @@ def test_changed_data_make_a_new_run_and_are_told_as_the_reason(tmp_path: Path) 
     assert contents(first) == before
 
 
+def test_a_damaged_result_is_not_taken_over_but_trained_again(tmp_path: Path) -> None:
+    path = small_experiment(tmp_path, stages=[short(steps=1)], evaluate=QUICK)
+    first, _ = run_again(path)
+    weights = first / "stages" / "adapt" / "adapter" / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    second, printed = run_again(path, "evaluate.by=[stage]")
+    assert f"stage adapt is trained again, for what {first / 'stages' / 'adapt'} holds is damaged" in printed
+    assert (second / "stages" / "adapt" / "adapter" / "adapter_model.safetensors").read_bytes() == whole
+
+
 def test_an_interrupted_run_loses_nothing_when_its_settings_change(path: Path) -> None:
     begun = steps_of(path, "name=begun")
     with begun.claimed() as folder:

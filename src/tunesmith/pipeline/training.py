@@ -16,10 +16,10 @@ from tunesmith.config.experiment import Stage
 from tunesmith.data.fields import value_at
 from tunesmith.data.record import Record
 from tunesmith.data.sampling import fixed_sample
-from tunesmith.errors import DataError, ExperimentError, counted
+from tunesmith.errors import DataError, ExperimentError, ModelError, counted
 from tunesmith.evaluate.choice import primary_metric
 from tunesmith.files import read_note, write_json
-from tunesmith.model.artifacts import DONE, left_by
+from tunesmith.model.artifacts import DONE, left_by, refuse_changed
 from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
@@ -78,6 +78,11 @@ def taken_over(steps: Steps, stage: Stage, fingerprint: str) -> bool:
     """True if another run has trained the stage with the same settings: what it left is then in this run too."""
     folder = steps.folder.stage(stage.name)
     if folder.exists() or (found := trained_before(steps, stage.name, fingerprint)) is None:
+        return False
+    try:
+        refuse_changed(found)
+    except ModelError as fault:
+        steps.say(f"train: stage {stage.name} is trained again, for what {found} holds is damaged: {fault}")
         return False
     take_over(found, steps.folder)
     steps.say(f"train: stage {stage.name} is trained already, in {found}; its result is taken from there")
