@@ -92,3 +92,11 @@ def test_pictures_are_stored_and_hashed_as_json_and_come_back_as_what_the_reader
     store = RecordStore(tmp_path / "r.arrow", places.fields)
     assert store[-1] == record
     assert store[0].fields["image"].file == tmp_path / "data/a.jpg"
+
+
+def test_what_is_nested_too_deep_to_be_written_is_told():
+    deep = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    with pytest.raises(ValueError, match="nested too deep"):
+        canonical(deep)

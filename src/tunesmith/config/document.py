@@ -41,6 +41,8 @@ def parse_yaml(text: str, where: str) -> Document:
     reader = YAML(typ="safe", pure=True)
     try:
         node = reader.compose(text)
+    except RecursionError:
+        raise ExperimentError(f"{where}: lists and mappings are nested too deep to be settings") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{where}:{mark.line + 1}" if mark else where

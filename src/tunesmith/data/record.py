@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ class Record:
     """Where it stood: `file:line` or, without lines, `source:number`."""
     fields: Mapping[str, Any]
     """JSON-like values and pictures by column name."""
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = field(default=(), compare=False)
     """Names of columns that hold bytes, which the source did not read because the task does not ask for them."""
 
     @cached_property

@@ -37,6 +37,8 @@ def canonical(fields: Mapping[str, Any]) -> str:
     except UnicodeEncodeError as error:
         half = ord(error.object[error.start])
         raise ValueError(f"holds half of a surrogate pair (\\u{half:04x}), which is no character.") from error
+    except RecursionError as error:
+        raise ValueError("holds objects and lists that are nested too deep.") from error
     except (ValueError, TypeError) as error:
         infinite = "Out of range float" in str(error)
         raise ValueError("holds an infinite number." if infinite else f"is not JSON: {error}.") from error

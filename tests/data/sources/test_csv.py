@@ -1,6 +1,7 @@
 import csv
 import gzip
 import io
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
+from tunesmith.data.sources import csv as csv_source
 from tunesmith.data.sources.csv import Csv
 from tunesmith.errors import DataError
 
@@ -52,7 +54,7 @@ def test_bad_rows_are_named_and_the_others_are_read(tmp_path):
         Record("file.csv:2", {"a": "1", "b": "2"}),
         BadRow("file.csv:3", "has 1 cells, but there are 2 columns (a, b)."),
         BadRow("file.csv:4", "has 3 cells, but there are 2 columns (a, b)."),
-        BadRow("file.csv:5", "bad quoting: ',' expected after '\"'."),
+        BadRow("file.csv:5", f"bad quoting: ',' expected after '\"'. {csv_source._QUOTES}"),
         BadRow("file.csv:6", "byte 0xe9 is not utf-8. Set `encoding`, such as cp1252."),
         Record("file.csv:7", {"a": "5", "b": "6"}),
     ]
@@ -60,7 +62,7 @@ def test_bad_rows_are_named_and_the_others_are_read(tmp_path):
 
 def test_a_quote_that_is_never_closed_is_a_bad_row_where_it_opens(tmp_path):
     *_, bad = read(tmp_path, b'a,b\n1,2\n"x,2\n3,4\n')
-    assert bad == BadRow("file.csv:3", "bad quoting: unexpected end of data.")
+    assert bad == BadRow("file.csv:3", f"bad quoting: unexpected end of data. {csv_source._QUOTES}")
 
 
 def test_the_encoding_setting_reads_old_files(tmp_path):
@@ -80,6 +82,14 @@ def test_a_file_without_a_header_line_gets_its_names_from_the_settings(tmp_path)
         (b"", r"file\.csv: is empty"),
         (b"text,label\n", r"file\.csv: is empty"),
         (b"text,text\n1,2\n", r"file\.csv:1: the header names 'text' twice"),
+        (
+            b"text;label\n1;2\n",
+            r"file\.csv:1: the header is one column .* Set data\.source\.delimiter to ';'",
+        ),
+        (
+            b"text\tlabel\n1\t2\n",
+            r"file\.csv:1: the header is one column .* Set data\.source\.delimiter to '\\t'",
+        ),
         (b'"te"xt,b\n1,2\n', r"file\.csv:1: the header has bad quoting"),
         (b"txt,label\n1,2\n", r"has no column 'text' \(it has txt, label\)\. Did you mean 'txt'\?"),
     ],
@@ -88,3 +98,33 @@ def test_a_table_that_cannot_be_used_is_told_once(tmp_path, content, message):
     columns = {"body": "text"} if b"txt" in content else {}
     with pytest.raises(DataError, match=message):
         read(tmp_path, content, columns=columns)
+
+
+SWALLOWED = 'text,label\na,fruit\n"we saw 5,fruit\nb,tool\nc,fruit\nthe one",tool\nd,tool\n'
+
+
+def test_a_lone_quote_that_swallows_rows_is_refused_with_its_line_and_can_be_read_as_a_character(tmp_path):
+    (tmp_path / "f.csv").write_text(SWALLOWED)
+    rows = list(Csv(path="f.csv").rows(tmp_path))
+    assert [type(row).__name__ for row in rows] == ["Record", "BadRow", "Record"]
+    assert rows[1].where == "f.csv:3"
+    assert re.search(
+        r"goes on for 4 lines, and each looks like a row .*data\.source\.quoting to none", rows[1].why
+    )
+    read = list(Csv(path="f.csv", quoting="none").rows(tmp_path))
+    assert [row.fields["text"] for row in read] == ["a", '"we saw 5', "b", "c", 'the one"', "d"]
+
+
+@pytest.mark.parametrize(
+    "cell", ['"Dear all,\nI am well, and\nso, bye"', '"a,\nb"', '"one\n\ntwo, three"', '"1, 2\n3, 4"']
+)
+def test_text_with_line_breaks_and_commas_is_no_swallowed_row(tmp_path, cell):
+    (tmp_path / "f.csv").write_text(f"text,label\nx,fruit\n{cell},fruit\ny,tool\n")
+    assert len([row for row in Csv(path="f.csv").rows(tmp_path) if isinstance(row, Record)]) == 3
+
+
+def test_utf16_is_read_where_it_is_named(tmp_path):
+    (tmp_path / "f.csv").write_text("text\né\n", encoding="utf-16")
+    assert [row.fields for row in Csv(path="f.csv", encoding="utf-16").rows(tmp_path)] == [{"text": "é"}]
+    with pytest.raises(DataError, match="encoding: utf-16"):
+        list(Csv(path="f.csv").rows(tmp_path))

@@ -69,7 +69,9 @@ def test_an_element_that_is_no_object_is_a_bad_row(tmp_path, small_pieces):
 def test_the_key_tells_which_of_several_arrays_holds_the_rows(tmp_path):
     content = b'{"tags": ["x"], "data": [{"a": 1}]}'
     assert read(tmp_path, content, key="data") == [Record("file.json:1", {"a": 1})]
-    with pytest.raises(DataError, match=r"holds several arrays \(tags, data\). Say which by `key: tags`"):
+    with pytest.raises(
+        DataError, match=r"holds several arrays: tags \(.*\), data \(.*\)\. Say which by `key`"
+    ):
         read(tmp_path, content)
 
 
@@ -97,7 +99,10 @@ def test_a_file_that_is_no_such_json_says_where_and_why(tmp_path, content, messa
 
 
 def test_a_missing_key_names_those_that_are_there(tmp_path):
-    with pytest.raises(DataError, match=r"no array under 'rows' \(keys: data, n\)"):
+    with pytest.raises(
+        DataError,
+        match=r"no array under 'rows', but data \(1 element\)\. Say which by `key`, such as `key: data`",
+    ):
         read(tmp_path, b'{"data": [1], "n": 2}', key="rows")
 
 
@@ -126,3 +131,26 @@ def test_an_endless_value_is_an_error_and_does_not_fill_memory(tmp_path, monkeyp
     monkeypatch.setattr(json_source, "LONGEST_ROW", 2**20)
     with pytest.raises(DataError, match=r"one value is longer than 1 MiB"):
         read(tmp_path, b'[{"a": "' + b"x" * 2**23)
+
+
+def test_all_arrays_of_a_file_are_named_and_the_longest_is_proposed(tmp_path):
+    (tmp_path / "f.json").write_text(
+        '{"meta": {}, "licenses": [], "rows": [{"a": 1, "b": 2}, {}], "tail": [1]}'
+    )
+    with pytest.raises(DataError) as caught:
+        list(Json(path="f.json").rows(tmp_path))
+    assert str(caught.value) == (
+        "f.json: holds several arrays: licenses (0 elements), rows (2 elements with a, b), tail (1 element). "
+        "Say which by `key`, such as `key: rows`."
+    )
+    assert len(list(Json(path="f.json", key="rows").rows(tmp_path))) == 2
+    with pytest.raises(DataError, match="no array under 'row', but"):
+        list(Json(path="f.json", key="row").rows(tmp_path))
+
+
+def test_a_coco_file_is_told_as_such(tmp_path):
+    (tmp_path / "f.json").write_text(
+        '{"licenses": [], "images": [{}], "annotations": [{}, {}], "categories": [{}]}'
+    )
+    with pytest.raises(DataError, match=r"This is COCO's layout, .* task kind detect"):
+        list(Json(path="f.json").rows(tmp_path))

@@ -49,7 +49,7 @@ def test_nan_is_a_missing_value_and_not_a_text(tmp_path):
         (b"null", "is null, not an object {...}."),
         (b'{"a": "\xff"}', "byte 0xff at column 8 is not UTF-8."),
         (b'{"a": ' + b"9" * 5000 + b"}", "bad JSON: Exceeds the limit"),
-        (b'{"a": ' + b"[" * 100_000, "bad JSON: maximum recursion depth exceeded"),
+        (b'{"a": ' + b"[" * 100_000, "bad JSON: objects and lists are nested too deep"),
     ],
 )
 def test_a_bad_line_is_named_with_what_is_wrong_and_the_next_one_is_read(tmp_path, line, why):

@@ -1,8 +1,12 @@
+import contextlib
+import random
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tunesmith.data.record import Record
+from tunesmith.data.sources import BadRow, parquet
 from tunesmith.data.sources.parquet import Parquet
 from tunesmith.errors import DataError
 
@@ -72,3 +76,43 @@ def test_large_pictures_are_read_a_few_at_a_time(tmp_path):
     tracemalloc.stop()
     assert peak < 40 * 2**20
     assert most < 50 * 2**20, most
+
+
+def test_a_date_that_no_calendar_has_is_a_bad_row(tmp_path):
+    days = pa.array([1, 2**30], pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"text": ["a", "b"], "day": days}), tmp_path / "file.parquet")
+    first, second = Parquet(path="file.parquet").rows(tmp_path)
+    assert first == Record("file.parquet:1", {"text": "a", "day": "1970-01-02"})
+    assert second == BadRow(
+        "file.parquet:2",
+        "column 'day' holds a date32[day] that is no date or time between the years 1 and 9999.",
+    )
+
+
+def test_columns_of_bytes_that_were_left_out_are_known(tmp_path):
+    pq.write_table(pa.table({"text": ["a"], "image": [b"x"]}), tmp_path / "file.parquet")
+    (row,) = Parquet(path="file.parquet").rows(tmp_path)
+    assert row.left_out == ("image",)
+    (row,) = Parquet(path="file.parquet").rows_with_pictures(tmp_path, ("image",))
+    assert (row.left_out, row.fields["image"]) == ((), b"x")
+
+
+def test_a_file_that_ends_the_process_that_reads_it_is_a_broken_file(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "file.parquet")
+    (tmp_path / "_parquet_process.py").write_text("import os\nos.abort()\n")
+    monkeypatch.setattr(parquet, "PROGRAM", tmp_path / "_parquet_process.py")
+    with pytest.raises(
+        DataError, match=r"file\.parquet: is not a whole Parquet file \(reading it ends with signal 6"
+    ):
+        list(Parquet(path="file.parquet").rows(tmp_path))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_file_with_flipped_bytes_is_read_or_refused(tmp_path, seed):
+    pq.write_table(pa.table({"text": ["abc"] * 50, "label": list(range(50))}), tmp_path / "file.parquet")
+    content, chance = bytearray((tmp_path / "file.parquet").read_bytes()), random.Random(seed)
+    for _ in range(3):
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    (tmp_path / "file.parquet").write_bytes(content)
+    with contextlib.suppress(DataError):
+        assert all(isinstance(row, Record | BadRow) for row in Parquet(path="file.parquet").rows(tmp_path))

@@ -71,3 +71,27 @@ def test_the_folder_of_the_experiment_file_is_named_in_words(folder, monkeypatch
         DataError, match=r"^aa\.jsonl: there is no such file in the current folder\. Did you mean"
     ):
         ids(Path(), "aa.jsonl")
+
+
+def test_a_pipe_is_told_as_such(folder):
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(
+        DataError, match="pipe: is a pipe or a device, not a file, so it cannot be read twice"
+    ):
+        ids(folder, "pipe")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"PK\x03\x04rest", "is a zip archive"),
+        (b"\x28\xb5\x2f\xfd", "is packed by zstd"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+        (b"PAR1", "is a Parquet file. Write `kind: parquet`"),
+        (b"<!DOCTYPE html>", "is a web page"),
+    ],
+)
+def test_a_file_that_is_no_text_is_told_by_what_it_is(folder, content, what):
+    (folder / "a.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=f"a.jsonl: {what}"):
+        ids(folder, "a.jsonl")

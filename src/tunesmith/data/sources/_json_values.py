@@ -14,6 +14,13 @@ def parse(text: str) -> Any:
     return DECODER.decode(text)
 
 
+def why_not(error: Exception) -> str:
+    """What was wrong with a JSON text, in words for the user."""
+    if isinstance(error, RecursionError):
+        return "objects and lists are nested too deep"
+    return str(error)
+
+
 def describe(value: Any) -> str:
     """What a JSON value is, in words.
 

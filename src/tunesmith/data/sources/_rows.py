@@ -29,15 +29,16 @@ class File:
     path: Path
 
     @contextmanager
-    def open(self) -> Iterator[io.BufferedReader]:
-        """Its bytes, unpacked if they are gzip; DataError if they cannot be read to the end."""
+    def open(self, is_utf16: bool = False) -> Iterator[io.BufferedReader]:
+        """Its bytes, unpacked if they are gzip; DataError if they cannot be read to the end, or are no text.
+        `is_utf16` lets UTF-16 through."""
         try:
             with self.path.open("rb", buffering=0) as raw:
                 packed = raw.read(2) == b"\x1f\x8b"
                 raw.seek(0)
                 unpacked = gzip.GzipFile(fileobj=raw) if packed else raw
                 with io.BufferedReader(cast(Any, unpacked)) as plain:
-                    _refuse_utf16(self.name, plain.peek(4))
+                    _refuse_no_text(self.name, plain.peek(64), is_utf16)
                     yield plain
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(
@@ -45,9 +46,28 @@ class File:
             ) from error
 
 
-def _refuse_utf16(name: str, start: bytes) -> None:
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{name}: is UTF-16, not UTF-8. Save it as UTF-8.")
+_NO_TEXT = {
+    b"PK\x03\x04": "is a zip archive (Excel's .xlsx is one too). Unpack it, or save the table as CSV",
+    b"\x28\xb5\x2f\xfd": "is packed by zstd. Unpack it (`zstd -d`), or pack it by gzip",
+    b"BZh": "is packed by bzip2. Unpack it (`bunzip2`), or pack it by gzip",
+    b"\xfd7zXZ": "is packed by xz. Unpack it (`unxz`), or pack it by gzip",
+    b"PAR1": "is a Parquet file. Write `kind: parquet`",
+    b"ARROW1": "is an Arrow file. Write `kind: hub` for a folder made by `Dataset.save_to_disk`, or save it as Parquet",
+    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself. Fetch it by `git lfs pull`",
+    b"<!DOCTYPE": "is a web page. Download the file itself",
+    b"<html": "is a web page. Download the file itself",
+}
+"""What a file is, by its first bytes."""
+
+
+def _refuse_no_text(name: str, start: bytes, is_utf16: bool) -> None:
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) and not is_utf16:
+        raise DataError(
+            f"{name}: is UTF-16, not UTF-8. Save it as UTF-8; a CSV file can also be read with `encoding: utf-16`."
+        )
+    for beginning, what in _NO_TEXT.items():
+        if start.startswith(beginning):
+            raise DataError(f"{name}: {what}.")
 
 
 class FileSource(Source):
@@ -99,6 +119,10 @@ def _matches(base: Path, pattern: str) -> list[Path]:
         return [path]
     if path.is_dir():
         raise DataError(f"{pattern}: is a folder. Name its files, such as {pattern.rstrip('/')}/*.")
+    if path.exists():
+        raise DataError(
+            f"{pattern}: is a pipe or a device, not a file, so it cannot be read twice. Write its content to a file."
+        )
     if glob.has_magic(pattern):
         matches = sorted(
             Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file()

@@ -43,26 +43,27 @@ class Hub(Source):
 
     def beside(self, base: Path, where: str) -> str:
         """The folder of a local data set."""
-        return self.path if (base / self.path).is_dir() else ""
+        return self.path if (base / Path(self.path).expanduser()).is_dir() else ""
 
     def _rows(self, base: Path, with_bytes: Collection[str]) -> Iterator[Record | BadRow]:
         dataset = self._load(base)
         names = readable(dataset.features.arrow_schema, with_bytes)
         labels = class_names({name: dataset.features[name] for name in names})
+        left_out = tuple(name for name in dataset.features if name not in names)
         where = "/".join(part for part in (self.path, self.config, self.split) if part)
         require_columns(where, self.columns, names)
         first = 1
         chosen = dataset.select_columns(names).with_format("arrow")
         for table in chosen.iter(rows_at_once(chosen.data.nbytes, chosen.data.num_rows)):
             for batch in with_class_names(table, labels).combine_chunks().to_batches():
-                yield from rows_of_batch(where, first, batch, self.columns)
+                yield from rows_of_batch(where, first, batch, self.columns, left_out)
                 first += batch.num_rows
         if first == 1:
             raise DataError(f"{where}: is empty: it holds no rows.")
 
     def fingerprint(self, base: Path) -> str:
         """Name and revision; of a local folder, name, size and time of change of every file."""
-        folder = base / self.path
+        folder = base / Path(self.path).expanduser()
         name = f"{self.path} {self.config} {self.split} {self.revision}"
         if not folder.is_dir():
             return name
@@ -73,7 +74,7 @@ class Hub(Source):
     def _load(self, base: Path) -> Dataset:
         import datasets
 
-        folder = base / self.path
+        folder = base / Path(self.path).expanduser()
         try:
             if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
                 return self._saved(folder)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
-from tunesmith.data.sources._json_values import DECODER, describe
+from tunesmith.data.sources._json_values import DECODER, describe, why_not
 from tunesmith.data.sources._rows import LONGEST_ROW, File, FileSource, row
 from tunesmith.errors import DataError
 
@@ -50,26 +50,49 @@ class Json(FileSource):
                 raise reader.fault("more text after the end. If each line is an object, write `kind: jsonl`")
 
     def _array_within(self, reader: _Reader) -> Iterator[Any]:
-        found: list[str] = []
+        arrays: dict[str, str] = {}
         others: list[str] = []
         for key in reader.members():
-            if reader.peek() == "[" and self.key in (None, key):
-                found.append(key)
-                if len(found) > 1:
-                    raise DataError(
-                        f"{reader.name}: holds several arrays ({', '.join(found)}). "
-                        f"Say which by `key: {found[0]}`."
-                    )
-                yield from reader.elements()
-            else:
+            if reader.peek() != "[":
                 others.append(key)
                 reader.value()
-        if not found:
-            wanted = f"no array under {self.key!r}" if self.key else "no array"
-            raise DataError(
-                f"{reader.name}: is an object with {wanted} (keys: {', '.join(others) or 'none'}). "
-                "If each line is an object, write `kind: jsonl`."
-            )
+            elif self.key == key or (self.key is None and not arrays):
+                yield from _told(reader.elements(), key, arrays)
+            else:
+                for _ in _told(reader.elements(), key, arrays):
+                    pass
+        if self.key in arrays or (self.key is None and len(arrays) == 1):
+            return
+        if arrays:
+            asked = f"no array under {self.key!r}, but" if self.key else "several arrays:"
+            listed = ", ".join(f"{key} ({what})" for key, what in arrays.items())
+            raise DataError(f"{reader.name}: holds {asked} {listed}. {_advice(arrays)}")
+        wanted = f"no array under {self.key!r}" if self.key else "no array"
+        raise DataError(
+            f"{reader.name}: is an object with {wanted} (keys: {', '.join(others[:20]) or 'none'}). "
+            "If each line is an object, write `kind: jsonl`."
+        )
+
+
+def _told(elements: Iterator[Any], key: str, arrays: dict[str, str]) -> Iterator[Any]:
+    """The elements, and in `arrays` how many there were and which keys the first one has."""
+    count, keys = 0, ""
+    for count, element in enumerate(elements, 1):
+        if count == 1 and isinstance(element, dict):
+            keys = f" with {', '.join(list(element)[:6])}"
+        yield element
+    arrays[key] = f"{count:,} element{'' if count == 1 else 's'}{keys}"
+
+
+def _advice(arrays: dict[str, str]) -> str:
+    """What to do with a file that holds these arrays."""
+    longest = max(arrays, key=lambda key: int(arrays[key].split()[0].replace(",", "")))
+    if {"images", "annotations"} <= arrays.keys():
+        return (
+            "This is COCO's layout, whose arrays belong together: join them to one row a picture, with the file's "
+            "name, a list of boxes and a list of their categories, and name these in task kind detect."
+        )
+    return f"Say which by `key`, such as `key: {longest}`."
 
 
 class _Reader:
@@ -121,7 +144,7 @@ class _Reader:
                         error.msg if self._text[error.pos :] else "the file ends too early"
                     ) from error
             except (RecursionError, ValueError) as error:
-                raise self.fault(str(error)) from error
+                raise self.fault(why_not(error)) from error
             else:
                 if end < len(self._text) or not self._more():
                     self._at = end

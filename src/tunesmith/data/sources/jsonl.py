@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
-from tunesmith.data.sources._json_values import describe, parse
+from tunesmith.data.sources._json_values import describe, parse, why_not
 from tunesmith.data.sources._rows import LONGEST_ROW, File, FileSource, row
 from tunesmith.errors import DataError
 
@@ -40,7 +40,7 @@ class Jsonl(FileSource):
         except json.JSONDecodeError as error:
             return BadRow(where, f"bad JSON at column {error.colno}: {error.msg}.")
         except (RecursionError, ValueError) as error:
-            return BadRow(where, f"bad JSON: {error}.")
+            return BadRow(where, f"bad JSON: {why_not(error)}.")
         if not isinstance(fields, dict):
             return BadRow(where, f"is {describe(fields)}, not an object {{...}}.")
         return row(where, fields, self.columns)

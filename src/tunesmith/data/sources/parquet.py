@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
 from tunesmith.data.sources._class_labels import class_names_in, with_class_names
+from tunesmith.data.sources._parquet_process import LEFT_OUT
 from tunesmith.data.sources._rows import File, FileSource, require_columns
-from tunesmith.data.sources._tables import columns_of, readable, rows_at_once, rows_of_batch
+from tunesmith.data.sources._tables import BYTES_AT_ONCE, ROWS_AT_ONCE, columns_of, rows_of_batch
 from tunesmith.errors import DataError
 
 if TYPE_CHECKING:
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
-_A_LITTLE_AT_ONCE = {"buffer_size": 2**20, "pre_buffer": False}
-"""How a file with pictures is read: else all columns of a group of rows, and of the next, are held at once."""
+
+PROGRAM = Path(__file__).with_name("_parquet_process.py")
+"""What reads a file in a process of its own."""
 
 
 class Parquet(FileSource):
@@ -38,27 +44,48 @@ class Parquet(FileSource):
 
     def _rows_of(self, with_bytes: Collection[str], file: File) -> Iterator[Record | BadRow]:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        try:
-            with pq.ParquetFile(file.path, **(_A_LITTLE_AT_ONCE if with_bytes else {})) as table:
-                names = readable(table.schema_arrow, with_bytes)
+        first, left_out, labels = 1, (), None
+        for batch in _batches(file, with_bytes):
+            if labels is None:
+                names = batch.schema.names
                 require_columns(file.name, self.columns, names)
-                labels = class_names_in(table.schema_arrow)
-                labels = {name: labels[name] for name in names if name in labels}
-                first = 1
-                for batch in table.iter_batches(_rows_at_once(table.metadata, names), columns=names):
-                    if labels:
-                        named = with_class_names(pa.Table.from_batches([batch]), labels)
-                        batch = named.combine_chunks().to_batches()[0]
-                    yield from rows_of_batch(file.name, first, batch, self.columns)
-                    first += batch.num_rows
+                left_out = tuple(json.loads(batch.schema.metadata[LEFT_OUT]))
+                found = class_names_in(batch.schema)
+                labels = {name: found[name] for name in names if name in found}
+            for named in (
+                with_class_names(pa.Table.from_batches([batch]), labels).combine_chunks().to_batches()
+            ):
+                yield from rows_of_batch(file.name, first, named, self.columns, left_out)
+            first += batch.num_rows
+
+
+def _batches(file: File, with_bytes: Collection[str]) -> Iterator[pa.RecordBatch]:
+    """The batches of a file, read by a process of its own; an empty one first, for its schema. DataError if the file
+    is damaged, also if that ends the process."""
+    import pyarrow as pa
+
+    limits = (str(ROWS_AT_ONCE), str(BYTES_AT_ONCE))
+    command = [sys.executable, "-P", str(PROGRAM), str(file.path.absolute()), *limits, *with_bytes]
+    with TemporaryFile() as told, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told) as process:
+        assert process.stdout is not None
+        fault = ""
+        try:
+            with pa.ipc.open_stream(process.stdout) as stream:
+                yield pa.RecordBatch.from_pylist([], schema=stream.schema)
+                yield from stream
         except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{file.name}: is not a whole Parquet file ({error}).") from error
-
-
-def _rows_at_once(table: pq.FileMetaData, names: Collection[str]) -> int:
-    groups = (table.row_group(index) for index in range(table.num_row_groups))
-    columns = (group.column(index) for group in groups for index in range(table.num_columns))
-    sizes = (one.total_uncompressed_size for one in columns if one.path_in_schema.split(".")[0] in names)
-    return rows_at_once(sum(sizes), table.num_rows)
+            fault = str(error)
+        except GeneratorExit:
+            process.kill()
+            raise
+        code = process.wait()
+        if code or fault:
+            told.seek(0)
+            lines = told.read().decode(errors="replace").strip().splitlines()
+            why = lines[-1] if lines else fault
+            if code < 0:
+                why = f"reading it ends with signal {-code}{f': {why}' if why else ''}"
+            raise DataError(
+                f"{file.name}: is not a whole Parquet file ({why[:300]}). Copy or download it again"
+            )

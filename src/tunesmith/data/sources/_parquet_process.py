@@ -1,0 +1,55 @@
+"""The program that reads a Parquet file for `parquet`, in a process of its own: a damaged file can end the process.
+
+    python -P _parquet_process.py FILE ROWS BYTES [COLUMN ...]
+
+Writes the file's columns to standard output as an Arrow stream: those that hold no bytes, and the named ones. A batch
+has at most ROWS rows, fewer if they are more than BYTES bytes by the file's own account. The schema's metadata has the
+names of the columns that were left out. It imports nothing but pyarrow, so that it starts fast.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection
+
+LEFT_OUT = b"tunesmith.left_out"
+"""Key of the schema's metadata under which the names of the columns stand that are not in the stream, as JSON."""
+FAULT = 3
+"""Exit code if the file cannot be read; standard error then says why."""
+
+
+def main(path: str, most_rows: int, most_bytes: int, with_bytes: Collection[str]) -> None:
+    """Write the stream."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # A file with pictures is read a little at a time: else all columns of a group of rows are held at once.
+    options = {"buffer_size": 2**20, "pre_buffer": False} if with_bytes else {}
+    with pq.ParquetFile(path, **options) as table:
+        schema, metadata = table.schema_arrow, table.metadata
+        names = [one.name for one in schema if one.name in with_bytes or "binary" not in str(one.type)]
+        left_out = [name for name in schema.names if name not in names]
+        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+        columns = [group.column(index) for group in groups for index in range(metadata.num_columns)]
+        sizes = [one.total_uncompressed_size for one in columns if one.path_in_schema.split(".")[0] in names]
+        rows = max(1, min(most_rows, most_bytes * metadata.num_rows // max(1, sum(sizes))))
+        told = pa.schema([schema.field(schema.get_field_index(name)) for name in names])
+        told = told.with_metadata({**(schema.metadata or {}), LEFT_OUT: json.dumps(left_out).encode()})
+        with pa.ipc.new_stream(sys.stdout.buffer, told) as stream:
+            for batch in table.iter_batches(rows, columns=names):
+                try:
+                    batch.validate(full=True)
+                except pa.ArrowInvalid as error:
+                    # Text that is not UTF-8 makes bad rows of those that hold it.
+                    if "UTF8" not in str(error):
+                        raise
+                stream.write_batch(pa.record_batch(batch.columns, schema=told))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(FAULT)
