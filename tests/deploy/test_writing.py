@@ -53,6 +53,16 @@ def test_csv_has_a_column_for_each_class_and_values_that_are_no_text_as_json() -
     assert written("csv", None).splitlines()[0] == "id,reading,unread,answer,ended"
 
 
+def test_cells_that_a_spreadsheet_would_run_are_written_as_text_and_numbers_stay() -> None:
+    file = io.StringIO()
+    write = writer("csv", file, None)
+    for answer in ("=1+1", "@cmd", "-x", "+x", "\tx", "-1", "+2.5e3", "a=b"):
+        write(Prediction("=id", None, None, answer, True, None))
+    cells = [row[3] for row in csv.reader(io.StringIO(file.getvalue()))][1:]
+    assert cells == ["'=1+1", "'@cmd", "'-x", "'+x", "'\tx", "-1", "+2.5e3", "a=b"]
+    assert file.getvalue().splitlines()[1].startswith("'=id,")
+
+
 def test_a_file_is_whole_or_not_there_and_the_one_before_it_stays(tmp_path: Path) -> None:
     path = tmp_path / "new" / "out.jsonl"
     with opened(path) as file:

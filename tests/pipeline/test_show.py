@@ -86,6 +86,13 @@ def test_spaces_are_shown_as_the_model_sees_them(family: Family, monkeypatch: py
     assert "⟦No , it isn 't .<|im_end|>⟧" in shown
 
 
+def test_data_cannot_steer_the_terminal(family: Family) -> None:
+    asked = Turn.of("user", "a\x1b[2Jb\x07\n\tc\x9bd")
+    shown = coloured(family.render(Conversation("\x1b]0;x\x07.jsonl:1", (asked,), "\x1b[0m")), family).plain
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", shown)
+    assert "a\\x1b[2Jb\\x07\n\tc\\x9bd" in shown
+
+
 def test_an_example_that_ends_with_a_trained_token_closes_its_bracket(family: Family) -> None:
     tokens = np.array(family.tokenizer.encode("old house"), np.int32)
     example = Example("a:1", tokens, np.ones(len(tokens), bool))

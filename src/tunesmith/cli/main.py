@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from tunesmith import __version__, cli
-from tunesmith.errors import DataError, ExperimentError, ModelError, Terminated, TunesmithError
+from tunesmith.errors import DataError, ExperimentError, ModelError, Terminated, TunesmithError, visible
 
 EXIT_CODES: dict[type[TunesmithError], int] = {
     TunesmithError: 1,
@@ -100,7 +100,7 @@ def _tunesmith(
 
 
 def _fail(message: str, code: int) -> None:
-    typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+    typer.secho(f"error: {visible(message)}", fg=typer.colors.RED, err=True)
     sys.exit(code)
 
 

@@ -26,7 +26,7 @@ from tunesmith.data.store import StoreWriter, canonical
 from tunesmith.data.survey import Survey
 from tunesmith.data.taking import Taking
 from tunesmith.data.unread import RowNotes, without_ignored
-from tunesmith.errors import DataError, counted, did_you_mean, in_words
+from tunesmith.errors import DataError, counted, did_you_mean, in_words, visible
 
 NUM_LISTED = 20
 _NUM_ALIKE = 3
@@ -266,7 +266,9 @@ def _listed(counts: Counter[str]) -> str:
     >>> _listed(Counter(id=12, url=1))
     'id (12 records), url (1 record)'
     """
-    named = [f"{name} ({counted(count, 'record')})" for name, count in counts.most_common(_NUM_NAMED)]
+    named = [
+        f"{visible(name)} ({counted(count, 'record')})" for name, count in counts.most_common(_NUM_NAMED)
+    ]
     more = [f"{len(counts) - _NUM_NAMED:,} more"] if len(counts) > _NUM_NAMED else []
     return ", ".join([*named, *more])
 

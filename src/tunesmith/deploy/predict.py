@@ -15,7 +15,7 @@ from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
 from tunesmith.deploy.inputs import Input, inputs_of
 from tunesmith.deploy.loading import find_result
-from tunesmith.errors import DataError, ExperimentError, counted
+from tunesmith.errors import DataError, ExperimentError, counted, visible
 from tunesmith.evaluate.progress import counting
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Told:
     def refuse(self, row: BadRow) -> None:
         """Tell of a bad row."""
         self.bad += 1
-        self.console.print(f"{row.where}: {row.why}", markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(f"{row.where}: {row.why}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def predict(

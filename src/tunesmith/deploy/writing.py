@@ -1,9 +1,11 @@
-"""Predictions as lines: JSON, or CSV with a column for the probability of each class."""
+"""Predictions as lines: JSON, or CSV with a column for the probability of each class, safe to open as a
+spreadsheet."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,9 @@ from tunesmith.errors import ExperimentError
 from tunesmith.files import whole_file, writing
 
 Form = Literal["jsonl", "csv"]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of cells that a spreadsheet takes for formulas."""
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*(?:[eE][+-]?\d+)?%?")
 _COLUMNS = ("id", "reading", "unread", "answer", "ended")
 
 Write = Callable[[Prediction], None]
@@ -56,7 +61,7 @@ def writer(form: Form, file: Lines, labels: Sequence[str] | None) -> Write:
 
     def write(one: Prediction) -> None:
         known = one.probabilities or {}
-        rows.writerow([*_cells(one), *(known.get(label, "") for label in labels or ())])
+        rows.writerow([*map(_plain_cell, _cells(one)), *(known.get(label, "") for label in labels or ())])
 
     return write
 
@@ -67,6 +72,13 @@ def _cells(one: Prediction) -> Iterator[Any]:
         value = vars(one)[name]
         is_plain = value is None or isinstance(value, str)
         yield value if is_plain else json.dumps(value, ensure_ascii=False)
+
+
+def _plain_cell(value: Any) -> Any:
+    """The value, with an apostrophe before a text that a spreadsheet would run as a formula; numbers stay."""
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    return value if _NUMBER.fullmatch(value) else f"'{value}"
 
 
 class _Safe:

@@ -16,7 +16,7 @@ from tunesmith.data.conversation import Conversation
 from tunesmith.data.example import Example, Placed
 from tunesmith.data.picture import Picture
 from tunesmith.data.sampling import fixed_sample
-from tunesmith.errors import counted
+from tunesmith.errors import counted, visible
 from tunesmith.model.families import Family
 from tunesmith.pipeline.drawing import as_seen, draw, preview
 from tunesmith.pipeline.steps import Steps
@@ -106,7 +106,7 @@ def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -
         )
         text = coloured(example, family)
         if task.head is not None:
-            text.append(f"the head learns: {conversation.answer}\n", style=TRAINED)
+            text.append(visible(f"the head learns: {conversation.answer}\n"), style=TRAINED)
         yield Shown(example, text, pictures)
 
 
@@ -134,7 +134,7 @@ def coloured(example: Example, family: Family) -> Text:
         f"{example.record}: {counted(len(example), 'token')}{of_pictures}, {num_trained} trained "
         f"({num_trained / len(example):.1%})\n"
     )
-    text = Text(head, style="bold")
+    text = Text(visible(head), style="bold")
     tokenizer = family.tokenizer
     # Many tokenizers name only the end of text as special; the other control tokens are those that were added.
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
@@ -144,10 +144,11 @@ def coloured(example: Example, family: Family) -> Text:
             text.append("⟦" if run.trained else "⟧")
         before = run.trained
         if run.picture is not None:
-            text.append(folded(run.picture, example.pictures[run.picture]), style=FOLDED)
+            text.append(visible(folded(run.picture, example.pictures[run.picture])), style=FOLDED)
             continue
         style = f"{TRAINED if run.trained else SEEN}{f' {CONTROL}' if run.control else ''}"
-        text.append(str(tokenizer.decode(run.tokens, clean_up_tokenization_spaces=False)), style=style)
+        decoded = str(tokenizer.decode(run.tokens, clean_up_tokenization_spaces=False))
+        text.append(visible(decoded), style=style)
     return text.append("⟧\n" if before else "\n")
 
 

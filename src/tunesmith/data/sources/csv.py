@@ -94,8 +94,10 @@ class Csv(FileSource):
             lines = _Lines(
                 io.TextIOWrapper(stream, encoding=self._codec, errors="surrogateescape", newline="")
             )
-            style = csv.QUOTE_MINIMAL if self.quoting == "quotes" else csv.QUOTE_NONE
-            reader = csv.reader(lines, delimiter=self.delimiter, strict=True, quoting=style)
+            if self.quoting == "none":
+                reader = csv.reader(lines, delimiter=self.delimiter, strict=True, quoting=csv.QUOTE_NONE)
+            else:
+                reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
             names = self.header or _header(file.name, reader)
             require_columns(file.name, self.columns, names)
             try:
