@@ -112,6 +112,7 @@ def test_every_layout_becomes_messages_and_the_other_fields_stay(fields, message
         {"messages": "no list"},
         {"instruction": "x", "output": 3},
         {"messages": [{"content": [{"type": "image"}]}]},
+        {"messages": [{"role": {"a": 1}, "content": "x"}, 3, None]},
     ],
 )
 def test_records_of_other_layouts_stay_untouched(fields):

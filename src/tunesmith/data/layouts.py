@@ -155,7 +155,7 @@ def _one(where: str, name: str, number: int, turn: Any) -> Any:
         return turn
     if "from" not in turn and not (name == "conversations" and "content" not in turn):
         speaker = turn.get("role")
-        if speaker not in SPEAKERS or speaker in ("system", "user", "assistant"):
+        if not isinstance(speaker, str) or SPEAKERS.get(speaker, speaker) == speaker:
             return _joined(turn)
         rest = {key: value for key, value in turn.items() if key not in ("role", "content")}
         return _spoken_by(where, name, number, speaker, turn.get("content"), rest)
