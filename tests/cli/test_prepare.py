@@ -12,7 +12,8 @@ from tests.cli.conftest import Finished
 def test_a_person_reads_how_many_records_stand_on_each_side(untouched: Path) -> None:
     ended = call("prepare", untouched)
     assert ended.code == 0, ended.err
-    told = dict(line.strip().split(": ") for line in ended.out.splitlines()[1:])
+    lines = [line for line in ended.out.splitlines() if not line.startswith("prepare: ")]
+    told = dict(line.strip().split(": ") for line in lines)
     assert (told["train"], told["validation"], told["test"]) == ("200", "40", "60")
     (folder,) = (untouched.parent / "runs" / "small").glob("data-*")
     assert ended.out.startswith(f"prepare: records and split in {folder}\n")

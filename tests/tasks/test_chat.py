@@ -194,14 +194,14 @@ def test_pictures_and_places_that_do_not_agree_are_told_with_the_record(
         shown(user, pictures)
 
 
-def test_all_missing_fields_of_pictures_are_named() -> None:
+def test_a_missing_field_of_pictures_is_none_unless_another_has_nearly_its_name() -> None:
+    fields = {"messages": [USER, ASSISTANT]}
+    assert Chat(pictures=["photo"]).conversation(Record("a:1", fields)).turns == (Turn.of("user", "U"),)
     with pytest.raises(DataError) as caught:
-        Chat(pictures=["image", "photo"]).conversation(
-            Record("a:1", {"messages": [USER, ASSISTANT], "images": []})
-        )
+        Chat(pictures=["image", "photo"]).conversation(Record("a:1", {**fields, "images": [], "photos": []}))
     assert str(caught.value) == (
-        "a:1: task.pictures: there is no field 'image' (messages, images). Did you mean 'images'?\n"
-        "a:1: task.pictures: there is no field 'photo' (messages, images)."
+        "a:1: task.pictures: there is no field 'image'. Did you mean 'images'?\n"
+        "a:1: task.pictures: there is no field 'photo'. Did you mean 'photos'?"
     )
 
 

@@ -11,13 +11,15 @@ from tunesmith.errors import did_you_mean
 
 
 def value_at(fields: Mapping[str, Any], path: str) -> Any:
-    """The value of a field, or further inside at a dotted path; of a list on the way, the list of what its members
-    have there. ValueError says in words what is not there, or is null inside.
+    """The value of a field, or further inside at a dotted path; of a list on the way, the member of that number (from
+    0), or the list of what its members have there. ValueError says in words what is not there, or is null inside.
 
     >>> value_at({"meta": {"barcode": "40"}}, "meta.barcode")
     '40'
     >>> value_at({"objects": [{"bbox": [1, 2]}, {"bbox": [3, 4]}]}, "objects.bbox")
     [[1, 2], [3, 4]]
+    >>> value_at({"replies": [{"text": "yes"}]}, "replies.0.text")
+    'yes'
     """
     head, *inner = [path] if path in fields else path.split(".")
     if head not in fields:
@@ -31,6 +33,10 @@ def value_at(fields: Mapping[str, Any], path: str) -> Any:
 
 
 def _inside(value: Any, name: str, path: str) -> Any:
+    if isinstance(value, list) and name.isdecimal():
+        if int(name) >= len(value):
+            raise ValueError(f"{path!r}: there is no number {name} in a list of {len(value)}, counted from 0")
+        return value[int(name)]
     if isinstance(value, list):
         return [_inside(one, name, path) for one in value]
     if not isinstance(value, Mapping):

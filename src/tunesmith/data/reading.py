@@ -17,6 +17,7 @@ from tunesmith.data.alike import AlikeBuilder
 from tunesmith.data.join import joined
 from tunesmith.data.keys import KeyBuilder
 from tunesmith.data.picture import pictures_in
+from tunesmith.data.picture_values import with_picture_values
 from tunesmith.data.places import Folders
 from tunesmith.data.progress import Report
 from tunesmith.data.record import Record
@@ -145,6 +146,8 @@ class Reader:
     """Where the pictures of the records are."""
     unread: Counter[str] = field(default_factory=Counter)
     """By the name of a field that the task does not read, the number of records that have it."""
+    pictured: Counter[str] = field(default_factory=Counter)
+    """By the name of a field that the task shows pictures of, the number of records that have one there."""
     as_json: Counter[str] = field(default_factory=Counter)
     """By the name of a field whose values are written as JSON text, the number of records."""
 
@@ -180,6 +183,16 @@ class Reader:
                 count += 1
                 if count % often == 0:
                     report("reading records", count)
+        self._refuse_no_pictures()
+
+    def _refuse_no_pictures(self) -> None:
+        """Raise DataError for a field of pictures in which no record has one."""
+        lacking = [name for name in self.taking.fields if not self.pictured[name]] if self.taking else []
+        if lacking and len(self.keys):
+            raise DataError(
+                f"task: no record has a picture in {' or '.join(map(repr, lacking))}. Name the fields that hold the "
+                "pictures, or leave these out"
+            )
 
     def _rows(
         self, source: Source, base: Path, ignored: Sequence[str], beside: Callable[[str], str]
@@ -204,7 +217,8 @@ class Reader:
                 continue
             try:
                 record = without_ignored(row, ignored)
-                yield record if self.use is None else self.use.laid_out(record)
+                record = record if self.use is None else self.use.laid_out(record)
+                yield record if self.taking is None else with_picture_values(record, self.taking.fields)
             except DataError as error:
                 yield BadRow(row.id, _why(row, error))
 
@@ -225,6 +239,10 @@ class Reader:
         except (DataError, ValueError) as error:
             self.bad.add(row.id, _why(row, error))
             return
+        if self.taking is not None:
+            self.pictured.update(
+                name for name in self.taking.fields if any(pictures_in({"": record.fields.get(name)}))
+            )
         if notes is not None:
             self.unread.update(notes.unread)
             self.as_json.update(notes.as_json)

@@ -12,6 +12,7 @@ from tunesmith.config.experiment import Experiment
 from tunesmith.config.experiment import Pictures as PictureSettings
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.marks import refuse_marks
+from tunesmith.data.picture_values import with_picture_values
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
 from tunesmith.data.taking import Taking
@@ -110,7 +111,8 @@ class Result:
         if isinstance(row, BadRow):
             return row
         try:
-            return self.task.laid_out(without_ignored(row, self.experiment.data.ignore))
+            record = self.task.laid_out(without_ignored(row, self.experiment.data.ignore))
+            return with_picture_values(record, self.task.picture_fields())
         except DataError as fault:
             return _bad(row.id, fault)
 

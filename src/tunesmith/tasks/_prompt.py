@@ -15,7 +15,7 @@ from tunesmith.data.fields import value_at
 from tunesmith.data.layouts import history_of
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks._places import between_places, order_of_places
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
@@ -110,14 +110,26 @@ def _filled(
 
 
 def _values(record: Record, name: str, setting: str, is_picture: bool) -> tuple[Piece, ...]:
+    if is_picture:
+        return pictures_of(record, name)
     value = value_of(record, name, setting)
-    if not is_picture:
-        if holds_messages(value):
-            raise DataError(
-                f"{record.id}: {setting}: field {name!r} is a list of messages, not a text. Use task kind chat, which "
-                "reads messages, prompt and completion, or name a field inside it"
-            )
-        return (Text(text_of(value)),)
+    if holds_messages(value):
+        raise DataError(
+            f"{record.id}: {setting}: field {name!r} is a list of messages, not a text. Use task kind chat, which "
+            "reads messages, prompt and completion, or name a field inside it"
+        )
+    return (Text(text_of(value)),)
+
+
+def pictures_of(record: Record, name: str) -> tuple[Picture, ...]:
+    """The pictures of a field; none if it is missing or null. DataError if it holds something else, or if it is missing
+    and another field has nearly its name."""
+    if record.fields.get(name) is None:
+        near = "" if name in record.fields else did_you_mean(name, record.fields)
+        if near:
+            raise DataError(f"{record.id}: task.pictures: there is no field {name!r}.{near}")
+        return ()
+    value = record.fields[name]
     pictures = value if isinstance(value, list) else [value]
     if not all(isinstance(one, Picture) for one in pictures):
         raise DataError(

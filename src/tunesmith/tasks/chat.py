@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -18,7 +19,7 @@ from tunesmith.errors import DataError
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._messages import Message, faults_of_order, read_message, tools_of
 from tunesmith.tasks._places import MARK, between_places, order_of_places
-from tunesmith.tasks._prompt import earlier_turns, fields_of, fill, text_of, value_of
+from tunesmith.tasks._prompt import all_of, earlier_turns, fields_of, fill, pictures_of, value_of
 
 _USUAL_FIELDS = ("images", "image")
 
@@ -147,24 +148,11 @@ class Chat(Task):
 def _pictures(record: Record, fields: Sequence[str]) -> list[Picture]:
     """The pictures of all fields in order; null is none. DataError names all fields that are missing or hold
     something else."""
-    found, faults = [], []
-    for name in fields:
-        if name in record.fields and record.fields[name] is None:
-            continue
-        try:
-            value = value_of(record, name, "task.pictures")
-        except DataError as fault:
-            faults.append(str(fault))
-            continue
-        several = value if isinstance(value, list) else [value]
-        found += [one for one in several if isinstance(one, Picture)]
-        if not all(isinstance(one, Picture) for one in several):
-            faults.append(
-                f"{record.id}: task.pictures: field {name!r} is {text_of(value)[:60]!r}, which is no picture"
-            )
-    if faults:
-        raise DataError("\n".join(faults))
-    return found
+    return [
+        picture
+        for pictures in all_of(*(partial(pictures_of, record, name) for name in fields))
+        for picture in pictures
+    ]
 
 
 def _refuse_unnamed(record: Record, messages: Sequence[Message]) -> None:

@@ -12,11 +12,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection
+from typing import Any
 
 LEFT_OUT = b"tunesmith.left_out"
 """Key of the schema's metadata under which the names of the columns stand that are not in the stream, as JSON."""
 FAULT = 3
 """Exit code if the file cannot be read; standard error then says why."""
+
+
+def holds_bytes(type: Any) -> bool:
+    """True for an Arrow type of bytes, and for lists and objects of such."""
+    import pyarrow.types as types
+
+    if isinstance(type, types.lib.BaseExtensionType):
+        return holds_bytes(type.storage_type)
+    if types.is_nested(type):
+        return any(holds_bytes(type.field(index).type) for index in range(type.num_fields))
+    if types.is_dictionary(type):
+        return holds_bytes(type.value_type)
+    tests = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+    return any(test(type) for test in tests)
 
 
 def main(path: str, most_rows: int, most_bytes: int, with_bytes: Collection[str]) -> None:
@@ -28,7 +43,7 @@ def main(path: str, most_rows: int, most_bytes: int, with_bytes: Collection[str]
     options = {"buffer_size": 2**20, "pre_buffer": False} if with_bytes else {}
     with pq.ParquetFile(path, **options) as table:
         schema, metadata = table.schema_arrow, table.metadata
-        names = [one.name for one in schema if one.name in with_bytes or "binary" not in str(one.type)]
+        names = [one.name for one in schema if one.name in with_bytes or not holds_bytes(one.type)]
         left_out = [name for name in schema.names if name not in names]
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
         columns = [group.column(index) for group in groups for index in range(metadata.num_columns)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
+from tunesmith.data.sources._parquet_process import holds_bytes
 from tunesmith.data.sources._rows import row
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ BYTES_AT_ONCE = 16 * 2**20
 
 def readable(schema: pa.Schema, with_bytes: Collection[str] = ()) -> list[str]:
     """Names of the columns that hold no bytes, and of those in `with_bytes`."""
-    return [field.name for field in schema if field.name in with_bytes or "binary" not in str(field.type)]
+    return [field.name for field in schema if field.name in with_bytes or not holds_bytes(field.type)]
 
 
 def rows_at_once(num_bytes: int, num_rows: int) -> int:
@@ -54,6 +55,7 @@ def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
     import pyarrow.types as types
 
     plain_types = (types.is_string, types.is_large_string, types.is_integer, types.is_boolean)
+    maps = [field.name for field in batch.schema if types.is_map(field.type)]
     odd = [field.name for field in batch.schema if not any(is_type(field.type) for is_type in plain_types)]
     try:
         rows: list[dict[str, Any] | str] = list(batch.to_pylist())
@@ -61,6 +63,7 @@ def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
         rows = [_one(batch.slice(index, 1)) for index in range(batch.num_rows)]
     for fields in rows:
         if isinstance(fields, dict):
+            fields.update({name: dict(fields[name]) for name in maps if fields[name] is not None})
             fields.update({name: plain(fields[name]) for name in odd})
         yield fields
 
