@@ -51,7 +51,8 @@ def _members(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _is_picture(value: Any) -> bool:
+def tells_picture(value: Any) -> bool:
+    """True for a picture, its bytes or the name of its file, and for a list with one."""
     return any(
         isinstance(one, Picture | bytes)
         or (isinstance(one, str) and _PICTURE_FILE.match(one) is not None)
@@ -65,7 +66,7 @@ def _is_media(value: Any) -> bool:
         isinstance(one, bytes)
         or (isinstance(one, str) and (_MEDIA_FILE.match(one) is not None))
         or (isinstance(one, Mapping) and bool(one.get("bytes") or one.get("path") or one.get("array")))
-        or (isinstance(one, list) and _is_picture(one))
+        or (isinstance(one, list) and tells_picture(one))
         for one in _members(value)
     )
 
@@ -125,7 +126,7 @@ MEANINGS = (
     ),
     Meaning(
         _named(r"(?:images?|imgs?|pictures?|pics?|photos?|image_bytes)(?:_?(?:paths?|files?|urls?|names?|\d+))*|file_name"),
-        _is_picture,
+        tells_picture,
         "names a picture that the task does not show",
         "Set task.pictures to [{name}]",
     ),

@@ -15,6 +15,7 @@ from tunesmith.data.fields import value_at
 from tunesmith.data.layouts import history_of
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
+from tunesmith.data.unread import tells_picture
 from tunesmith.errors import DataError, did_you_mean
 from tunesmith.tasks._places import between_places, order_of_places
 
@@ -123,9 +124,12 @@ def _values(record: Record, name: str, setting: str, is_picture: bool) -> tuple[
 
 def pictures_of(record: Record, name: str) -> tuple[Picture, ...]:
     """The pictures of a field; none if it is missing or null. DataError if it holds something else, or if it is missing
-    and another field has nearly its name."""
+    and another field with pictures has nearly its name."""
     if record.fields.get(name) is None:
-        near = "" if name in record.fields else did_you_mean(name, record.fields)
+        others = (
+            other for other, value in record.fields.items() if value in (None, []) or tells_picture(value)
+        )
+        near = "" if name in record.fields else did_you_mean(name, others)
         if near:
             raise DataError(f"{record.id}: task.pictures: there is no field {name!r}.{near}")
         return ()

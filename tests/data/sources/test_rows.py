@@ -95,3 +95,10 @@ def test_a_file_that_is_no_text_is_told_by_what_it_is(folder, content, what):
     (folder / "a.jsonl").write_bytes(content)
     with pytest.raises(DataError, match=f"a.jsonl: {what}"):
         ids(folder, "a.jsonl")
+
+
+@pytest.mark.parametrize(("depth", "kind"), [(90, "Record"), (101, "BadRow"), (900, "BadRow")])
+def test_a_row_that_is_nested_too_deep_is_a_bad_row(folder, depth, kind):
+    (folder / "a.jsonl").write_text('{"x": ' + "[" * depth + "]" * depth + "}")
+    (row,) = Jsonl(path="a.jsonl").rows(folder)
+    assert type(row).__name__ == kind

@@ -20,6 +20,8 @@ from tunesmith.errors import DataError, did_you_mean, in_words
 LONGEST_ROW = 64 * 2**20
 """Bytes in one row beyond which the file is taken for something else than it is said to be."""
 
+_DEEPEST = 100
+
 
 @dataclass(frozen=True)
 class File:
@@ -148,6 +150,8 @@ def _name(path: Path, base: Path) -> str:
 
 def row(where: str, fields: Mapping[str, Any], columns: Mapping[str, str]) -> Record | BadRow:
     """The record with its columns renamed to fields, or what is wrong with it."""
+    if _is_deep(fields):
+        return BadRow(where, f"holds objects and lists that are nested more than {_DEEPEST} deep.")
     if not columns:
         return Record(where, fields)
     missing = [column for column in columns.values() if column not in fields]
@@ -156,6 +160,21 @@ def row(where: str, fields: Mapping[str, Any], columns: Mapping[str, str]) -> Re
     renamed = set(columns.values())
     kept = {name: value for name, value in fields.items() if name not in renamed}
     return Record(where, kept | {field: fields[column] for field, column in columns.items()})
+
+
+def _is_deep(fields: Mapping[str, Any]) -> bool:
+    """True if objects and lists are nested deeper than anything that reads them later can go."""
+    level: list[Any] = [fields]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+            if isinstance(inner, Mapping | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def require_columns(where: str, columns: Mapping[str, str], present: Collection[str]) -> None:
