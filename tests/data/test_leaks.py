@@ -71,10 +71,10 @@ def test_the_first_twenty_pairs_are_named_with_the_number_of_the_others(tmp_path
 
 
 def test_a_picture_in_common_is_a_leak_of_each_record_once_but_not_through_a_third_picture():
-    seen = Seen(np.array([0, 0, 1, 2, 3, 3]), *np.zeros((2, 6), np.uint64))
+    seen = Seen(np.array([0, 0, 1, 2, 3, 3]), np.array([7, 1, 1, 2, 9, 3], np.uint64), np.zeros(6, np.uint64))
     made = replace(keys(text=[1, 2, 3, 4]), seen=seen)
     sides = np.array([TRAIN, TRAIN, TRAIN, TEST])
     found = find(made, sides, pictures=np.array([0, 1, 1, 2, 0, 1]))
-    assert pairs(found) == [(0, 3, "same picture"), (1, 3, "same picture")]
+    assert pairs(found) == [(0, 3, "pictures look alike"), (1, 3, "pictures look alike")]
     assert (found.num_pictures, found.num_near) == (2, 0)
     assert not pairs(find(made, sides, pictures=np.array([0, 1, 1, 2, 3, 4])))

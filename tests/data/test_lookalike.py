@@ -1,78 +1,70 @@
-import time
-
+import cv2
 import numpy as np
 import pytest
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from PIL import Image, ImageOps
 
-from tunesmith.data import lookalike
+from tests.data.pictures import scene
+from tests.data.test_agreement import form
+from tunesmith.config.experiment import Leaks
 from tunesmith.data.clusters import Clusters
 from tunesmith.data.keys import Seen
-from tunesmith.data.lookalike import link, near_hashes, versions
+from tunesmith.data.lookalike import alike_pairs, link, versions
+from tunesmith.data.thumbnails import FINE_SIDE, Thumbnails, thumbnail_of
+
+LEAST = Leaks().pictures or 0.0
+CHANGES = {
+    "smaller": lambda image: image.resize((96, 80), Image.Resampling.LANCZOS),
+    "darker": lambda image: image.point(lambda level: int(level * 0.7)),
+    "mirrored": ImageOps.mirror,
+    "quarter turn": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "inverted": ImageOps.invert,
+    "framed": lambda image: ImageOps.expand(image, 10, "white"),
+    "cropped": lambda image: image.crop((12, 10, 228, 190)),
+    "turned a little": lambda image: image.rotate(2, Image.Resampling.BICUBIC, fillcolor=(128, 128, 128)),
+}
 
 
-def hashes(count, seed=0, families=40):
-    """Hashes in families: members differ from the first in up to six bits."""
-    chance = np.random.default_rng(seed)
-    firsts = chance.integers(0, 2**64, families, dtype=np.uint64)
-    made = firsts[chance.integers(0, families, count)]
-    for _ in range(6):
-        flip = np.uint64(1) << chance.integers(0, 64, count, dtype=np.uint64)
-        made = np.where(chance.random(count) < 0.5, made ^ flip, made)
-    return np.unique(made)
+@pytest.mark.parametrize("change", CHANGES)
+def test_versions_of_a_picture_are_found_and_nothing_else(change):
+    images = [scene(number, 240, 200) for number in range(20)]
+    images += [CHANGES[change](image) for image in images[:5]]
+    found = pairs(images)
+    assert found.tolist() == [[number, 20 + number] for number in range(5)]
 
 
-def same(one, other):
-    """True if both number the same clusters."""
-    return len(np.unique(np.stack([one, other]), axis=1).T) == len(np.unique(one)) == len(np.unique(other))
+def test_many_copies_of_one_form_are_not_taken_for_one_another():
+    assert not len(pairs([form(number) for number in range(40)]))
 
 
-@pytest.mark.parametrize("bits", [0, 1, 3, 4, 7, 16])
-def test_all_pairs_within_the_bits_are_found_and_no_others(bits):
-    given = hashes(600, seed=bits)
-    apart = np.bitwise_count(given[:, None] ^ given[None])
-    _, expected = connected_components(coo_array(apart <= bits))
-    assert same(near_hashes(given, bits), expected)
+def test_the_search_leaves_the_threads_of_opencv_as_they_were():
+    before = cv2.getNumThreads()
+    pairs([scene(1), scene(1)])
+    assert cv2.getNumThreads() == before
 
 
-def seen(content, look, record=None):
+def pairs(images):
+    """The pairs among pictures that look alike."""
+    coarse = np.stack([thumbnail_of(one) for one in images])
+    return alike_pairs(coarse, lambda number: thumbnail_of(images[number], FINE_SIDE), LEAST)
+
+
+def seen(content, record=None):
     record = range(len(content)) if record is None else record
-    return Seen(np.array(record), np.array(content, np.uint64), np.array(look, np.uint64))
+    return Seen(np.array(record), np.array(content, np.uint64), np.zeros(len(content), np.uint64))
 
 
-FULL = 0x0F0F_0F0F_0F0F_0F0F
-
-
-def test_versions_are_the_same_file_or_hashes_of_few_different_bits():
-    given = seen([1, 2, 3, 4, 1], [FULL, FULL ^ 0b1111, FULL ^ 0b11111, FULL ^ (0b111 << 20), FULL])
-    found = versions(given, 4).tolist()
-    assert found == [0, 0, 0, 0, 0]
-    assert versions(given, 2).tolist() == [0, 1, 1, 3, 0]
-    assert versions(given, None).tolist() == [0, 1, 2, 3, 0]
-    assert versions(None, 4) is None
-
-
-def test_equal_hashes_of_different_files_are_versions():
-    assert versions(seen([1, 2, 3], [FULL, FULL, ~FULL % 2**64]), 0).tolist() == [0, 0, 2]
-
-
-def test_pictures_of_one_colour_are_the_same_only_if_the_file_is():
-    blank = [0, 0, 1 << 63, 1 << 63, 0xAA << 56]
-    assert versions(seen([1, 2, 3, 3, 4], blank), 16).tolist() == [0, 1, 2, 2, 3]
+def test_versions_are_the_same_file_or_look_alike(tmp_path):
+    kept = Thumbnails(tmp_path / "thumbnails")
+    files = {3: scene(1), 1: ImageOps.mirror(scene(1)), 2: scene(2)}
+    for content, image in files.items():
+        kept.add(f"{content:016x}{'0' * 48}", image)
+    given = seen([3, 2, 1, 3])
+    assert versions(given).tolist() == [2, 1, 0, 2]
+    assert versions(given, LEAST, kept).tolist() == [0, 1, 0, 0]
 
 
 def test_records_that_share_a_picture_are_linked_whatever_else_they_show():
-    given = seen([1, 2, 2, 3, 9], [FULL] + [0] * 4, record=[0, 0, 3, 3, 4])
+    given = seen([1, 2, 2, 3, 9], record=[0, 0, 3, 3, 4])
     clusters = Clusters(5)
-    link(clusters, given, versions(given, 4))
+    link(clusters, given, versions(given))
     assert clusters.roots().tolist() == [0, 1, 2, 0, 4]
-
-
-def test_masses_of_hashes_that_are_all_but_equal_do_not_take_for_ever(monkeypatch):
-    monkeypatch.setattr(lookalike, "_MOST_NEIGHBOURS", 64)
-    chance = np.random.default_rng(1)
-    many = np.unique(np.uint64(FULL) ^ (chance.integers(0, 2**20, 60_000, dtype=np.uint64) << np.uint64(40)))
-    start = time.perf_counter()
-    found = near_hashes(many, 4)
-    assert time.perf_counter() - start < 10
-    assert len(np.unique(found)) < len(many) / 50

@@ -51,7 +51,12 @@ def test_without_a_gpu_the_kernels_that_need_one_are_said_not_to_work(
 
 
 def test_what_pictures_need_is_tried_out(found: dict[str, dict[str, Finding]]) -> None:
-    for name, package in (("pillow", "pillow"), ("imagehash", "ImageHash"), ("scipy", "scipy")):
+    for name, package in (
+        ("pillow", "pillow"),
+        ("imagehash", "ImageHash"),
+        ("opencv", "opencv-python-headless"),
+        ("scipy", "scipy"),
+    ):
         assert found["pictures"][name].works
         assert found["pictures"][name].says.startswith(f"{version(package)}, ")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from tunesmith.config.document import Document, Location
 from tunesmith.config.faults import Fault, raise_faults
@@ -176,8 +176,18 @@ class Leaks(Settings):
     """On a leak: `refuse` to go on and name the pairs, or `drop` the training side and count it."""
     near: Annotated[float, Field(gt=0, le=1)] | None = 0.85
     """Share of the words that texts have in common from which they look alike; none finds equal texts only."""
-    pictures: Annotated[int, Field(ge=0, le=16)] | None = 4
-    """Most bits (of 64) in which perceptual hashes of one picture's versions differ; none compares files only."""
+    pictures: Annotated[float, Field(gt=0, le=1)] | None = 0.88
+    """Agreement (up to 1) from which two pictures, laid over one another, look alike; none compares files only."""
+
+    @field_validator("pictures", mode="before")
+    @classmethod
+    def _is_no_number_of_bits(cls, pictures: Any) -> Any:
+        if isinstance(pictures, int) and not isinstance(pictures, bool) and pictures != 1:
+            raise ValueError(
+                f"{pictures} counted bits of a hash. Pictures are now laid over one another: leave it out (0.88), give "
+                "an agreement between 0 and 1, or null to compare files only"
+            )
+        return pictures
 
 
 class Join(Settings):

@@ -17,6 +17,7 @@ from tunesmith.errors import DataError, counted
 NUM_NAMED = 20
 NEAR = "nearly the same text"
 PICTURE = "same picture"
+ALIKE = "pictures look alike"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Leaks:
     @property
     def num_pictures(self) -> int:
         """How many have a picture in common, or versions of one; those that are left agree exactly in something."""
-        return self.why.count(PICTURE)
+        return self.why.count(PICTURE) + self.why.count(ALIKE)
 
     def named(self, store: RecordStore) -> list[tuple[str, str, str]]:
         """Ids and reason of the first of them."""
@@ -63,7 +64,8 @@ def find(
     if keys.group is not None:
         equal["same group"] = (each, keys.group)
     if keys.seen is not None and pictures is not None:
-        equal[PICTURE] = (keys.seen.record, pictures)
+        equal[PICTURE] = (keys.seen.record, keys.seen.content)
+        equal[ALIKE] = (keys.seen.record, pictures)
     sides = sides.copy()
     records, held, why = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
     for side in (Side.TEST, Side.VALIDATION):

@@ -1,70 +1,80 @@
-"""Versions of one picture: the same file, or perceptual hashes that differ in few bits (resized, saved again).
-
-Two hashes that differ in at most d bits agree in one of any d + 1 bands of their bits (the pigeonhole principle:
-Norouzi, Punjani and Fleet 2012, "Fast search in Hamming space with multi-index hashing"), so only hashes that share
-a band are compared.
-"""
+"""Pictures that are the same file, or look alike: one is the other, resized, saved again, recoloured, turned,
+mirrored, inverted, framed or cropped. Only pairs that were laid over one another and agree are linked."""
 
 from __future__ import annotations
 
-from typing import overload
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int, UInt64
+from jaxtyping import Int, UInt8
 
+from tunesmith.data.agreement import agreement, aligned
 from tunesmith.data.clusters import Clusters
 from tunesmith.data.keys import Seen
+from tunesmith.data.progress import Report
+from tunesmith.data.spectra import Candidate, Placement, candidates
+from tunesmith.data.thumbnails import Thumbnails
 
-_BITS = 64
-_FEWEST_SET = 16
-"""Bits of a hash that are set. The median halves the 64 frequencies, so that 32 are; many fewer mean that most
-frequencies are nought (a picture of one colour, or a plain slope), which tells nothing of what is in the picture."""
-_MOST_NEIGHBOURS = 2**14
-"""Different hashes sharing a band that each is compared with: all of them, but for masses of all but equal ones, which
-stay linear."""
+_FINER = 0.06
+"""How much less agreement is asked for in fine thumbnails, which show noise and blur as well."""
 
 
-@overload
-def versions(seen: Seen, bits: int | None) -> Int[np.ndarray, "picture"]: ...
-@overload
-def versions(seen: Seen | None, bits: int | None) -> Int[np.ndarray, "picture"] | None: ...
-def versions(seen: Seen | None, bits: int | None) -> Int[np.ndarray, "picture"] | None:
-    """Equal numbers for pictures that are versions of one: the same file or, unless `bits` is none, hashes of which
-    each differs from another's in at most so many bits. None if there are no pictures."""
-    if seen is None:
-        return None
-    files, first, file_of = np.unique(seen.content, return_index=True, return_inverse=True)
+def _unheard(what: str, done: int) -> None:
+    """A report that nobody hears."""
+
+
+def versions(
+    seen: Seen, least: float | None = None, thumbnails: Thumbnails | None = None, report: Report = _unheard
+) -> Int[np.ndarray, "picture"]:
+    """Equal numbers for pictures that are the same file or, if thumbnails are given, look alike: each agrees with
+    another one of its number by at least `least` (0 to 1)."""
+    files, file_of = np.unique(seen.content, return_inverse=True)
     clusters = Clusters(len(files))
-    looks = seen.look[first]
-    telling = np.flatnonzero(np.bitwise_count(looks) >= _FEWEST_SET)
-    if bits is not None and len(telling):
-        hashes, some, which = np.unique(looks[telling], return_index=True, return_inverse=True)
-        clusters.link(telling[some][which], telling)
-        near = near_hashes(hashes, bits)
-        clusters.link(telling[some], telling[some][near])
+    if least is not None and thumbnails is not None:
+        pairs = alike_pairs(thumbnails.coarse(files), thumbnails.fine, least, report)
+        clusters.link(pairs[:, 0], pairs[:, 1])
     return np.asarray(clusters.roots()[file_of], dtype=np.int64)
 
 
-def near_hashes(hashes: UInt64[np.ndarray, "hash"], bits: int) -> Int[np.ndarray, "hash"]:
-    """Of each of these different hashes, the first of its cluster: each differs from another one of its cluster in at
-    most `bits` bits."""
-    clusters = Clusters(len(hashes))
-    for band in range(bits + 1 if bits else 0):
-        # Neighbouring bits are alike in how often they are set: a band takes its bits from all over.
-        mask = np.uint64(sum(1 << bit for bit in range(band, _BITS, bits + 1)))
-        shared = hashes & mask
-        order = np.lexsort((hashes, shared))
-        sorted_hashes, sorted_shared = hashes[order], shared[order]
-        at = np.arange(len(hashes))
-        for step in range(1, _MOST_NEIGHBOURS + 1):
-            at = at[at + step < len(hashes)]
-            at = at[sorted_shared[at] == sorted_shared[at + step]]
-            if not len(at):
-                break
-            apart = np.bitwise_count(sorted_hashes[at] ^ sorted_hashes[at + step])
-            close = at[apart <= bits]
-            clusters.link(order[close], order[close + step])
-    return clusters.roots()
+def alike_pairs(
+    coarse: UInt8[np.ndarray, "picture 96 96"],
+    fine: Callable[[int], UInt8[np.ndarray, "256 256"]],
+    least: float,
+    report: Report = _unheard,
+) -> Int[np.ndarray, "pair 2"]:
+    """Numbers of the pictures of each pair that looks alike, each pair once. `fine` gives a fine thumbnail by the
+    number of its picture; it is asked for those alone that look alike in coarse ones."""
+    import cv2
+
+    num_threads = cv2.getNumThreads()
+    # Thumbnails are too small for several threads to gain anything.
+    cv2.setNumThreads(1)
+    found: set[tuple[int, int]] = set()
+    try:
+        for one in candidates(coarse, report):
+            pair = (min(one.outer, one.whole), max(one.outer, one.whole))
+            if pair not in found and any(
+                _agree(one, placed, coarse, fine, least) for placed in one.placements
+            ):
+                found.add(pair)
+    finally:
+        cv2.setNumThreads(num_threads)
+    return np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+
+
+def _agree(
+    one: Candidate,
+    placed: Placement,
+    coarse: UInt8[np.ndarray, "picture 96 96"],
+    fine: Callable[[int], UInt8[np.ndarray, "256 256"]],
+    least: float,
+) -> bool:
+    """True if the two pictures agree in coarse and then in fine thumbnails."""
+    outer, whole = coarse[one.outer], coarse[one.whole]
+    warp = aligned(outer, whole, placed)
+    if warp is None or agreement(outer, whole, placed, warp) < least:
+        return False
+    return agreement(fine(one.outer), fine(one.whole), placed, warp) >= least - _FINER
 
 
 def link(clusters: Clusters, seen: Seen, pictures: Int[np.ndarray, "picture"]) -> None:

@@ -36,12 +36,14 @@ from tunesmith.data.sources import Source
 from tunesmith.data.split import Amount, Choice, wanted
 from tunesmith.data.store import RecordStore, Selection, write_store
 from tunesmith.data.taking import Taking
+from tunesmith.data.thumbnails import Thumbnails
 from tunesmith.errors import DataError, counted, in_words
 from tunesmith.files import whole_folder, write_json, write_sums
 
 _FORMAT = 2
 _RECORDS = "records.arrow"
 _SIGNATURES = "alike"
+_THUMBNAILS = "thumbnails"
 _AGAIN = "Remove the folder and prepare the data again."
 _KEPT = (Side.TRAIN, Side.VALIDATION, Side.TEST)
 _DROP_ADVICE = (
@@ -86,8 +88,8 @@ class Prepared:
 
     def verify(self) -> None:
         """Nothing, if every record is what the manifest says and no side holds another's records; else
-        DataError names the records, or the pairs. Near-duplicates are not looked for again: records and sides
-        are those among which they were."""
+        DataError names the records, or the pairs. Near-duplicates and look-alike pictures are not looked for again:
+        records and sides are those among which they were."""
         table = manifest.read_rows(self.folder / manifest.ROWS)
         told = self.certificate["told"]
         told = Told(**{**told, "by": tuple(told["by"]), "asked": tuple(told.get("asked", ()))})
@@ -111,7 +113,7 @@ class Prepared:
                 f"{names}. {_AGAIN}"
             )
         found = keys.keys()
-        pictures = lookalike.versions(found.seen, self.certificate["leaks"].get("pictures"))
+        pictures = None if found.seen is None else lookalike.versions(found.seen)
         leaks_room.refuse(leaks_room.find(found, self._sides, pictures=pictures), self._store, _AGAIN)
 
     @cached_property
@@ -190,7 +192,10 @@ class _Preparation:
         builder = KeyBuilder(told)
         gathered = AlikeBuilder(self.folder / _SIGNATURES, near) if near is not None else None
         with write_store(self.folder / _RECORDS) as writer:
-            taking = Taking(self.data.pictures, self.pictures, self.folder) if self.pictures else None
+            thumbnails = Thumbnails(self.folder / _THUMBNAILS) if self._looks_for_alike else None
+            taking = (
+                Taking(self.data.pictures, self.pictures, self.folder, thumbnails) if self.pictures else None
+            )
             reader = Reader(writer, builder, gathered, use, taking, self.data.join)
             reader.read(self.data, self.base, self.report)
             if self.data.on_bad_rows == "stop":
@@ -206,7 +211,7 @@ class _Preparation:
         if gathered is not None:
             alike = gathered.found(keys, self.report)
             shutil.rmtree(self.folder / _SIGNATURES)
-        pictures = lookalike.versions(keys.seen, self.data.leaks.pictures)
+        pictures = self._alike(keys, thumbnails)
         sides, found, written, remarks = _Sides(self.data, self.base, keys, alike, pictures, store).chosen()
         checksum = manifest.write_rows(self.folder, store, sides, keys.text)
         certificate = self._certificate(keys, sides, reader.bad)
@@ -225,6 +230,20 @@ class _Preparation:
         certificate["leaks"] |= _leaks_found(found, store)
         write_json(self.folder / manifest.CERTIFICATE, certificate)
         write_sums(self.folder, _RECORDS, manifest.ROWS, manifest.CERTIFICATE)
+
+    @property
+    def _looks_for_alike(self) -> bool:
+        """True if pictures are laid over one another."""
+        return bool(self.pictures) and self.data.leaks.pictures is not None
+
+    def _alike(self, keys: Keys, thumbnails: Thumbnails | None) -> Int[np.ndarray, "picture"] | None:
+        """Equal numbers for pictures that are the same file or look alike; None if there are no pictures."""
+        found = None
+        if keys.seen is not None:
+            found = lookalike.versions(keys.seen, self.data.leaks.pictures, thumbnails, self.report)
+        if thumbnails is not None:
+            shutil.rmtree(self.folder / _THUMBNAILS)
+        return found
 
     def _told(self) -> Told:
         split = self.data.split

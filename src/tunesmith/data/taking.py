@@ -23,6 +23,7 @@ from tunesmith.config.experiment import Pictures
 from tunesmith.data.picture import Picture
 from tunesmith.data.record import Record
 from tunesmith.data.sources import BadRow
+from tunesmith.data.thumbnails import Thumbnails
 from tunesmith.data.upright import Decoded, decode, missing_library
 from tunesmith.errors import DataError, counted, did_you_mean, in_words
 
@@ -64,6 +65,8 @@ class Taking:
     """Names of the fields that hold a picture, or a list of them."""
     folder: Path
     """The prepared folder in the making: pictures that come as bytes are copied into it."""
+    thumbnails: Thumbnails | None = None
+    """Where small copies are kept by which look-alikes are found; none makes no copies."""
     num_threads: int = field(default_factory=lambda: min(_MOST_THREADS, os.cpu_count() or 1))
     _known: _Known = field(default_factory=lambda: _Known())
     _hints: _Hints = field(default_factory=lambda: _Hints())
@@ -184,6 +187,8 @@ class Taking:
         decoded = decode(picture, self.settings.max_pixels)
         with self._lock:
             self._notes.update(decoded.notes)
+        if self.thumbnails is not None:
+            self.thumbnails.add(sha256, decoded.image)
         return _seen(decoded, sha256)
 
     def _inside(self, name: str, folder: Path) -> str:
@@ -319,7 +324,7 @@ def _sha256(file: Path) -> str:
 
 def _require_libraries() -> None:
     """DataError if what reads pictures is not installed."""
-    for name, package in (("PIL", "pillow"), ("imagehash", "imagehash")):
+    for name, package in (("PIL", "pillow"), ("imagehash", "imagehash"), ("cv2", "opencv-python-headless")):
         try:
             __import__(name)
         except ImportError as error:

@@ -73,6 +73,7 @@ def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
         "pictures": [
             _try("pillow", _pillow, VISION),
             _try("imagehash", _imagehash, VISION),
+            _try("opencv", _opencv, VISION),
             _try("scipy", _scipy, VISION),
         ],
         "trackers": [_package(name, TRACKING) for name in TRACKERS],
@@ -201,7 +202,17 @@ def _imagehash() -> str:
 
     if look_of(Image.linear_gradient("L")) == NO_LOOK:
         raise RuntimeError("loads, but sees nothing in a picture")
-    return f"{metadata.version('imagehash')}, tells versions of one picture"
+    return f"{metadata.version('imagehash')}, hashes pictures"
+
+
+def _opencv() -> str:
+    import cv2
+    import numpy as np
+
+    ramp = np.arange(64, dtype=np.float32).reshape(8, 8)
+    if not np.allclose(cv2.resize(ramp, (8, 8)), ramp):
+        raise RuntimeError("loads, but resizes wrongly")
+    return f"{metadata.version('opencv-python-headless')}, lays look-alike pictures over one another"
 
 
 def _scipy() -> str:
