@@ -70,3 +70,9 @@ def test_marks_count_right_wrong_and_missed_classes_and_only_the_exact_set_is_co
     assert marks_of_set([], None)["correct"] == 0.0
     assert marks_of_set([], [])["correct"] == 1.0
     assert set(TASK.given_marks) <= set(marks_of_set([], []))
+
+
+def test_a_head_of_one_class_reads_its_label_as_text() -> None:
+    one = Classify(labels=["World", "Sports"], prompt="{text}", answer="head")  # type: ignore[arg-type]
+    assert one.read(Answer("Sports.")) == "Sports"
+    assert isinstance(one.read(Answer("Politics")), Unread)

@@ -137,7 +137,7 @@ class HeadForm(Form, Head):
 
     def read(self, text: str, labels: Sequence[str]) -> int | Unread:
         """The label alone."""
-        return _label(text, labels)
+        return label_in(text, labels)
 
     def write_several(self, indices: Sequence[int], labels: Sequence[str]) -> str:
         """`["World", "Sports"]`."""

@@ -210,6 +210,11 @@ def test_two_things_are_told_apart(text: str) -> None:
     )
 
 
+def test_the_label_of_a_box_is_the_one_in_its_own_clause() -> None:
+    (dog,) = read("I don't see a cat, I see a dog at [1, 2, 300, 400]", GRID, ["cat", "dog"])
+    assert dog.label == "dog"
+
+
 def test_one_label_may_stand_before_several_boxes() -> None:
     text = "<|object_ref_start|>cats<|object_ref_end|>" + "<|box_start|>(1,2),(300,400)<|box_end|>" * 2
     assert [box.label for box in read(text, GRID, [])] == ["cats", "cats"]
@@ -229,7 +234,7 @@ def test_corners_outside_are_put_on_the_edge() -> None:
     "text", ["[]", "```json\n[]\n```", "[ ]", "None", "none.", "**None**", "There are no tables in this image.",
              "No table found", "Nothing", "There is no table in the image.", "I do not see any table.", "没有。",
              "There isn't a table in this picture.", "The image does not contain a table.", "图中没有桌子。",
-             "No objects detected.", '{"objects": []}']
+             "No objects detected.", "I see nothing.", '{"objects": []}']
 )  # fmt: skip
 def test_no_box_is_an_answer_where_the_text_says_so(text: str) -> None:
     assert read(text, GRID, ["table"]) == ()
@@ -282,6 +287,7 @@ def test_of_two_things_both_must_be_denied_in_the_language_of_their_names() -> N
         ('{"bbox_2d": [1, 2, 30, 40], "bbox": [5, 6, 70, 80]}', "names different boxes of one thing"),
         ('{"x": 10, "y": 20, "w": 30, "h": 40, "label": "table"}', "names no box"),
         ("There is no table at [12, 30, 400, 500]", "says what is not at a box"),
+        ("There is no table in the image. [12, 30, 400, 500]", "says what is not at a box"),
         ("It is 12 by 30.", "names no box"),
         ("[1200, 30, 1300, 500]", "names only boxes without area in the picture"),
         ("(5,5),(5,90)", "names only boxes without area in the picture"),

@@ -63,6 +63,7 @@ _DENIALS = (
     r"(?:none|nothing|null|n/a|没有|沒有|无|無|なし|없음)(?:\s+(?:was\s+)?(?:found|detected|visible))?"
     + _PLACE,
     rf"(?:there\s+(?:is|are)\s+|i\s+(?:can\s+)?(?:see|find)\s+)?no\s+THING{_SEEN}{_PLACE}",
+    rf"(?:there\s+is|i\s+(?:can\s+)?(?:see|find))\s+nothing{_PLACE}",
     rf"there\s+(?:is|are)(?:\s+not|n't)\s+(?:(?:a|an|any|the)\s+)?THING{_SEEN}{_PLACE}",
     r"i\s+(?:do\s+not|don't|did\s+not|didn't|cannot|can\s+not|can't|could\s+not|couldn't)\s+"
     rf"(?:see|find|detect|locate|identify|spot)\s+(?:(?:a|an|any|the)\s+)?THING{_PLACE}",
@@ -209,9 +210,10 @@ def _among_words(text: str, form: re.Pattern[str], labels: Sequence[str]) -> Ite
     end = 0
     for match in form.finditer(text):
         before = text[end : match.start()]
-        if labels and _DENIED.search(before):
+        if labels and (_DENIED.search(before) or says_nothing(before, labels)):
             raise ValueError("says what is not at a box")
-        named = [one for one in labels if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", before, re.IGNORECASE)]
+        clause = re.split(r"[,.;\n]", before.rstrip(" ,.;:\n"))[-1]
+        named = [one for one in labels if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", clause, re.IGNORECASE)]
         yield named[0] if len(named) == 1 else "", _as_numbers(match.groups())
         end = match.end()
     if re.search(r"\[\s*-?\d[^\[\]]*$", text[end:]):
