@@ -39,6 +39,8 @@ _COUNTERS = 2**25
 _EMPTY = 0
 _FLAGS = 7
 _NUMBER, _OPERATOR, _SUFFIX = 1, 2, 4
+_FEW_WORDS = 8
+"""Of fewer words each one tells: "How many cats are there in Rome?" and "... in Oslo?" are two questions."""
 _LONG, _FEW = 100, 10
 """From so many words on, of which at most one in so many is a number, another number does not make another text."""
 
@@ -336,8 +338,10 @@ class _Rule:
         num_shared = tally(shared)
         sizes = self.words.sizes(first), self.words.sizes(second)
         less, more = np.minimum(*sizes), np.maximum(*sizes)
-        similar = num_shared >= self.near * more - 1e-9
-        contained = (num_shared >= max(0.9, self.near) * less - 1e-9) & (less >= 8) & (less >= 0.3 * more)
+        similar = (num_shared >= self.near * more - 1e-9) & (more >= _FEW_WORDS)
+        contained = (
+            (num_shared >= max(0.9, self.near) * less - 1e-9) & (less >= _FEW_WORDS) & (less >= 0.3 * more)
+        )
 
         def own(
             flag: int,
