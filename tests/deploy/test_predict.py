@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.pictures import put, scene
-from tests.deploy.runs import classifies, finds
+from tests.deploy.runs import chats, classifies, finds
 from tunesmith import predict
 from tunesmith.data.record import Record
 from tunesmith.deploy.inputs import inputs_of
@@ -72,6 +72,18 @@ def test_bad_rows_are_told_with_where_and_why_and_the_good_ones_are_written(
     assert told[1] == f"{file}:3: prompt: there is no field 'text' (label)."
     assert [row["id"] for row in read(tmp_path / "out.jsonl")] == [f"{file}:1", f"{file}:4"]
     assert predict(run, [file], tmp_path / "out.jsonl", on_bad_rows="skip") == 2
+
+
+def test_cut_answers_are_counted_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = chats(tmp_path / "chat")
+    file = tmp_path / "new.jsonl"
+    file.write_text("".join(json.dumps({"instruction": f"Say {number}."}) + "\n" for number in range(3)))
+    predict(run, [file], tmp_path / "out.jsonl", max_new_tokens=1)
+    cut = sum(not row["ended"] for row in read(tmp_path / "out.jsonl"))
+    assert cut == 3
+    assert (
+        "3 of 3 answers cut: the maximum length was reached without an end token" in capsys.readouterr().err
+    )
 
 
 def test_an_interruption_leaves_no_broken_file(

@@ -11,6 +11,7 @@ from tests.data.pictures import put, saved, scene
 from tests.deploy.runs import chats, finds, trained
 from tests.evaluate.loaded import tiny
 from tests.pipeline.small import lora_stage, small_experiment
+from tests.tiny import tiny_model
 from tunesmith import load_experiment, load_result
 from tunesmith import run as run_whole
 from tunesmith.config.experiment import Pictures
@@ -84,6 +85,20 @@ def test_open_questions_are_answered_in_words_up_to_a_limit(tmp_path: Path) -> N
     (cut,) = short.predict([{"text": "an axe"}])
     assert not cut.ended
     assert free.answer.startswith(cut.answer)
+
+
+def test_answers_to_new_questions_may_be_as_long_as_those_that_were_trained(tmp_path: Path) -> None:
+    tiny_model(tmp_path / "open" / "model")
+    words = ["one thing and another " * times for times in (200, 190, 1, 2)]
+    rows = [{"question": f"number {number}?", "answer": text} for number, text in enumerate(words)]
+    (tmp_path / "open" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    split = {"holdout": 1, "validation": 0}
+    data = {"source": {"kind": "jsonl", "path": "rows.jsonl"}, "split": split, "leaks": {"near": None}}
+    run = trained(tmp_path / "open", data=data, task={"kind": "answer", "prompt": "{question}"})
+    longest = load_result(run).longest_answer
+    assert longest > 1024
+    done = json.loads((run / "stages" / "adapt" / "done.json").read_text())
+    assert done["longest_answer"] == longest
 
 
 def test_a_chat_is_gone_on_with_in_words_though_training_weighed_its_answers(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_the_file_reads_back_and_has_the_documented_form(tmp_path: Path) -> None
     }  # fmt: skip
 
 
+def test_answers_without_an_end_token_are_counted() -> None:
+    answered = rows(20, 0.7, 0)
+    some = [replace(one, ended=index >= 3) for index, one in enumerate(answered)]
+    assert score(some, TASK, WRITTEN, seed=1).cut == 3
+    assert score(answered, TASK, WRITTEN, seed=1).cut == 0
+
+
 def test_a_number_that_cannot_be_had_is_absent() -> None:
     answered = [one for one in rows(60, 0.7, 0) if one.label != 2 and one.predicted != 2]
     metrics = score(answered, TASK, WRITTEN, seed=1).metrics

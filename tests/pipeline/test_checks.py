@@ -64,6 +64,25 @@ def test_what_a_stage_cannot_be_trained_on_is_told_before_anything_long_begins(
     assert "base_model" not in vars(steps)
 
 
+def test_a_limit_that_cuts_reference_answers_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    task = {"kind": "answer", "prompt": "Repeat: {text}", "field": "text"}
+    quick = {"test_examples": 8, "resamples": 100}
+    path = small_experiment(tmp_path, stages=[short()], evaluate=quick, task=task)
+    said: list[str] = []
+
+    def with_limit(limit: int) -> Steps:
+        said.clear()
+        return steps_of(path, f"evaluate.engine={{kind: generate, max_new_tokens: {limit}}}", said=said)
+
+    with pytest.raises(ExperimentError, match=r"2 tokens are fewer than (\d+) of \1 reference") as error:
+        check(with_limit(2))
+    longest = int(str(error.value).partition(", has ")[2].partition(")")[0])
+    check(with_limit(longest - 1))
+    assert any("tokens are fewer than" in text and "Set it to" in text for text in said)
+    check(with_limit(longest))
+    assert not any("warning" in text for text in said)
+
+
 def test_evaluations_during_training_without_validation_records_are_refused_early(path: Path) -> None:
     steps = steps_of(path, "evaluate.every=1 epoch", "data.split.validation=0")
     with pytest.raises(

@@ -22,6 +22,13 @@ def test_the_end_of_a_run_shows_headline_table_and_unread(run):
     assert "Could not be read: base" in text
 
 
+def test_the_end_of_a_run_shows_how_many_answers_were_cut(run):
+    assert "Cut at" not in printed(print_summary, run)
+    file = run / "evaluation" / "scores.json"
+    file.write_text(file.read_text().replace('"cut": 0', '"cut": 7'))
+    assert "Cut at the maximum length: tuned 7 of 400" in printed(print_summary, run)
+
+
 def test_a_half_done_run_says_what_is_missing(run):
     shutil.rmtree(run / "evaluation")
     assert "The tuned model is not evaluated yet" in printed(print_summary, run)

@@ -44,7 +44,7 @@ class Found:
         engine = engine_without_references(self.experiment.task, self.experiment.evaluate)
         engine = engine if max_new_tokens is None else _limited(engine, max_new_tokens)
         shots = self.shots()
-        return Result(self.stage, self.experiment, self.load_model(), engine, shots)
+        return Result(self.stage, self.experiment, self.load_model(), engine, shots, self._longest_answer())
 
     def load_model(self) -> LoadedModel:
         """The model alone with what the stage left. ModelError as `load`."""
@@ -64,6 +64,13 @@ class Found:
         if self.experiment.task.head is not None:
             refuse_lost_head(loaded.head, self.stage)
         return loaded
+
+    def _longest_answer(self) -> int:
+        """Tokens of the longest answer that any stage was trained on; 0 for a run of an earlier version."""
+        notes = [
+            read_note(file, optional={"longest_answer": int}) for file in self.run.glob("stages/*/done.json")
+        ]
+        return max((int(note.get("longest_answer", 0)) for note in notes), default=0)
 
     @property
     def where(self) -> Path:

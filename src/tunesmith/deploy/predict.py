@@ -31,6 +31,8 @@ class Told:
     console: Console
     predictions: int = 0
     bad: int = 0
+    cut: int = 0
+    """Answers that reached the maximum length without an end token."""
 
     def refuse(self, row: BadRow) -> None:
         """Tell of a bad row."""
@@ -79,7 +81,16 @@ def predict(
                     else:
                         write(one)
                         told.predictions += 1
+                        told.cut += not one.ended
                 file.flush()
+    if told.cut:
+        told.console.print(
+            f"{told.cut:,} of {counted(told.predictions, 'answer')} cut: the maximum length was reached without an end "
+            "token (ended: false). Raise --max-new-tokens",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if told.bad and on_bad_rows == "fail":
         raise DataError(
             f"no prediction for {told.bad:,} of {counted(told.bad + told.predictions, 'record')}, for the reasons "

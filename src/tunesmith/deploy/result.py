@@ -54,6 +54,8 @@ class Result:
     loaded: LoadedModel
     engine: Engine
     shots: tuple[Conversation, ...] = ()
+    longest_answer: int = 0
+    """Tokens of the longest answer that was trained; 0 if it is not known."""
 
     @property
     def task(self) -> Task:
@@ -135,7 +137,7 @@ class Result:
             else:
                 places.append(index)
                 questions.append(one)
-        for place, answer in answers_of(self.engine, self.loaded, self.task, questions):
+        for place, answer in answers_of(self.engine, self.loaded, self.task, questions, self.longest_answer):
             if isinstance(answer, BadRow):
                 yield places[place], answer
             else:
@@ -156,14 +158,19 @@ class Result:
 
 
 def answers_of(
-    engine: Engine, loaded: LoadedModel, task: Task, questions: Sequence[Conversation]
+    engine: Engine,
+    loaded: LoadedModel,
+    task: Task,
+    questions: Sequence[Conversation],
+    longest_answer: int = 0,
 ) -> Iterator[tuple[int, Answer | BadRow]]:
     """Index of each question and its answer, or why it has none, as they come. An engine refuses all questions for
     one that is too long or holds control tokens; so what it refuses is halved until that one is alone."""
     left = dict(enumerate(questions))
     try:
         if questions:
-            for index, answer in engine.fitted(loaded, task, questions).answers(loaded, task, questions):
+            fitted = engine.fitted(loaded, task, questions, longest_answer)
+            for index, answer in fitted.answers(loaded, task, questions):
                 del left[index]
                 yield index, answer
     except DataError as fault:
@@ -173,7 +180,8 @@ def answers_of(
             return
         middle = len(places) // 2
         for half in (places[:middle], places[middle:]):
-            for index, found in answers_of(engine, loaded, task, [questions[place] for place in half]):
+            asked = [questions[place] for place in half]
+            for index, found in answers_of(engine, loaded, task, asked, longest_answer):
                 yield half[index], found
 
 

@@ -91,6 +91,8 @@ class Scores:
     """Number of independent units (`evaluate/units.py`); None in files from before there were units."""
     unit_told_by: str = "record"
     """What records of one unit have in common: a field, `picture`, ..., or `record` where each is its own unit."""
+    cut: int = 0
+    """Number of answers that reached the maximum length without an end token."""
 
     def write(self, path: Path) -> None:
         """Write `scores.json`, whole or not at all."""
@@ -162,6 +164,7 @@ def score(
         left_out=groups.left_out,
         units=len({row.unit for row in rows}),
         unit_told_by=rows[0].unit_told_by,
+        cut=sum(not row.ended for row in rows),
     )
 
 

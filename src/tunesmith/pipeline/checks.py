@@ -11,7 +11,7 @@ from tunesmith.data.record import Record
 from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ExperimentError, ModelError, TunesmithError, counted, did_you_mean
 from tunesmith.evaluate.attainable import missing_metrics
-from tunesmith.evaluate.choice import metric_faults, primary_metric
+from tunesmith.evaluate.choice import metric_faults, primary_metric, resolve_engine
 from tunesmith.evaluate.evaluate import conversations_of
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.evaluate.units import check_unit
@@ -102,8 +102,8 @@ def unknown_parts(steps: Steps) -> list[tuple[str, str]]:
 
 
 def check_records(steps: Steps) -> None:
-    """Tell of held-out and validation records that are not there, lack a field, cannot be asked, or cannot give the
-    metric that decides."""
+    """Tell of held-out and validation records that are not there, lack a field, cannot be asked, cannot give the metric
+    that decides, or have reference answers over `max_new_tokens`."""
     settings = steps.experiment.evaluate
     if not steps.test_records:
         raise DataError("data.split.holdout: there are no records to evaluate on; hold some out")
@@ -114,6 +114,10 @@ def check_records(steps: Steps) -> None:
         if records:
             conversations = conversations_of(steps.task, records, steps.shots)
             _refuse_missing_metric(steps, side, records, conversations)
+            for warning in resolve_engine(steps.task, settings).warnings(
+                steps.family, steps.task, conversations
+            ):
+                steps.say(f"warning: {warning}")
             render = steps.render(steps.experiment.stages[-1])
             _refuse_unshown(conversations, render, steps.family.max_tokens)
 

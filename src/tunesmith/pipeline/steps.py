@@ -38,6 +38,7 @@ from tunesmith.pipeline.runs import Keys, choose, evaluation_key, why_new
 from tunesmith.tasks import Task
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer
+from tunesmith.train.observers._jsonl import log_event
 
 MAIN = "main"
 
@@ -324,14 +325,15 @@ class Steps:
     def score(
         self, loaded: LoadedModel, name: str, folder: Path | None, records: Sequence[Record] | None = None
     ) -> Scores:
-        """Scores of a model on the test side or on other records, written to the folder if there is one."""
+        """Scores of a model on the test side or on other records, written to the folder if there is one. Answers that
+        were cut are counted in the output and in the log."""
         experiment = self.experiment
         told_by: dict[str, Any] = (
             {"unit": experiment.evaluate.unit or experiment.data.split.group}
             if records is None
             else {"unit": None, "by": []}
         )
-        return evaluate(
+        scores = evaluate(
             loaded,
             self.task,
             self.engine(loaded),
@@ -342,6 +344,13 @@ class Steps:
             shots=self.shots,
             seed=experiment.seed,
         )
+        if scores.cut:
+            self.say(
+                f"cut: {scores.cut:,} of {counted(scores.records, 'answer')} ({name}) reached the maximum length "
+                "(evaluate.engine.max_new_tokens) without an end token"
+            )
+            log_event(self.folder.log, "cut", evaluation=name, records=scores.records, cut=scores.cut)
+        return scores
 
 
 def _records_of(source: Source, base: Path) -> Iterator[Record]:

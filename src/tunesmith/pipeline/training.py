@@ -147,7 +147,10 @@ def run_stage(
         )
     save_result(trainable, folder)
     done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
-    asked = {"task": experiment.task.model_dump(mode="json")}
+    asked = {
+        "task": experiment.task.model_dump(mode="json"),
+        "longest_answer": 0 if experiment.task.head else rendered.examples.longest_answer,
+    }
     write_json(folder / DONE, done | {"seconds": progress.seconds} | left_by(folder) | asked)
     steps.let_go()
 

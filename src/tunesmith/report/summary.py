@@ -216,6 +216,16 @@ def unread(run: RunFolder) -> list[str]:
     ]
 
 
+def cut(run: RunFolder) -> list[str]:
+    """How many answers reached the maximum length without an end token, a phrase for each evaluation with any."""
+    evaluations = (("base", run.base), ("tuned", run.tuned))
+    return [
+        f"{name} {words.count(scores.cut)} of {words.count(scores.records)}"
+        for name, evaluated in evaluations
+        if evaluated is not None and (scores := evaluated.scores) and scores.cut
+    ]
+
+
 def common_mistakes(run: RunFolder, most: int) -> list[Mistake]:
     """The pairs of classes that the tuned model (the base, if there is none) mixes up most."""
     evaluated = run.tuned or run.base

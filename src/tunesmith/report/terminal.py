@@ -39,6 +39,8 @@ def print_summary(run_folder: Path, console: Console) -> None:
         console.print(Text(f"Worse: {line}", style="red"))
     if unread := summary.unread(run):
         console.print(Text(f"Could not be read: {'; '.join(unread)}"))
+    if cut := summary.cut(run):
+        console.print(Text(f"Cut at the maximum length: {'; '.join(cut)}", style="yellow"))
     for line in run.missing:
         console.print(Text(line, style="yellow"))
 
@@ -52,6 +54,9 @@ def print_scores(folder: Path, console: Console) -> None:
         if "/" not in name:
             table.add_row(Text(words.title(name)), _measure(scores.metrics[name]))
     console.print(table)
+    if scores.cut:
+        cut = f"{words.count(scores.cut)} of {words.count(scores.records)}"
+        console.print(Text(f"Cut at the maximum length: {cut}", style="yellow"))
 
 
 def print_comparison(compared: Compared, console: Console) -> None:

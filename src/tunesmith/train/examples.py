@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from tunesmith.config.experiment import Length
 from tunesmith.data.conversation import Conversation
@@ -119,9 +119,21 @@ class Examples(Sequence[Example]):
         return self._classes
 
     @property
+    def longest_answer(self) -> int:
+        """Number of tokens of the longest answer: of an example's last run of trained tokens; 0 without examples."""
+        return max((_last_run(example.trained) for example in self), default=0)
+
+    @property
     def trained_share(self) -> float:
         """Share of all tokens that carry loss."""
         return float(self._trained.mean()) if len(self._trained) else 0.0
+
+
+def _last_run(trained: Bool[np.ndarray, "token"]) -> int:
+    """Length of the last run of trained tokens."""
+    places = np.flatnonzero(trained)
+    gaps = np.flatnonzero(np.diff(places) > 1)
+    return len(places) - (int(gaps[-1]) + 1 if len(gaps) else 0)
 
 
 def _placed_as_json(placed: Placed) -> dict[str, Any]:

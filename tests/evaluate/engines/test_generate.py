@@ -7,7 +7,7 @@ from transformers import GenerationConfig
 from tests.evaluate.loaded import tiny
 from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.data.record import Record
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, ExperimentError
 from tunesmith.evaluate.engines.generate import Generate
 from tunesmith.model.attention import for_generation
 from tunesmith.tasks.answer import Answer
@@ -75,6 +75,47 @@ def test_the_longest_answer_follows_from_all_references_even_if_few_are_left() -
     short = Conversation("a:1", ASKED[0].turns, "a", 0)
     fitted = Generate().fitted(tiny(), labels, [short]).max_new_tokens
     assert fitted == len(tiny().family.continuation(short, labels.labels_in_order[1])) + 16
+
+
+def test_a_perfect_answer_is_never_cut_however_long_the_reference_is() -> None:
+    long = Conversation("a:9", (Turn.of("user", "x"),), "one thing and another " * 300)
+    needed = len(tiny().family.continuation(long))
+    assert needed > 1024
+    assert Generate().fitted(tiny(), TASK, [*ASKED, long]).max_new_tokens == needed + needed // 8
+
+
+def test_answers_that_were_trained_elsewhere_raise_the_limit_of_new_questions() -> None:
+    asked = TASK.ask(Record("a:1", {"question": "why?"}))
+    assert Generate().fitted(tiny(), TASK, [asked], longest_answer=4000).max_new_tokens == 4500
+    assert Generate(max_new_tokens=7).fitted(tiny(), TASK, [asked], longest_answer=4000).max_new_tokens == 7
+
+
+def test_a_limit_below_the_references_is_told_with_their_number_and_the_limit_to_write() -> None:
+    family = tiny().family
+    long = [Conversation(f"a:{number}", ASKED[0].turns, "word " * 40) for number in (8, 9)]
+    needed = len(family.continuation(long[0]))
+    (warning,) = Generate(max_new_tokens=20).warnings(family, TASK, [*ASKED, *long])
+    assert "20 tokens are fewer than 2 of 7 reference answers need" in warning
+    assert f"has {needed}" in warning
+    suggested = int(warning.partition("Set it to ")[2].partition(",")[0])
+    assert Generate(max_new_tokens=suggested).warnings(family, TASK, [*ASKED, *long]) == ()
+    assert Generate().warnings(family, TASK, [*ASKED, *long]) == ()
+    with pytest.raises(ExperimentError, match=r"fewer than 2 of 2 reference answers need.*Set it to \d+"):
+        Generate(max_new_tokens=20).warnings(family, TASK, long)
+
+
+def test_a_followed_limit_gives_way_to_a_long_question_but_not_below_its_own_reference() -> None:
+    family = tiny().family
+    wide = Conversation("c:1", (Turn.of("user", "the " * 1900),), "yes")
+    long = Conversation("c:2", (Turn.of("user", "x"),), "word " * 400)
+    room = family.max_tokens - len(family.prompt(wide))
+    engine = Generate().fitted(tiny(), TASK, [wide, long])
+    assert 4 < room < (engine.max_new_tokens or 0)
+    answers = dict(engine.answers(tiny(), TASK, [wide, long]))
+    assert answers[0].text == Generate(max_new_tokens=room).answers(tiny(), TASK, [wide]).__next__()[1].text
+    both = Conversation("c:3", wide.turns, long.answer)
+    with pytest.raises(DataError, match=r"^c:3: \d+ tokens\nare over .* \(2048\)"):
+        list(Generate().fitted(tiny(), TASK, [both]).answers(tiny(), TASK, [both]))
 
 
 def test_without_references_the_answer_is_as_long_as_a_candidate_or_the_most() -> None:

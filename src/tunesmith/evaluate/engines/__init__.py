@@ -10,6 +10,7 @@ from tunesmith.config.settings import Settings
 
 if TYPE_CHECKING:
     from tunesmith.data.conversation import Conversation
+    from tunesmith.model.families import Family
     from tunesmith.model.loaded import LoadedModel
     from tunesmith.tasks import Answer, Task
 
@@ -22,10 +23,22 @@ class Engine(Settings):
     gives: ClassVar[str] = "text"
     """`text` if the model writes its answers, `scores` if it only weighs given ones."""
 
-    def fitted(self, model: LoadedModel, task: Task, conversations: Sequence[Conversation]) -> Engine:
+    def fitted(
+        self,
+        model: LoadedModel,
+        task: Task,
+        conversations: Sequence[Conversation],
+        longest_answer: int = 0,
+    ) -> Engine:
         """The engine with every limit settled that depends on all conversations, so that it answers a few of
-        them as it would among all."""
+        them as it would among all. `longest_answer` is the number of tokens of the longest answer known from
+        elsewhere, such as the training records."""
         return self
+
+    def warnings(self, family: Family, task: Task, conversations: Sequence[Conversation]) -> tuple[str, ...]:
+        """What the user should know of these settings before anything is trained; ExperimentError if no answer
+        could be right."""
+        return ()
 
     @abstractmethod
     def answers(
