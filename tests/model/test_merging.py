@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,17 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from tests.model.fixtures import logits, tiny, train
+from tests.tiny import tiny_seeing_model
+from tunesmith.config.experiment import Model
 from tunesmith.errors import ModelError
 from tunesmith.methods.lora import Lora
 from tunesmith.model.adapters import has_adapter
 from tunesmith.model.kernels.fp8 import Fp8Linear
+from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.merging import merge, probe
+from tunesmith.model.merging import merge, refuse_other_answers
 from tunesmith.model.modules import own_modules, own_name, transformers_model
+from tunesmith.model.probing import probe
 from tunesmith.model.quantise import is_quantised
 from tunesmith.model.trainable import make_trainable
 
@@ -79,8 +84,73 @@ def test_a_merge_that_would_change_answers_is_refused(
     loaded = adapted(tmp_path, Lora(rank=4))
     monkeypatch.setattr("tunesmith.model.merging._merged", lambda model: model.unload())
     with pytest.raises(
-        ModelError, match=r"answers differently.*at most 0\.1% is rounding.*use the adapter as it"
+        ModelError, match=r"_proj of the merged model gives something else .*use the adapter as"
     ):
+        merge(loaded)
+
+
+def test_an_adapter_that_is_left_out_of_one_layer_is_noticed_where_the_logits_hardly_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = adapted(tmp_path, Lora(rank=4), weights="bf16")
+
+    def forgetful(model: nn.Module) -> nn.Module:
+        next(layer for layer in model.modules() if isinstance(layer, LoraLayer)).set_scale("default", 0)
+        return model.merge_and_unload()
+
+    monkeypatch.setattr("tunesmith.model.merging._merged", forgetful)
+    with pytest.raises(
+        ModelError, match=r"layers\.0\.self_attn\.q_proj of the merged model gives something else"
+    ):
+        merge(loaded)
+
+
+def zeroed(weight: nn.Parameter) -> None:
+    weight.zero_()
+
+
+def noisy(weight: nn.Parameter) -> None:
+    weight.normal_()
+
+
+@pytest.mark.parametrize("weights", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("part", "spoil"),
+    [
+        ("visual", zeroed),
+        ("visual.merger", zeroed),
+        ("visual.patch_embed", zeroed),
+        ("visual.blocks", noisy),
+        ("language_model.layers.1", noisy),
+    ],
+)
+def test_a_merge_that_spoils_any_part_of_a_model_that_sees_is_noticed_by_its_answers(
+    weights: str, part: str, spoil: Callable[[nn.Parameter], None], tmp_path: Path
+) -> None:
+    loaded = load(Model(path=str(tiny_seeing_model(tmp_path, "qwen2_5_vl")), weights=weights, device="cpu"))
+    before = probe(loaded)
+    refuse_other_answers(loaded, before)
+    with torch.no_grad():
+        for name, weight in loaded.model.named_parameters():
+            if part in name:
+                spoil(weight)
+    with pytest.raises(ModelError, match=r"answers differently from base and adapter on (text|pictures)"):
+        refuse_other_answers(loaded, before)
+
+
+def test_a_merge_that_swaps_layers_without_an_adapter_is_noticed_by_their_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = adapted(tmp_path, Lora(rank=4, targets=["q_proj"]), weights="bf16")
+
+    def swapping(model: nn.Module) -> nn.Module:
+        merged = model.merge_and_unload()
+        one, other = (layer.mlp for layer in transformers_model(merged).base_model.layers)
+        one.up_proj, other.up_proj = other.up_proj, one.up_proj
+        return merged
+
+    monkeypatch.setattr("tunesmith.model.merging._merged", swapping)
+    with pytest.raises(ModelError, match=r"other weights than it must have \(2 of \d+, such as .*up_proj"):
         merge(loaded)
 
 
@@ -99,6 +169,6 @@ def test_what_8_bits_round_in_products_is_no_reason_to_refuse_a_merge(
     for module in loaded.model.modules():
         if isinstance(module, Fp8Linear):
             module.in_eight_bits = True
-    assert torch.equal(probe(loaded), before)
+    assert torch.equal(probe(loaded)["text"], before["text"])
     assert not torch.equal(logits(loaded), logits(adapted(tmp_path, Lora(rank=4), weights="fp8")))
     assert not is_quantised(merge(loaded).model)

@@ -23,4 +23,4 @@ def command(
     from tunesmith.deploy.merge import merge
 
     moved = [] if model is None else [f"model.path={json.dumps(model)}"]
-    typer.echo(f"merged: {merge(run, output, [*(overrides or []), *moved])}")
+    typer.echo(f"merged: {merge(run, output, [*(overrides or []), *moved], typer.echo)}")

@@ -28,8 +28,7 @@ def target_size(
     if pixels.longest_side is not None:
         width, height = _within(width, height, pixels.longest_side)
     _require_shape(width, height)
-    least = pixels.min or min(default_min, pixels.max or default_min)
-    most = pixels.max or max(default_max, least)
+    least, most = pixel_limits(pixels, default_min, default_max)
     rows, columns = round(height / factor), round(width / factor)
     if rows * columns * factor**2 > most:
         shrink = math.sqrt(width * height / most)
@@ -38,6 +37,12 @@ def target_size(
         enlarge = math.sqrt(least / (width * height))
         return math.ceil(height * enlarge / factor), math.ceil(width * enlarge / factor)
     return rows, columns
+
+
+def pixel_limits(pixels: Pixels, default_min: int, default_max: int) -> tuple[int, int]:
+    """Fewest and most pixels of a picture as the model sees it."""
+    least = pixels.min or min(default_min, pixels.max or default_min)
+    return least, pixels.max or max(default_max, least)
 
 
 def _within(width: int, height: int, longest_side: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tunesmith.config.experiment import Model, Precision
@@ -11,13 +11,19 @@ from tunesmith.deploy.loading import find_result
 from tunesmith.errors import ExperimentError
 
 
-def merge(run: str | Path, output: Path, overrides: Sequence[str] = ()) -> Path:
+def merge(
+    run: str | Path,
+    output: Path,
+    overrides: Sequence[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> Path:
     """The folder `output` with a complete transformers model: the base, what the stages left of its weights, and the
     adapter, all in one. Quantised weights are written as they were trained on, but in bf16.
 
-    `run` and `overrides` are as for `load_result`. What was written is read back and must answer as base and adapter
-    did before it takes its name; else ModelError, and nothing is left. ExperimentError if there is something at
-    `output` already. A classification head stands beside the model in its own files.
+    `run` and `overrides` are as for `load_result`. What was written is read back, and before it takes its name it must
+    hold the merged weights and answer as base and adapter did, on text and, of a model that sees, on pictures; else
+    ModelError, and nothing is left. `say` is told what the files cannot say to other programs. ExperimentError if there
+    is something at `output` already. A classification head stands beside the model in its own files.
     """
     if output.exists() and (output.is_file() or any(output.iterdir())):
         raise ExperimentError(f"{output}: is there already; name a folder that is not, or an empty one")
@@ -27,8 +33,9 @@ def merge(run: str | Path, output: Path, overrides: Sequence[str] = ()) -> Path:
 
     from tunesmith.model.load import load
     from tunesmith.model.merging import merge as merged
-    from tunesmith.model.merging import probe, refuse_other_answers
-    from tunesmith.model.saving import save_model
+    from tunesmith.model.merging import refuse_other_answers, refuse_other_weights
+    from tunesmith.model.probing import probe
+    from tunesmith.model.saving import checksums, save_model
 
     loaded = found.load_model()
     before = probe(loaded)
@@ -40,8 +47,16 @@ def merge(run: str | Path, output: Path, overrides: Sequence[str] = ()) -> Path:
             shutil.copy(file, written)
         # Beside the one in memory there may be no room on the device.
         whole.model.to("cpu")
-        settings = Model(path=str(written), weights=weights, device=found.experiment.model.device)
-        refuse_other_answers(load(settings), before)
+        given = found.experiment.model
+        read_back = load(Model(path=str(written), weights=weights, device=given.device, pixels=given.pixels))
+        refuse_other_weights(checksums(read_back), expected)
+        refuse_other_answers(read_back, before)
 
+    expected = checksums(whole)
     save_model(whole, output, check)
+    sight = whole.family.sight
+    if sight is not None and sight.not_in_file:
+        say(
+            f"note: {output / 'preprocessor_config.json'} cannot say so: {sight.not_in_file} before serving it"
+        )
     return output

@@ -42,6 +42,12 @@ def refuse_other_base(loaded: LoadedModel, stated: Mapping[str, str], path: str,
         )
 
 
+def checksum(tensor: Tensor) -> int:
+    """The sum of a tensor's bytes, taken as whole numbers of its own width, modulo 2**64."""
+    kinds = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    return int(tensor.detach().contiguous().view(kinds[tensor.element_size()]).sum(dtype=torch.int64))
+
+
 def _few(module: nn.Module) -> torch.Tensor | None:
     """The weights of a module that are compared, if any."""
     weight = vars(module)["_parameters"].get("weight")

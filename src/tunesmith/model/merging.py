@@ -2,47 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.data.collate import collate, to_device
-from tunesmith.data.example import Example
 from tunesmith.errors import ModelError
 from tunesmith.model.adapters import has_adapter, quietly
-from tunesmith.model.kernels.fp8 import plain_products
+from tunesmith.model.likeness import checksum
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.modules import transformers_model
+from tunesmith.model.modules import adapted_layer, is_adapter, own_modules, own_name
+from tunesmith.model.probing import probe, probe_layers
 from tunesmith.model.quantise import dequantised, is_quantised
 
-PROBE_TOKENS = 64
+Logits = Mapping[str, Tensor]
+"""What `probe` gives."""
 
 
 def merge(loaded: LoadedModel) -> LoadedModel:
     """The model with its adapter, if it has one, in its own weights (dequantised first, where they are quantised) and
     no adapter left.
 
-    Raises ModelError if the merged model does not answer as base and adapter did.
+    Raises ModelError if the merged model does not answer as base and adapter did, on text and on pictures, or if a
+    weight that has no adapter changed.
     """
-    before = probe(loaded)
+    before, untouched = probe(loaded), _without_adapter(loaded.model)
+    layers = probe_layers(loaded, _adapted(loaded.model))
     merged = replace(loaded, model=_merged(loaded.model))
     merged.model.eval()
+    after = _without_adapter(merged.model)
+    refuse_other_weights({name: after.get(name, 0) for name in untouched}, untouched)
+    _refuse_other_outputs(merged, layers)
     refuse_other_answers(merged, before)
     return merged
 
 
-def refuse_other_answers(merged: LoadedModel, before: Tensor) -> None:
+def refuse_other_answers(merged: LoadedModel, before: Logits) -> None:
     """Raise ModelError if the logits of the merged model are further from what `probe` gave of base and adapter than
     rounding takes them."""
-    difference = ((probe(merged) - before).norm() / before.norm()).item()
     allowed = 1e-3 if merged.compute == torch.float32 else 5e-2
-    if not difference <= allowed:
+    for kind, logits in probe(merged).items():
+        difference = ((logits - before[kind]).norm() / before[kind].norm()).item()
+        if not difference <= allowed:
+            raise ModelError(
+                f"the merged model answers differently from base and adapter on {kind} (logits are {difference:.1%} "
+                f"apart, at most {allowed:.1%} is rounding). Nothing was written; use the adapter as it is"
+            )
+
+
+def _refuse_other_outputs(merged: LoadedModel, before: Logits) -> None:
+    """Raise ModelError if a layer that had an adapter gives something else than with it. A layer alone is compared more
+    closely than the whole model, whose logits may hardly depend on it."""
+    allowed = 1e-4 if merged.compute == torch.float32 else 2e-2
+    for name, output in probe_layers(merged, before).items():
+        difference = ((output - before[name]).norm() / before[name].norm()).item()
+        if not difference <= allowed:
+            raise ModelError(
+                f"{name} of the merged model gives something else than with its adapter ({difference:.2%} apart, at "
+                f"most {allowed:.2%} is rounding). Nothing was written; use the adapter as it is"
+            )
+
+
+def refuse_other_weights(found: Mapping[str, int], expected: Mapping[str, int]) -> None:
+    """Raise ModelError if checksums of weights by name are not the expected ones."""
+    others = [name for name, number in expected.items() if found.get(name) != number]
+    if others:
         raise ModelError(
-            f"the merged model answers differently from base and adapter (logits are {difference:.1%} "
-            f"apart, at most {allowed:.1%} is rounding). Nothing was written; use the adapter as it is"
+            f"the merged model has other weights than it must have ({len(others)} of {len(expected)}, such as "
+            f"{others[0]}). Nothing was written; use the adapter as it is"
         )
+
+
+def _adapted(model: nn.Module) -> list[str]:
+    """Full names of the linear layers with an adapter."""
+    names, own = dict(model.named_modules()).keys(), own_modules(model)
+    adapted = [own_name(name) for name in names if f"{name}.lora_A" in names]
+    return [name for name in adapted if isinstance(own[name], nn.Linear)]
+
+
+def _without_adapter(model: nn.Module) -> dict[str, int]:
+    """Checksums by full name of the weights that merging must leave as they are: those of layers without an adapter,
+    unless they are quantised."""
+    modules = dict(model.named_modules())
+    adapted = {adapted_layer(name) for name in modules if is_adapter(name)}
+    found = {}
+    for name, weight in model.named_parameters():
+        layer = own_name(name).rpartition(".")[0]
+        quantised = is_quantised(modules[name.rpartition(".")[0]])
+        if not is_adapter(name) and layer not in adapted and not quantised:
+            found[own_name(name)] = checksum(weight)
+    return found
 
 
 def _merged(model: nn.Module) -> nn.Module:
@@ -58,19 +109,3 @@ def _merged(model: nn.Module) -> nn.Module:
             wrapped = get_peft_model(plain, config)
         set_peft_model_state_dict(wrapped, state)
     return wrapped.merge_and_unload(safe_merge=True)  # type: ignore[no-any-return]
-
-
-@torch.no_grad()
-def probe(loaded: LoadedModel) -> Tensor:
-    """Logits of a few random tokens, the same for the same vocabulary, on the CPU. Products are those of the weights
-    as they are, also where training rounds what is multiplied with them (fp8)."""
-    vocabulary = transformers_model(loaded.model).config.get_text_config().vocab_size
-    chosen = torch.randint(vocabulary, (PROBE_TOKENS,), generator=torch.Generator().manual_seed(0))
-    tokens = chosen.to(torch.int32).numpy()
-    batch = collate([Example("probe", tokens, tokens >= 0)])
-    was_training = loaded.model.training
-    loaded.model.eval()
-    with loaded.precision(), plain_products(loaded.model):
-        logits = loaded.logits(to_device(batch, loaded.device)).float().cpu()
-    loaded.model.train(was_training)
-    return logits

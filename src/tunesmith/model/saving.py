@@ -15,6 +15,7 @@ from tunesmith.errors import ModelError, counted
 from tunesmith.files import read_json, whole_folder, write_json
 from tunesmith.model.heads import save_head
 from tunesmith.model.kernels.narrow import narrow
+from tunesmith.model.likeness import checksum
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.modules import is_adapter, own_name, transformers_model
 from tunesmith.model.quantise import is_quantised
@@ -37,7 +38,7 @@ def save_result(trainable: Trainable, folder: Path) -> None:
     elif loaded.changed:
         _save_changed(loaded, folder / "weights")
     if has_adapter:
-        _save_adapter(loaded.model, folder / "adapter", (folder / "model").resolve() if is_whole else None)
+        _save_adapter(loaded, folder / "adapter", (folder / "model").resolve() if is_whole else None)
     if loaded.head is not None:
         inner = transformers_model(loaded.model)
         save_head(loaded.head, inner.config, str(inner.name_or_path), folder)
@@ -132,6 +133,16 @@ def _own_state(loaded: LoadedModel) -> dict[str, Tensor]:
     return state
 
 
+def checksums(loaded: LoadedModel) -> dict[str, int]:
+    """A number by full name for each of the model's own weights, as `save_model` writes it. Weights with equal values
+    have equal numbers."""
+    return {
+        own_name(name): checksum(_as_computed(tensor, loaded.compute))
+        for name, tensor in loaded.model.state_dict().items()
+        if not is_adapter(name)
+    }
+
+
 def _as_computed(tensor: Tensor, compute: torch.dtype) -> Tensor:
     """In the precision of the products; trained matrices as they were multiplied with while they were trained."""
     if tensor.dtype == torch.float32 and tensor.ndim > 1:
@@ -156,8 +167,10 @@ def load_trained_state(trainable: Trainable, state: Mapping[str, Tensor]) -> Non
         weight.copy_(state[name])
 
 
-def _save_adapter(model: nn.Module, folder: Path, base: Path | None) -> None:
-    """Write PEFT's folder; `base` is the model that it belongs on, None for the one that was loaded."""
+def _save_adapter(loaded: LoadedModel, folder: Path, base: Path | None) -> None:
+    """Write PEFT's folder, with the tokenizer and its chat template; `base` is the model that it belongs on, None for
+    the one that was loaded."""
+    model = loaded.model
     wrapped: Any = model
     config = wrapped.peft_config["default"]
     config.base_model_name_or_path = str(base or transformers_model(model).name_or_path)
@@ -165,6 +178,7 @@ def _save_adapter(model: nn.Module, folder: Path, base: Path | None) -> None:
         with whole_folder(folder) as temporary:
             wrapped.save_pretrained(str(temporary), save_embedding_layers=False)
             _sort_targets(temporary / "adapter_config.json")
+            loaded.family.save(temporary)
     except OSError as error:
         raise ModelError(
             f"{folder}: the adapter cannot be written ({error}). Make room, or change `output`"

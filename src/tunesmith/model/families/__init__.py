@@ -111,7 +111,8 @@ class Family(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write what belongs beside a model's weights: the tokenizer, and how pictures are cut up."""
+        """Write what belongs in a folder with weights, of a model or an adapter: the tokenizer, the tokens that end an
+        answer, and how pictures are cut up."""
 
     @property
     @abstractmethod

@@ -123,9 +123,9 @@ class Seeing(Qwen2):
         }
 
     def save(self, folder: Path) -> None:
-        """Write tokenizer and picture settings beside a model's weights."""
+        """Write tokenizer, end tokens, and the sizes in which pictures were trained."""
         super().save(folder)
-        write_json(folder / "preprocessor_config.json", dict(self._seen.file))
+        write_json(folder / "preprocessor_config.json", self._seen.trained_file)
 
     def _tower(self, inner: Any) -> Tower:
         return Tower(inner.model.visual, self.config, self._seen)

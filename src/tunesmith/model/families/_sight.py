@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.config.experiment import Pixels
 from tunesmith.data.example import Placed
 from tunesmith.data.picture import Picture
-from tunesmith.data.sizes import target_size
+from tunesmith.data.sizes import pixel_limits, target_size
 from tunesmith.errors import DataError, ModelError
 
 OF_QWEN2_VL = {"patch_size": 14, "merge_size": 2, "min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
@@ -70,6 +70,39 @@ class Sight:
     def deviation(self) -> tuple[float, ...]:
         """Of red, green and blue, divided by."""
         return tuple(map(float, self.file["image_std"]))
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Fewest and most pixels of a picture as the model sees it."""
+        return pixel_limits(
+            self.pixels,
+            self._limit("min_pixels", "shortest_edge"),
+            self._limit("max_pixels", "longest_edge"),
+        )
+
+    @property
+    def trained_file(self) -> dict[str, Any]:
+        """The model's `preprocessor_config.json` with the pixels of training. A longest side or a size, which the file
+        has no words for, becomes the limits that come nearest."""
+        least, most = self.limits
+        if self.pixels.size is not None:
+            least = most = self.pixels.size[0] * self.pixels.size[1]
+        elif self.pixels.longest_side is not None:
+            most = min(most, self.pixels.longest_side**2)
+            least = min(least, most)
+        sizes = {"shortest_edge": least, "longest_edge": most}
+        return {**self.file, "min_pixels": least, "max_pixels": most, "size": sizes}
+
+    @property
+    def not_in_file(self) -> str:
+        """What another program must do to pictures before it hands them to the model; empty if nothing."""
+        if self.pixels.size is not None:
+            width, height = self.pixels.size
+            return f"resize every picture to {width} x {height} pixels (model.pixels.size)"
+        if self.pixels.longest_side is not None:
+            side = self.pixels.longest_side
+            return f"shrink every picture to a longest side of {side:,} pixels (model.pixels.longest_side)"
+        return ""
 
     def place(self, record: str, picture: Picture, start: int) -> Placed:
         """The picture among tokens, from `start` on; DataError if it is of a shape that no model of the family

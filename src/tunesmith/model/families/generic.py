@@ -19,6 +19,7 @@ from tunesmith.data.example import Example
 from tunesmith.errors import DataError, ModelError
 from tunesmith.model.families import Family, Trained
 from tunesmith.model.families._ahead import ahead
+from tunesmith.model.families._stops import write_stops
 from tunesmith.model.modules import own_modules, transformers_model
 from tunesmith.model.reading import first_line
 
@@ -153,8 +154,14 @@ class Generic(Family):
         return decoder(**_line(batch)).last_hidden_state[0]  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer beside a model's weights."""
-        self.tokenizer.save_pretrained(folder)
+        """Write the tokenizer, and the tokens that end an answer into the configs."""
+        own = self.tokenizer.eos_token
+        self.tokenizer.eos_token = self.tokenizer.convert_ids_to_tokens(self._end_of_turn)
+        try:
+            self.tokenizer.save_pretrained(folder)
+        finally:
+            self.tokenizer.eos_token = own
+        write_stops(folder, self._end_of_turn, self.stop_tokens)
 
     def _template_settings(self) -> Mapping[str, Any]:
         """What the chat template is told beside the messages."""
