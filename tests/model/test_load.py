@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from tests.model.fixtures import logits, tiny, train
 from tests.tiny import tiny_model
@@ -220,3 +220,57 @@ def test_a_finished_stage_stands_in_for_the_base_even_if_that_is_gone(tmp_path: 
     shutil.move(place, tmp_path / "stage" / "model")
     settings = Model(path=str(place), weights="fp32", device="cpu")
     assert load(settings, start=tmp_path / "stage").model.name_or_path == str(tmp_path / "stage" / "model")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture", "message"),
+    [
+        (
+            "qwen3_5",
+            "Qwen3_5ForConditionalGeneration",
+            r"not supported\. Models that take pictures and are: Qwen2-VL",
+        ),
+        (
+            "qwen3_vl_moe",
+            "Qwen3VLMoeForConditionalGeneration",
+            r"not supported.*for text alone use Qwen2\.5 or Qwen3",
+        ),
+        (
+            "qwen2_5_omni",
+            "Qwen2_5OmniForConditionalGeneration",
+            r"not supported.*for text alone use Qwen2\.5 or Qwen3",
+        ),
+        ("t5", "T5ForConditionalGeneration", r"has an encoder and a decoder\. Use a causal language model"),
+        ("bert", "BertForMaskedLM", r"is not a causal language model\. Use one, such as Qwen2\.5 or Qwen3"),
+    ],
+)
+def test_models_of_another_kind_are_refused_by_what_they_are(
+    model_type: str, architecture: str, message: str, tmp_path: Path
+) -> None:
+    folder = tiny_model(tmp_path / "model")
+    config = AutoConfig.for_model(model_type)
+    config.architectures = [architecture]
+    config.save_pretrained(folder)
+    refused(rf"is a {architecture} \(model_type {model_type}\).*{message}", folder)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        (
+            {"quant_method": "gptq", "bits": 4},
+            r"already quantised \(gptq\).*16-bit model .* model\.weights: nf4",
+        ),
+        ({"quant_method": "awq", "bits": 4}, r"already quantised \(awq\).*model\.weights: nf4"),
+        ({"quant_method": "gptq", "bits": 8}, r"already quantised \(gptq\).*model\.weights: int8"),
+        ({"load_in_4bit": True}, r"already quantised \(bitsandbytes\).*model\.weights: nf4"),
+        ({"quant_method": "compressed-tensors"}, r"already quantised \(compressed-tensors\)"),
+    ],
+)
+def test_a_quantised_checkpoint_is_refused_with_what_to_give_instead(
+    stated: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    folder = tiny_model(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": stated}))
+    refused(message, folder)

@@ -74,6 +74,13 @@ def _level(value: Any) -> Any:
     return {True: "full", False: "none"}[value] if isinstance(value, bool) else value
 
 
+def _device(value: Any) -> Any:
+    """A device as it is often called elsewhere, by its name here."""
+    if not isinstance(value, str):
+        return value
+    return {"gpu": "cuda", "cuda:0": "cuda", "gpu:0": "cuda"}.get(value.lower(), value.lower())
+
+
 class Model(Settings):
     """Which base model, in which precision, on which device."""
 
@@ -103,8 +110,8 @@ class Model(Settings):
     tokens fit at once. On a CPU it is none."""
     thinking: bool = False
     """Let models that can think do so before they answer (Qwen3); alike in training, prompts and reading."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; `auto` is the GPU if there is one."""
+    device: Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(_device)] = "auto"
+    """Where the model runs; `auto` is the GPU if there is one. `gpu` and `cuda:0` are read as `cuda`."""
     allow_remote_code: bool = False
     """Run Python code that comes with the model. Only for a path you trust."""
     allow_pickle: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from transformers.image_processing_base import ImageProcessingMixin
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 from transformers.utils.logging import disable_progress_bar
 
@@ -34,6 +36,7 @@ from tunesmith.files import expanded
 from tunesmith.model import attention, kernels
 from tunesmith.model.adapters import quietly
 from tunesmith.model.artifacts import refuse_changed
+from tunesmith.model.chat_templates import settle_template
 from tunesmith.model.checkpointing import checkpoint
 from tunesmith.model.families import Family, family_of
 from tunesmith.model.families._sight import Sight
@@ -42,7 +45,7 @@ from tunesmith.model.heads import load_head
 from tunesmith.model.kernels import fp8, nf4
 from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation, without_ends
+from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation, refuse_prequantised, without_ends
 from tunesmith.model.reading import (
     FROM_ITS_SOURCE,
     first_line,
@@ -52,6 +55,10 @@ from tunesmith.model.reading import (
     unreadable,
 )
 from tunesmith.model.saving import is_of_a_stage, put_changed
+
+FOR_TEXT = "Qwen2.5 or Qwen3"
+FOR_PICTURES = "Qwen2-VL, Qwen2.5-VL and Qwen3-VL"
+"""Models to use instead of one that cannot be trained."""
 
 
 def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
@@ -124,7 +131,10 @@ def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Fa
             )
         )
     sight = _sight(settings, place) if kind.sees else None
-    return kind(load_tokenizer(settings, place), config, settings.thinking, sight)
+    tokenizer = load_tokenizer(settings, place)
+    shows_pictures = partial(kind.shows_pictures, tokenizer) if kind.sees else None
+    settle_template(tokenizer, place, settings.revision, shows_pictures)
+    return kind(tokenizer, config, settings.thinking, sight)
 
 
 def _sight(settings: ModelSettings, place: str) -> Sight:
@@ -251,11 +261,24 @@ def _config(settings: ModelSettings, place: str) -> PreTrainedConfig:
     decoders = {known} if isinstance(known, str) else set(known or ())
     architectures = set(config.architectures or decoders)
     if not settings.allow_remote_code and not architectures & decoders:
-        raise ModelError(
-            f"model.path: {name} is a {', '.join(sorted(architectures)) or config.model_type}, "
-            "which does not write text from left to right. Use a decoder (...ForCausalLM)"
-        )
+        raise ModelError(_why_not_this_kind(name, config.model_type, sorted(architectures)))
+    quantised: dict[str, Any] = vars(config).get("quantization_config") or {}
+    if quantised:
+        refuse_prequantised(name, quantised)
     return config
+
+
+def _why_not_this_kind(name: str, model_type: str, architectures: Sequence[str]) -> str:
+    """Why a model that is no causal language model cannot be trained, and what can be instead."""
+    what = f"model.path: {name} is a {', '.join(architectures) or model_type} (model_type {model_type})"
+    if model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        return f"{what}, which has an encoder and a decoder. Use a causal language model such as {FOR_TEXT}"
+    if model_type in {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}:
+        return (
+            f"{what}, which takes more than text, and this family is not supported. Models that take pictures and are: "
+            f"{FOR_PICTURES}; for text alone use {FOR_TEXT}"
+        )
+    return f"{what}, which is not a causal language model. Use one, such as {FOR_TEXT}"
 
 
 def _refuse_odd_config(stated: Mapping[str, Any], name: str) -> None:

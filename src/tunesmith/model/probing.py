@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,6 @@ from PIL import Image
 from torch import Tensor
 
 from tunesmith.data.collate import collate, to_device
-from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.data.example import Example
 from tunesmith.data.picture import Picture
 from tunesmith.model.kernels.fp8 import plain_products
@@ -29,8 +29,8 @@ PICTURE_SIZES = ((120, 90), (70, 200))
 
 @torch.no_grad()
 def probe(loaded: LoadedModel) -> dict[str, Tensor]:
-    """Logits (token, vocabulary) on the CPU of random tokens (`text`) and, if the model sees, of a question about
-    random pictures (`pictures`); the same input for the same vocabulary. Products are those of the weights as they
+    """Logits (token, vocabulary) on the CPU of random tokens (`text`) and, if the model sees, of two random
+    pictures (`pictures`); the same input for the same vocabulary. Products are those of the weights as they
     are, also where training rounds what is multiplied with them (fp8)."""
     was_training = loaded.model.training
     loaded.model.eval()
@@ -67,11 +67,9 @@ def _inputs(loaded: LoadedModel) -> Iterator[dict[str, Example]]:
         return
     with TemporaryDirectory(prefix="tunesmith-") as folder:
         pictures = [_picture(Path(folder), *size) for size in PICTURE_SIZES]
-        turn = Turn("user", (*pictures, Text("What is it?")))
-        prompt = loaded.family.prompt(Conversation("probe", (turn,), ""))
+        example = loaded.family.picture_example("probe", pictures)
         # Every logit is compared, those at the tokens of the pictures too.
-        shown = Example("probe", prompt.tokens, prompt.tokens >= 0, pictures=prompt.pictures)
-        yield inputs | {"pictures": shown}
+        yield inputs | {"pictures": replace(example, trained=example.tokens >= 0)}
 
 
 def _picture(folder: Path, width: int, height: int) -> Picture:

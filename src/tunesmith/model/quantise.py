@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,6 +50,22 @@ def quantisation(weights: Precision | None, skipped: Sequence[str] = ()) -> Bits
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def refuse_prequantised(path: str, stated: Mapping[str, Any]) -> None:
+    """Raise ModelError for a checkpoint whose weights are already quantised, other than fp8, which transformers
+    dequantises. `stated` is the `quantization_config` of its config.json."""
+    method = str(
+        stated.get("quant_method") or ("bitsandbytes" if "load_in_4bit" in stated else "an unknown method")
+    )
+    if method == "fp8":
+        return
+    bits = 8 if stated.get("load_in_8bit") else stated.get("bits", 4)
+    instead = "int8" if bits == 8 else "nf4"
+    raise ModelError(
+        f"model.path: {path} holds weights that are already quantised ({method}), which is not supported. Give the "
+        f"16-bit model that they were made from, and set model.weights: {instead} for as little memory"
     )
 
 

@@ -86,6 +86,22 @@ def test_an_answer_that_the_template_moves_names_the_record(tmp_path: Path) -> N
         tiny_family(tmp_path, "llama", template)
 
 
+@pytest.mark.parametrize(
+    "template", ["{% for x in messages %}", "{{ messages.nothing.more }}", "{{ 1 + 'x' }}"]
+)
+def test_a_chat_template_that_cannot_be_run_is_a_fault_of_the_model(tmp_path: Path, template: str) -> None:
+    with pytest.raises(
+        ModelError, match=r"model\.path: the model's chat template cannot write a question and its answer"
+    ):
+        tiny_family(tmp_path, "llama", template)
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_embeddings_is_refused(tmp_path: Path) -> None:
+    config = AutoConfig.for_model("llama", vocab_size=500)
+    with pytest.raises(ModelError, match=r"ids up to 1,0\d\d, but config.json says vocab_size 500"):
+        Generic(tiny_tokenizer(tmp_path), config)
+
+
 def test_layers_that_carry_on_past_an_example_are_refused(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer(tmp_path)
     mixed = AutoConfig.for_model("qwen3_next", num_hidden_layers=4)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from tunesmith.config.experiment import Pixels
 from tunesmith.data.picture import Picture
@@ -29,6 +31,40 @@ def test_limits_are_read_in_either_form(limits: dict[str, object]) -> None:
 def test_the_experiment_goes_before_the_file() -> None:
     placed = Sight.of(Pixels(size=(64, 96)), FILE).place("a:1", PICTURE, 0)
     assert (placed.width, placed.height, placed.num_tokens, placed.num_patches) == (64, 96, 6, 24)
+
+
+@pytest.mark.parametrize(
+    "pixels", [{}, {"max": 40000}, {"min": 90000}, {"min": 20000, "max": 50000}, {"max": 1000}]
+)
+def test_the_file_that_is_written_gives_the_sizes_of_training_without_the_experiment(
+    pixels: dict[str, int],
+) -> None:
+    for file in (
+        {},
+        {"min_pixels": 10000, "max_pixels": 80000},
+        {"size": {"longest_edge": 64 * 64, "shortest_edge": 99}},
+    ):
+        sight = Sight.of(Pixels(**pixels), {**FILE, **file})
+        written = sight.trained_file
+        assert sight.not_in_file == ""
+        image_processor = Qwen2VLImageProcessorPil(**written)
+        for width, height in ((640, 480), (100, 90), (30, 700)):
+            picture = Picture("a.png", "0" * 64, width, height, "0" * 16)
+            here = sight.place("a:1", picture, 0)
+            assert here.grid == Sight.of(Pixels(), written).place("a:1", picture, 0).grid
+            official = image_processor(Image.new("RGB", (width, height)))["image_grid_thw"][0]
+            assert here.grid == tuple(official[1:])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"), [({"longest_side": 448}, "longest side of 448"), ({"size": (64, 96)}, "to 64 x 96")]
+)
+def test_what_the_file_has_no_words_for_is_said(pixels: dict[str, object], said: str) -> None:
+    sight = Sight.of(Pixels.model_validate(pixels), FILE)
+    assert said in sight.not_in_file
+    square = Picture("a.png", "0" * 64, 448, 448, "0" * 16)
+    if "longest_side" in pixels:
+        assert Sight.of(Pixels(), sight.trained_file).place("a", square, 0) == sight.place("a", square, 0)
 
 
 def test_a_picture_of_an_impossible_shape_is_named_with_its_record() -> None:

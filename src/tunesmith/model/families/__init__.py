@@ -20,6 +20,7 @@ from tunesmith.config.shelf import Shelf
 from tunesmith.data.boxes import Box, Boxes
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.example import Example
+from tunesmith.data.picture import Picture
 from tunesmith.errors import ModelError
 
 if TYPE_CHECKING:
@@ -100,6 +101,15 @@ class Family(ABC):
             f"task.kind: {self.config.model_type} has no pictures, so it cannot say where things are in them. Use "
             "a Qwen-VL model"
         )
+
+    @classmethod
+    def shows_pictures(cls, tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
+        """Whether a chat template writes the mark of a picture that a message holds."""
+        return False
+
+    def picture_example(self, record: str, pictures: Sequence[Picture]) -> Example:
+        """The tokens of these pictures one after the other, without a chat template; nothing of it is trained."""
+        raise ModelError(f"{record}: {self.config.model_type} models take no pictures. Use a Qwen-VL model")
 
     def ready(self, model: PreTrainedModel) -> None:
         """Make a freshly loaded model work as the family wants it to; nothing for most."""

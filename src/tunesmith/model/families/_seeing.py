@@ -18,7 +18,7 @@ from tunesmith.data.collate import collate_pixels, default_workers
 from tunesmith.data.conversation import Conversation, Piece, Text, Turn
 from tunesmith.data.example import Example
 from tunesmith.data.picture import Picture
-from tunesmith.errors import DataError, counted
+from tunesmith.errors import DataError, ModelError, counted
 from tunesmith.files import write_json
 from tunesmith.model.families import _boxes
 from tunesmith.model.families._sight import Sight
@@ -62,6 +62,25 @@ class Seeing(Qwen2):
     def boxes(self, text: str, asked: Boxes) -> tuple[Box, ...]:
         """The things that an answer's text names; ValueError says why none can be read."""
         return _boxes.read(text, self._space(asked.picture), asked.labels)
+
+    @classmethod
+    def shows_pictures(cls, tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
+        """Whether a chat template writes one placeholder for a picture."""
+        messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "x"}]}]
+        try:
+            written = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
+        # A template is a program that came with the model: it can fail in any way.
+        except Exception:
+            return False
+        return str(written).count(PLACEHOLDER) == 1
+
+    def picture_example(self, record: str, pictures: Sequence[Picture]) -> Example:
+        """The tokens of these pictures one after the other, each between its marks; nothing of it is trained."""
+        marks = (VISION[0], PLACEHOLDER, VISION[1])
+        ids = [int(self.tokenizer.convert_tokens_to_ids(mark)) for mark in marks]  # type: ignore[arg-type]
+        tokens = np.array(ids * len(pictures), dtype=np.int32)
+        shown = Conversation(record, (Turn("user", tuple(pictures)),), "")
+        return self._example(shown, tokens, np.zeros(len(tokens), dtype=bool))
 
     def parts(self, model: nn.Module) -> dict[str, dict[str, nn.Module]]:
         """Vision tower, projector (what makes the tower's output tokens), and language model."""
@@ -154,6 +173,11 @@ class Seeing(Qwen2):
     def _content(self, record: str, turn: Turn) -> Any:
         pieces = [self._piece(piece) for piece in turn.pieces]
         if turn.pictures:
+            if not self._has_picture_template:
+                raise ModelError(
+                    "model.path: the model's chat template is for text alone: it leaves out pictures. Put the "
+                    "chat_template.json or chat_template.jinja of the family's Instruct model into its folder"
+                )
             return pieces
         return "".join(piece["text"] for piece in pieces)
 
@@ -199,6 +223,10 @@ class Seeing(Qwen2):
             conversation.classes,
             tuple(placed),
         )
+
+    @cached_property
+    def _has_picture_template(self) -> bool:
+        return self.shows_pictures(self.tokenizer, str(self.tokenizer.chat_template))
 
     @cached_property
     def control_tokens(self) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ class Generic(Family):
         added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         self._special_tokens = sorted(added | set(tokenizer.all_special_tokens))
         self._end_of_turn = self._find_end_of_turn()
+        self._refuse_ids_without_weights()
         if thinking and not self._can_think():
             raise ModelError(
                 f"model.thinking: {config.model_type} cannot switch thinking: its chat template has no "
@@ -492,7 +493,18 @@ class Generic(Family):
         if kinds - ATTENDING:
             raise ModelError(
                 f"model.path: the model has layers of {', '.join(sorted(kinds - ATTENDING))}, in which "
-                "packed examples would leak into each other. Use a model with attention in every layer"
+                "packed examples would leak into each other. Use a model with attention in every layer, such as "
+                "Qwen2.5 or Qwen3"
+            )
+
+    def _refuse_ids_without_weights(self) -> None:
+        """Raise ModelError if the tokenizer gives ids that the model has no embedding for."""
+        rows = self.config.get_text_config().vocab_size
+        highest = max(self.tokenizer.vocab_size - 1, self._end_of_turn)
+        if highest >= rows:
+            raise ModelError(
+                f"model.path: the tokenizer has ids up to {highest:,}, but config.json says vocab_size {rows:,}. "
+                "Tokenizer and weights do not belong together; put the files of one model into the folder"
             )
 
     def _use_chatml(self) -> None:
