@@ -30,7 +30,7 @@ def settle_template(
     own: Any = tokenizer.chat_template
     found = [one for one in (_default(own, "its tokenizer"), _of_processor(place, revision)) if one]
     suitable = [one for one in found if shows_pictures is not None and shows_pictures(one)]
-    chosen = (suitable or found or [None])[0]
+    chosen = next(iter(suitable or found), None)
     if chosen is not None:
         tokenizer.chat_template = chosen
 

@@ -66,7 +66,7 @@ class Seeing(Qwen2):
     @classmethod
     def shows_pictures(cls, tokenizer: PreTrainedTokenizerBase, template: str) -> bool:
         """Whether a chat template writes one placeholder for a picture."""
-        messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "x"}]}]
+        messages: Any = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "x"}]}]
         try:
             written = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
         # A template is a program that came with the model: it can fail in any way.
