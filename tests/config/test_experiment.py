@@ -6,6 +6,7 @@ import pytest
 
 from tests.config.recipe import RECIPE
 from tunesmith.config.document import parse_yaml
+from tunesmith.config.experiment import Model
 from tunesmith.config.read import experiment_from
 from tunesmith.errors import ExperimentError
 
@@ -90,3 +91,8 @@ def test_all_that_cannot_stand_together_in_one_class_is_told_at_once() -> None:
 def test_what_can_stand_together_is_let_through(overrides: list[str]) -> None:
     recipe = parse_yaml(RECIPE, "r").value | {"variants": {}}
     assert experiment_from(recipe, overrides) != experiment_from(recipe)
+
+
+@pytest.mark.parametrize("name", ["gpu", "GPU", "cuda:0", "CUDA"])
+def test_a_gpu_may_be_called_as_elsewhere(name: str) -> None:
+    assert Model(path="m", device=name).device == "cuda"  # type: ignore[arg-type]

@@ -68,4 +68,4 @@ def finds(folder: Path, label: str = "table", **changes: Any) -> Path:
         "label": label,
     }
     data = {"source": {"kind": "jsonl", "path": "boxes.jsonl"}, "leaks": {"near": None, "pictures": None}}
-    return trained(folder, model=SEES, data=data, task=asked, **changes)
+    return trained(folder, **{"model": SEES, "data": data, "task": asked, **changes})

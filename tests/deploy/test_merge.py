@@ -8,7 +8,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
-from tests.deploy.runs import STEP, classifies, finds
+from tests.deploy.runs import SEES, STEP, classifies, finds
 from tests.pipeline.small import lora_stage
 from tunesmith import merge
 from tunesmith.errors import ExperimentError, ModelError
@@ -99,6 +99,20 @@ def test_what_reads_back_with_other_answers_is_not_left(
     with pytest.raises(ModelError, match="answers differently"):
         merge(run, tmp_path / "whole")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"), [({"longest_side": 84}, "longest side of 84 pixels"), ({"max": 9000}, "")]
+)
+def test_what_the_written_files_cannot_say_of_pictures_is_said(
+    pixels: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    run = finds(tmp_path / "project", model=SEES | {"pixels": pixels})
+    told: list[str] = []
+    folder = merge(run, tmp_path / "whole", say=told.append)
+    assert [said in text for text in told] == [True] * bool(said)
+    stated = json.loads((folder / "preprocessor_config.json").read_text())
+    assert stated["max_pixels"] == stated["size"]["longest_edge"] == pixels.get("max", 84 * 84)
 
 
 def test_what_is_there_already_is_never_replaced(run: Path, tmp_path: Path) -> None:

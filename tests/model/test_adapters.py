@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.model.fixtures import logits, tiny
 from tunesmith.errors import ModelError
@@ -114,3 +115,22 @@ def test_only_what_peft_cannot_help_is_kept_quiet() -> None:
 
 def test_a_shape_is_told_in_words() -> None:
     assert str(Shape(8, 2.0)) == "rank 8 and scale 2"
+
+
+@pytest.mark.filterwarnings("ignore:The following .*_pattern keys did not match:RuntimeWarning")
+def test_where_peft_puts_adapters_on_experts_instead_the_targets_to_set_are_named(tmp_path: Path) -> None:
+    settings = AutoConfig.for_model(
+        "qwen3_moe", vocab_size=64, hidden_size=32, intermediate_size=32, moe_intermediate_size=16,
+        num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, head_dim=16, num_experts=4,
+        num_experts_per_tok=2, mlp_only_layers=[0],
+    )  # fmt: skip
+    for targets in (["up_proj"], ["gate_proj", "up_proj", "down_proj"]):
+        model, named = (
+            AutoModelForCausalLM.from_config(settings),
+            [f"model.layers.0.mlp.{one}" for one in targets],
+        )
+        with pytest.raises(ModelError, match=r"stages\.parts: PEFT .* set targets: attention"):
+            put_on(model, {"language": config(named)}, seed=0)
+    assert has_adapter(
+        put_on(AutoModelForCausalLM.from_config(settings), {"language": config(QUERIES)}, seed=0)
+    )

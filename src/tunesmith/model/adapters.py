@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
-from tunesmith.errors import ModelError
+from tunesmith.errors import ModelError, counted
 from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.modules import is_adapter, own_name
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 ONCE = ("lora_dropout", "use_rslora", "use_dora", "init_lora_weights", "bias")
 """Settings that an adapter has once, whatever the number of its parts."""
+
+
+_FOR_EXPERTS = "Of a model with experts, only attention can have adapters: set targets: attention"
 
 
 class Shape(NamedTuple):
@@ -49,13 +52,24 @@ def has_adapter(model: nn.Module) -> bool:
 
 
 def put_on(model: nn.Module, configs: Mapping[str, LoraConfig], seed: int) -> PeftModel:
-    """The model with one adapter over all parts that have a config; it begins the same for the same seed."""
+    """The model with one adapter over all parts that have a config; it begins the same for the same seed. ModelError if
+    PEFT puts it elsewhere."""
     from peft import get_peft_model
 
-    with torch.random.fork_rng(), quietly():
-        torch.manual_seed(seed)
-        wrapped = get_peft_model(model, _joined(configs))  # type: ignore[arg-type]
-    assert _shapes_on(wrapped) == _shapes_of(configs), "PEFT put adapters elsewhere than it was told"
+    wanted = _shapes_of(configs)
+    try:
+        with torch.random.fork_rng(), quietly():
+            torch.manual_seed(seed)
+            wrapped = get_peft_model(model, _joined(configs))  # type: ignore[arg-type]
+        others = sorted(_shapes_on(wrapped).items() ^ wanted.items())
+    except ValueError as error:
+        raise ModelError(f"stages.parts: PEFT refuses these targets ({error}). {_FOR_EXPERTS}") from error
+    if others:
+        named = counted(len(wanted), "layer that was", "layers that were")
+        raise ModelError(
+            f"stages.parts: PEFT puts adapters on other weights than the {named} named (on {others[0][0]}). "
+            f"{_FOR_EXPERTS}"
+        )
     exchange(wrapped)
     return wrapped  # type: ignore[return-value]
 

@@ -38,7 +38,7 @@ from tunesmith.model.adapters import quietly
 from tunesmith.model.artifacts import refuse_changed
 from tunesmith.model.chat_templates import settle_template
 from tunesmith.model.checkpointing import checkpoint
-from tunesmith.model.families import Family, family_of
+from tunesmith.model.families import FOR_PICTURES, FOR_TEXT, Family, family_of
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
 from tunesmith.model.heads import load_head
@@ -55,10 +55,6 @@ from tunesmith.model.reading import (
     unreadable,
 )
 from tunesmith.model.saving import is_of_a_stage, put_changed
-
-FOR_TEXT = "Qwen2.5 or Qwen3"
-FOR_PICTURES = "Qwen2-VL, Qwen2.5-VL and Qwen3-VL"
-"""Models to use instead of one that cannot be trained."""
 
 
 def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:

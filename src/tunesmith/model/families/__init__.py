@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 Trained = Literal["answer", "assistant", "all"]
 
+FOR_TEXT = "Qwen2.5 or Qwen3"
+FOR_PICTURES = "Qwen2-VL, Qwen2.5-VL and Qwen3-VL"
+"""Models to use instead of one that cannot be trained."""
+
 
 class Family(ABC):
     """What every family can do."""

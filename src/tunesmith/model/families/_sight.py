@@ -74,11 +74,7 @@ class Sight:
     @property
     def limits(self) -> tuple[int, int]:
         """Fewest and most pixels of a picture as the model sees it."""
-        return pixel_limits(
-            self.pixels,
-            self._limit("min_pixels", "shortest_edge"),
-            self._limit("max_pixels", "longest_edge"),
-        )
+        return pixel_limits(self.pixels, self._smallest, self._largest)
 
     @property
     def trained_file(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.data.example import Example
 from tunesmith.errors import DataError, ModelError
-from tunesmith.model.families import Family, Trained
+from tunesmith.model.families import FOR_TEXT, Family, Trained
 from tunesmith.model.families._ahead import ahead
 from tunesmith.model.families._stops import write_stops
 from tunesmith.model.modules import own_modules, transformers_model
@@ -90,9 +90,11 @@ class Generic(Family):
         self._end_of_turn = self._find_end_of_turn()
         self._refuse_ids_without_weights()
         if thinking and not self._can_think():
+            has_switch = "enable_thinking" in str(tokenizer.chat_template)
+            why = "only Qwen3's is supported" if has_switch else "its chat template has no `enable_thinking`"
             raise ModelError(
-                f"model.thinking: {config.model_type} cannot switch thinking: its chat template has no "
-                "`enable_thinking`. Remove the setting, or use a model that can think (Qwen3)"
+                f"model.thinking: {config.model_type} cannot switch thinking: {why}. Remove the setting, or use a "
+                "model that can think (Qwen3)"
             )
 
     def render_all(
@@ -494,7 +496,7 @@ class Generic(Family):
             raise ModelError(
                 f"model.path: the model has layers of {', '.join(sorted(kinds - ATTENDING))}, in which "
                 "packed examples would leak into each other. Use a model with attention in every layer, such as "
-                "Qwen2.5 or Qwen3"
+                f"{FOR_TEXT}"
             )
 
     def _refuse_ids_without_weights(self) -> None:
