@@ -144,13 +144,6 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path: Path) -> None:
     refused("config.json of .* cannot be read", tmp_path)
 
 
-def test_an_encoder_is_no_decoder(tmp_path: Path) -> None:
-    tiny_model(tmp_path)
-    config = {"model_type": "bert", "architectures": ["BertForMaskedLM"]}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    refused("is a BertForMaskedLM, which does not write text from left to right", tmp_path)
-
-
 def test_code_of_the_models_own_is_not_run_unless_allowed(tmp_path: Path) -> None:
     tiny_model(tmp_path)
     ran = tmp_path / "ran"
