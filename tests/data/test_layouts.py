@@ -56,6 +56,7 @@ SHOWN = [{"type": "image"}, {"type": "text", "text": "Ho"}]
         ({"prompt": [ASKED], "completion": [ANSWERED]}, [ASKED, ANSWERED]),
         ({"prompt": "Hi", "chosen": [ANSWERED]}, [ASKED, ANSWERED]),
         ({"prompt": "Hi", "completion": "Ho"}, [ASKED, ANSWERED]),
+        ({"chosen": [ASKED, ANSWERED], "rejected": [ASKED, ASKED]}, [ASKED, ANSWERED]),
         ({"messages": [ASKED, ANSWERED], "system": "Be kind"}, [SYSTEM, ASKED, ANSWERED]),
         (
             {"messages": [{"role": "human", "content": "Hi"}, {"role": "gpt", "content": "Ho"}]},

@@ -19,6 +19,7 @@ from tunesmith.errors import DataError
         ("Use `<video>` here", []),
         ("<video>\n<source src=x>\n</video>", []),
         ('<img src="a.jpg"> 1 <| 2 |> 3, a < b > c', []),
+        ("How do I use the <video> tag?", []),
         ("plain", []),
     ],
 )

@@ -34,9 +34,9 @@ def with_messages(record: Record, field: str = "messages") -> Record:
     """The record with its chat in `field`, as a list of messages with role and content; any other record as it is.
 
     Understood are OpenAI chats (`messages` itself), ShareGPT (`conversations` of from and value), query and response,
-    prompt and completion (or chosen), and Alpaca (instruction, input, output); `system` and `history` come first.
-    Without an answer, the chat ends with the question. Other keys of a message stay. DataError names a speaker or
-    turn that does not fit the layout, and a field that would be lost.
+    prompt and completion (or chosen), chosen alone, and Alpaca (instruction, input, output). `system` and `history`
+    come first. Without an answer, the chat ends with the question. Other keys of a message stay. DataError names a
+    speaker or turn that does not fit the layout, and a field that would be lost.
 
     >>> record = Record("a:1", {"instruction": "Add.", "input": "1 1", "output": "2"})
     >>> with_messages(record).fields["messages"]
@@ -78,6 +78,8 @@ def _layouts(record: Record, field: str) -> Iterator[tuple[list[Any], Sequence[s
         if name in fields and _is_chat(fields.get("prompt")) and _is_chat(fields[name]):
             turns = [*_spoken(fields["prompt"], "user"), *_spoken(fields[name], "assistant")]
             yield _turns(record.id, f"prompt and {name}", turns), ("prompt",)
+    if isinstance(fields.get("chosen"), list) and "prompt" not in fields:
+        yield _turns(record.id, "chosen", fields["chosen"]), ("chosen",)
     if isinstance(fields.get("instruction"), str) and isinstance(fields.get("output", ""), str):
         yield [*_history(record), *_alpaca(fields)], ("instruction", "history")
 

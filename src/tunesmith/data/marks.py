@@ -12,7 +12,7 @@ from tunesmith.errors import DataError
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 """Code in Markdown, in which a mark is a word like others."""
 _NUMBER = r"(?:[ _-]?\d+)?"
-_PICTURE = "the place of a picture"
+_PICTURE, _CONTROL = "the place of a picture", "a control token"
 _KINDS = (
     (rf"<(?:image|img|picture){_NUMBER}>", _PICTURE),
     (r"<(?:image_placeholder|start_of_image|image_soft_token|im_patch|image_here)>|\[IMG\]", _PICTURE),
@@ -20,17 +20,18 @@ _KINDS = (
     (rf"<(?:audio|speech|sound){_NUMBER}>", "the place of a sound"),
     (r"<(?:bbox|ref-object|cls-object)>", "the place of a box or a name from the field `objects`"),
     (r"<box>(?=\s*[(\[])|<loc_?\d+>", "a box in the form of another model"),
-    (r"<\|[A-Za-z]\w*\|>", "a control token"),
+    (r"<\|[A-Za-z]\w*\|>", _CONTROL),
 )
 _MARK = re.compile(
     "|".join(f"(?P<kind{number}>{kind})" for number, (kind, _) in enumerate(_KINDS)), re.IGNORECASE
 )
+_SPOKEN_OF = re.compile(r"\s*(?:HTML\s+)?(?:tags?|elements?|标签|元素)\b", re.IGNORECASE)
 _TAG = re.compile(r"<(\w+)>", re.IGNORECASE)
 
 
-def marks_in(text: str) -> Iterator[tuple[str, str]]:
-    """Each mark of a text, and what it stands for. Marks within code, and HTML elements that are closed in the same
-    text, are none.
+def marks_in(text: str, around: str = "") -> Iterator[tuple[str, str]]:
+    """Each mark of a text, and what it stands for. Marks within code, and HTML elements that are closed in the text, or
+    in `around`, or that are spoken of as such, are none.
 
     >>> list(marks_in("<video>What is this?"))
     [('<video>', 'the place of a video')]
@@ -42,7 +43,10 @@ def marks_in(text: str) -> Iterator[tuple[str, str]]:
     plain = _CODE.sub(" ", text) if "`" in text else text
     for match in _MARK.finditer(plain):
         tag = _TAG.fullmatch(match[0])
-        is_element = tag is not None and re.search(rf"</{tag[1]}\s*>", plain, re.IGNORECASE) is not None
+        is_element = tag is not None and (
+            re.search(rf"</{tag[1]}\s*>", plain + around, re.IGNORECASE) is not None
+            or _SPOKEN_OF.match(plain, match.end()) is not None
+        )
         names_file = tag is not None and re.search(rf"<{tag[1]}>\s*\S+\s*</{tag[1]}>", plain, re.IGNORECASE)
         if is_element and not (names_file and tag is not None and tag[1].lower() in ("img", "box")):
             continue
@@ -56,13 +60,15 @@ def refuse_marks(conversation: Conversation, plain: Collection[str] = ()) -> Non
     texts += [conversation.reply.reasoning] if conversation.reply else []
     # Boxes are written by the model's family.
     texts += [conversation.answer] if conversation.boxes is None else []
-    found = {mark: kind for text in texts for mark, kind in marks_in(text) if mark not in plain}
+    around = "\n".join(texts)
+    found = {mark: kind for text in texts for mark, kind in marks_in(text, around) if mark not in plain}
     if found:
         named = ", ".join(f"{mark} ({kind})" for mark, kind in found.items())
+        kinds = set(found.values())
+        when = "if the model has no such token" if kinds == {_CONTROL} else "if it is plain text"
         raise DataError(
-            f"{conversation.record}: the text holds {named}, which would be trained as plain words. "
-            f"{_advice(set(found.values()))}, or add it to data.ignore if it is plain text: data.ignore: "
-            f"[{', '.join(map(repr, found))}]"
+            f"{conversation.record}: the text holds {named}, which would be trained as plain words. {_advice(kinds)}; "
+            f"or, {when}, add it to data.ignore: [{', '.join(map(repr, found))}]"
         )
 
 

@@ -44,7 +44,7 @@ class Meaning:
     what: str
     """What is wrong, after `field 'x'`."""
     remedy: str
-    """What to do, besides naming the field in `data.ignore`; `{name}` is the field."""
+    """What to do; `{name}` is the field. `data.ignore` is added where it does not say so itself."""
 
 
 def _members(value: Any) -> list[Any]:
@@ -134,7 +134,7 @@ MEANINGS = (
         _named(r"rejected(?:_\w+)?|\w+_rejected|dispreferred\w*"),
         _is_answer,
         "holds an answer that is marked as worse, and training on preferences is not possible",
-        "To train on the better answers alone",
+        "To train on the better answers alone, add {name!r} to data.ignore",
     ),
     Meaning(
         _named(r"labels?|kto_tag"),
@@ -194,10 +194,9 @@ def unread_fields(record: Record, used: Collection[str]) -> tuple[str, ...]:
             unread.append(name)
         else:
             remedy = meaning.remedy.format(name=name)
-            faults.append(
-                f"{record.id}: field {name!r} {meaning.what}. {remedy}, or, if it is not to be used, add {name!r} "
-                "to data.ignore"
-            )
+            if "data.ignore" not in remedy:
+                remedy += f", or, if it is not to be used, add {name!r} to data.ignore"
+            faults.append(f"{record.id}: field {name!r} {meaning.what}. {remedy}")
     if faults:
         raise DataError("\n".join(faults))
     return tuple(unread)
