@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import os
 import sys
@@ -5,6 +6,7 @@ import threading
 import time
 import tracemalloc
 from pathlib import Path
+from urllib.parse import quote
 
 import imagehash
 import pytest
@@ -293,3 +295,27 @@ def test_the_folder_of_the_experiment_file_is_named_in_words(tmp_path, monkeypat
     missing, outside = made.taken(rows, lambda where: Path())
     assert missing.why == "field 'image': 'a.png' does not exist in the current folder."
     assert "leads out of the current folder. Set" in outside.why
+
+
+def test_pictures_that_stand_in_the_text_are_decoded_and_faults_in_them_are_short(tmp_path):
+    content = saved(scene(4))
+    put(tmp_path / "a b.png", scene(5))
+    encoded = base64.b64encode(content).decode()
+    values = [
+        f"data:image/png;base64,{encoded}",
+        encoded,
+        {"bytes": encoded},
+        f"data:image/png,{quote(content)}",
+        f"file://{tmp_path}/a%20b.png",
+        "data:image/png;base64,*" + encoded,
+        "data:image/png;base64," + encoded[:400],
+    ]
+    rows = [Record(f"d:{number}", {"image": value}) for number, value in enumerate(values)]
+    taking = Taking(Pictures(), ("image",), tmp_path / "made", num_threads=1)
+    found = list(taking.taken(iter(rows), lambda where: tmp_path))
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert [row.fields["image"].sha256 for row in found[:4]] == [sha256] * 4
+    assert found[4].fields["image"].path == "a b.png"
+    assert "holds no base64" in found[5].why
+    assert "is cut off" in found[6].why or "is a broken picture" in found[6].why
+    assert all(len(row.why) < 300 for row in found[5:])

@@ -47,7 +47,7 @@ class Remarks:
             "text": "ask the same: set data.split.by to the fields that tell them apart",
             "group": "have one value of data.split.group: set it to a finer field",
             "picture": "show one picture, or pictures that look alike: if these are "
-            "different pictures, set data.leaks.pictures to null or lower",
+            "different pictures, set data.leaks.pictures to null or higher",
             "near": "have texts that look alike: set data.leaks.near to null or higher, or data.split.by to the fields "
             "that tell them apart",
         }

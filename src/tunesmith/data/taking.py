@@ -11,6 +11,7 @@ import hashlib
 import os
 import struct
 import threading
+from base64 import b64decode
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from tunesmith.config.experiment import Pictures
 from tunesmith.data.picture import Picture
@@ -44,6 +46,9 @@ _BYTES_AHEAD = 128 * 2**20
 _MOST_KNOWN = 2**17
 _MOST_HINTS = 100
 _MOST_NAMES = 2000
+_SHORTEST_BASE64 = 64
+_BASE64_STARTS = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "SUkqA", "TU0AK", "Qk0", "AAAA")
+"""How base64 of PNG, JPEG, GIF, WebP, TIFF, BMP, and of AVIF and JPEG 2000 begins."""
 
 
 _ENDING = (
@@ -106,7 +111,7 @@ class Taking:
             return 0
         ones = (one for name in self.fields for one in _ones(row.fields.get(name)))
         contents = (one.get("bytes") if isinstance(one, Mapping) else one for one in ones)
-        return sum(len(content) for content in contents if isinstance(content, bytes))
+        return sum(len(content) for content in contents if isinstance(content, bytes | str))
 
     def _take(self, row: Record | BadRow, beside: Callable[[str], Path]) -> Record | BadRow:
         if isinstance(row, BadRow):
@@ -134,6 +139,8 @@ class Taking:
         told = value
         if isinstance(value, Mapping) and value.keys() <= {"bytes", "path"}:
             told = value.get("bytes") if value.get("bytes") is not None else value.get("path")
+        if isinstance(told, str):
+            told = _inline(told)
         if isinstance(told, bytes):
             return self._of_bytes(told)
         if isinstance(told, str | int) and not isinstance(told, bool):
@@ -174,14 +181,14 @@ class Taking:
         except (FileNotFoundError, NotADirectoryError) as error:
             hint = self._hints.of(folder / name) + _web(name)
             kind = ValueError if hint or Path(name).suffix else _NoEndingError
-            raise kind(f"{name!r} does not exist in {in_words(folder)}.{hint}") from error
+            raise kind(f"{name[:200]!r} does not exist in {in_words(folder)}.{hint}") from error
         except OSError as error:
             long = error.errno == errno.ENAMETOOLONG
             raise ValueError(
                 f"{name[:60]!r} {'is too long for the name of a file' if long else f'cannot be read ({error})'}."
             ) from error
         except ValueError as error:
-            raise ValueError(f"{name[:200]!r} {error}") from error
+            raise ValueError(f"{name[:60]!r} {error}") from error
 
     def _decoded(self, picture: Path | bytes, sha256: str) -> _Seen:
         decoded = decode(picture, self.settings.max_pixels)
@@ -290,6 +297,27 @@ def _ones(value: Any) -> Iterable[Any]:
     if value is None:
         return ()
     return value if isinstance(value, list | tuple) else (value,)
+
+
+def _inline(value: str) -> str | bytes:
+    """The bytes of a picture that stands in a text as a `data:` address or in base64, or the path of a `file:` address;
+    any other text as it is. ValueError for an address that holds no picture."""
+    if value.startswith("file://"):
+        return unquote(urlsplit(value).path)
+    if value.startswith("data:"):
+        head, comma, content = value.partition(",")
+        try:
+            return (
+                b64decode(content, validate=True) if head.endswith(";base64") else unquote_to_bytes(content)
+            )
+        except ValueError as error:
+            raise ValueError(f"the address {head[:40] + comma!r}... holds no base64 ({error}).") from error
+    if len(value) >= _SHORTEST_BASE64 and value.startswith(_BASE64_STARTS):
+        try:
+            return b64decode("".join(value.split()), validate=True)
+        except ValueError:
+            return value
+    return value
 
 
 def _web(name: str) -> str:

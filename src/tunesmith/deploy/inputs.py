@@ -31,7 +31,8 @@ _SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Kind of source and settings by the ending of a file."""
 _PICTURES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".ppm", ".ico", ".tga",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib",
+    ".avif", ".jp2", ".j2k", ".jpeg2000", ".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".tga", ".heic", ".heif",
 )  # fmt: skip
 
 
