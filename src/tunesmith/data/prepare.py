@@ -194,7 +194,9 @@ class _Preparation:
         with write_store(self.folder / _RECORDS) as writer:
             thumbnails = Thumbnails(self.folder / _THUMBNAILS) if self._looks_for_alike else None
             taking = (
-                Taking(self.data.pictures, self.pictures, self.folder, thumbnails) if self.pictures else None
+                Taking(self.data.pictures, self.pictures, self.folder, thumbnails=thumbnails)
+                if self.pictures
+                else None
             )
             reader = Reader(writer, builder, gathered, use, taking, self.data.join)
             reader.read(self.data, self.base, self.report)

@@ -70,9 +70,9 @@ class Taking:
     """Names of the fields that hold a picture, or a list of them."""
     folder: Path
     """The prepared folder in the making: pictures that come as bytes are copied into it."""
+    num_threads: int = field(default_factory=lambda: min(_MOST_THREADS, os.cpu_count() or 1))
     thumbnails: Thumbnails | None = None
     """Where small copies are kept by which look-alikes are found; none makes no copies."""
-    num_threads: int = field(default_factory=lambda: min(_MOST_THREADS, os.cpu_count() or 1))
     _known: _Known = field(default_factory=lambda: _Known())
     _hints: _Hints = field(default_factory=lambda: _Hints())
     _notes: Counter[str] = field(default_factory=Counter)
