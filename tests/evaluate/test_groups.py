@@ -40,12 +40,6 @@ def test_a_distinction_of_the_task_is_made_only_where_rows_differ_by_it() -> Non
     assert list(groups_of(mixed, ["other"]).rows) == ["kind", "other"]
 
 
-def test_many_groups_are_resampled_less_often_but_never_more_than_asked() -> None:
-    few = groups_of(with_fields(stage=[1, 2, 3]), ["stage"])
-    many = groups_of(with_fields(stage=list(range(50))), ["stage"])
-    assert (few.resamples(2000), many.resamples(2000), many.resamples(100)) == (2000, 250, 100)
-
-
 def test_records_without_a_field_are_told_once_for_each_field_with_what_was_meant() -> None:
     records = [
         Record("qa.jsonl:1", {"stage": 1}),

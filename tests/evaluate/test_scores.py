@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from tests.evaluate.made import TASK, row, rows
@@ -83,17 +84,50 @@ def test_probabilities_of_all_rows_give_the_metrics_that_need_them() -> None:
     assert "log_loss" not in score(answered, TASK, Evaluate(resamples=100), seed=1).metrics
 
 
-def test_the_same_rows_give_the_same_intervals() -> None:
+def test_the_same_rows_give_the_same_intervals_whatever_the_seed() -> None:
     answered = rows(50, 0.7, 0)
-    assert score(answered, TASK, WRITTEN, seed=1) == score(answered, TASK, WRITTEN, seed=1)
-    assert score(answered, TASK, WRITTEN, seed=1) != score(answered, TASK, WRITTEN, seed=2)
+    assert score(answered, TASK, WRITTEN, seed=1) == score(answered, TASK, WRITTEN, seed=2)
+
+
+def test_all_right_is_not_certain() -> None:
+    scores = score(rows(20, 1.0, 0), TASK, WRITTEN, seed=1).metrics
+    assert (scores["accuracy"].value, scores["accuracy"].high) == (1.0, 1.0)
+    assert scores["accuracy"].low == pytest.approx(proportion_confint_of(20, 20), abs=1e-9)
+    assert all(one.low < one.high for one in scores.values())
+
+
+def proportion_confint_of(right: int, number: int) -> float:
+    """Lower end of Wilson's interval as scipy has it."""
+    return float(binomtest(right, number).proportion_ci(method="wilson").low)
+
+
+def test_records_of_one_unit_make_the_interval_wider() -> None:
+    answered = [replace(row(index, 0, (index // 10) % 2), unit=f"{index // 10}") for index in range(250)]
+    grouped = score(answered, TASK, WRITTEN, seed=1)
+    assert (grouped.records, grouped.units) == (250, 25)
+    alone = score([replace(one, unit=one.record) for one in answered], TASK, WRITTEN, seed=1)
+    widths = [one.metrics["accuracy"].high - one.metrics["accuracy"].low for one in (grouped, alone)]
+    # All ten records of a unit are alike, so that 25 are as good as 250.
+    assert widths[0] / widths[1] == pytest.approx(10**0.5, rel=0.1)
+
+
+def test_few_units_have_no_interval_and_say_so() -> None:
+    answered = [replace(row(index, index % 3, 0), unit=f"{index % 5}") for index in range(50)]
+    one = score(answered, TASK, WRITTEN, seed=1).metrics["accuracy"]
+    assert np.isnan(one.low)
+    assert one.reason == "only 5 units: too few for an interval"
+    answered = [replace(row(index, 0, int(index < 5)), unit=f"{index // 5}") for index in range(50)]
+    one = score(answered, TASK, WRITTEN, seed=1).metrics["accuracy"]
+    assert one.low < 0.6 < one.high
+    assert one.reason is not None
+    assert one.reason.startswith("of 10 units only 1 holds an answer of the rarer kind")
 
 
 def by_stage(number: int, right: float, seed: int) -> list[Row]:
     """Rows of stage 1, 2 and (few of them) 3."""
     made = rows(number, right, seed)
     return [
-        replace(one, fields={"stage": 3 if index < 6 else index % 2 + 1}) for index, one in enumerate(made)
+        replace(one, fields={"stage": 3 if index < 5 else index % 2 + 1}) for index, one in enumerate(made)
     ]
 
 
@@ -115,11 +149,13 @@ def test_a_groups_scores_are_those_of_its_rows_alone(tmp_path: Path) -> None:
     assert repr(Scores.read(tmp_path / "scores.json")) == repr(scores)
 
 
-def test_a_group_of_few_records_has_no_interval() -> None:
+def test_a_group_of_few_records_has_intervals_of_shares_alone() -> None:
     scores = score(by_stage(200, 0.7, 0), TASK, WRITTEN.model_copy(update={"by": ["stage"]}), seed=1)
     few = scores.by["stage"]["3"]
-    assert few.records == 6
-    assert np.isnan([few.metrics["accuracy"].low, few.metrics["accuracy"].high]).all()
+    assert few.records == 5
+    assert few.metrics["accuracy"].low < few.metrics["accuracy"].high
+    assert np.isnan([few.metrics["f1_macro"].low, few.metrics["f1_macro"].high]).all()
+    assert few.metrics["f1_macro"].reason == "only 5 records: too few for an interval"
 
 
 def test_a_file_from_before_there_were_groups_reads_as_one_without(tmp_path: Path) -> None:

@@ -4,25 +4,32 @@ import numpy as np
 import pytest
 
 from tests.metrics.made_boxes import found, pictures
-from tunesmith.metrics._boxes import average_precision, found_at_half, share
+from tunesmith.metrics._boxes import average_precision, box_f1_counts, box_precision_counts, box_recall_counts
 
 
-def test_counts_are_sums_over_rows_by_weight() -> None:
+def test_counts_are_those_of_each_row() -> None:
     made = pictures(rows=5)
-    weights = np.array([0.0, 1.0, 2.0, 1.0, 1.0])
-    objects, predicted, matched = found_at_half(found(made), weights)
-    assert objects == sum(weight * len(one.true) for weight, one in zip(weights, made, strict=True))
-    assert predicted == sum(weight * len(one.said) for weight, one in zip(weights, made, strict=True))
-    assert 0 < matched <= min(objects, predicted)
-
-
-def test_a_share_of_nothing_is_none_and_where_nothing_is_measured_there_is_no_number() -> None:
-    assert share(0, 0, True) == 0
-    assert np.isnan(share(0, 0, False))
+    outcomes = found(made)
+    (both,), (said,), (there,) = (
+        list(counts(outcomes)) for counts in (box_f1_counts, box_precision_counts, box_recall_counts)
+    )
+    assert list(there.whole) == [len(one.true) for one in made]
+    assert list(said.whole) == [len(one.said) for one in made]
+    np.testing.assert_array_equal(both.whole, there.whole + said.whole - there.part)
+    assert 0 < both.part.sum() <= min(there.whole.sum(), said.whole.sum())
 
 
 def test_thresholds_are_averaged() -> None:
     outcomes, weights = found(pictures(rows=50)), np.ones(50)
-    each = [average_precision(outcomes, weights, [threshold]) for threshold in range(50, 100, 5)]
+    each = [
+        average_precision("ap", [threshold]).of(outcomes, weights)["ap"] for threshold in range(50, 100, 5)
+    ]
     assert each == sorted(each, reverse=True)
-    assert average_precision(outcomes, weights) == pytest.approx(np.mean(each))
+    assert average_precision("ap").of(outcomes, weights)["ap"] == pytest.approx(np.mean(each))
+
+
+def test_without_steps_it_is_the_same_to_half_a_step_of_recall() -> None:
+    outcomes, statistic = found(pictures(rows=50)), average_precision("ap")
+    sums = statistic.columns(outcomes).sum(0)
+    assert statistic.smooth is not None
+    assert statistic.smooth(sums)["ap"] == pytest.approx(statistic.values(sums)["ap"], abs=0.01)

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tunesmith.metrics import Outcomes
-from tunesmith.metrics._likeliest import share_among_likeliest
+from tunesmith.metrics._likeliest import is_among_likeliest
 
 
 def test_a_class_as_likely_as_all_others_is_not_among_the_likeliest() -> None:
@@ -9,5 +9,8 @@ def test_a_class_as_likely_as_all_others_is_not_among_the_likeliest() -> None:
     outcomes = Outcomes(
         {}, np.zeros(2, bool), ("a", "b", "c", "d"), None, np.array([0, 2]), np.array([0, 3]), scores
     )
-    assert share_among_likeliest(3, outcomes, np.array([1.0, 0.0])) == 0
-    assert share_among_likeliest(2, outcomes, np.array([0.0, 1.0])) == 1
+    three, two = is_among_likeliest(3)(outcomes), is_among_likeliest(2)(outcomes)
+    assert three is not None
+    assert two is not None
+    assert (three[0], two[1]) == (0, 1)
+    assert is_among_likeliest(4)(outcomes) is None

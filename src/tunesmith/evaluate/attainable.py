@@ -10,9 +10,9 @@ import numpy as np
 
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.record import Record
-from tunesmith.evaluate.choice import resolve_engine
+from tunesmith.evaluate.choice import function_of, resolve_engine
 from tunesmith.evaluate.evaluate import row_of
-from tunesmith.evaluate.scores import measures_of, outcomes_of
+from tunesmith.evaluate.scores import outcomes_of
 from tunesmith.tasks import Answer, Task
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def missing_metrics(
         for record, conversation in zip(records, conversations, strict=True)
     ]
     families = list(dict.fromkeys(name.partition("/")[0] for name in names))
-    values = measures_of(families, outcomes_of(rows, task))(np.ones(len(rows)))
+    outcomes, weights = outcomes_of(rows, task), np.ones(len(rows))
+    values = {name: value for one in families for name, value in function_of(one)(outcomes, weights).items()}
     return [name for name in names if not math.isfinite(values.get(name, math.nan))]
 
 

@@ -3,57 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from jaxtyping import Float
-
 from tunesmith.config.settings import FloatOrNull
 from tunesmith.errors import ExperimentError
-from tunesmith.evaluate.choice import metric_of, primary_metric, resolve_metrics
-from tunesmith.evaluate.groups import FEWEST_RECORDS, groups_of
+from tunesmith.evaluate.changes import Change, Draft, drafts_of, exchanges_of, perhaps_worse, settled
+from tunesmith.evaluate.choice import primary_metric, resolve_metrics
+from tunesmith.evaluate.estimates import Units
+from tunesmith.evaluate.groups import groups_of
 from tunesmith.evaluate.rows import Row, read_rows
-from tunesmith.evaluate.scores import Scores, measures_of, outcomes_of, tells
+from tunesmith.evaluate.scores import Scores, outcomes_of, tells
+from tunesmith.evaluate.significance import Signs
 from tunesmith.files import write_json
-from tunesmith.metrics._intervals import bootstrap, interval
 from tunesmith.tasks import Task
 
 if TYPE_CHECKING:
     from tunesmith.config.experiment import Evaluate
 
-Verdict = Literal["better", "worse", "no clear change", "too few to tell"]
-_SHARES_OF_CORRECT = ("accuracy", "exact_match")
-_TELLS_WORSE_CLASSES = "f1"
-_SIGNIFICANT = 0.05
-_SMALLEST_CHANGE = 5e-4
-"""Of an interval nearer to 0, nothing would be left on the page: 0.05 points of a share."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """What became of one metric."""
-
-    first: float
-    second: float
-    change: float
-    """Second less first."""
-    low: FloatOrNull
-    """Lower end of the paired 95 % interval of the change; NaN where there is none."""
-    high: FloatOrNull
-    p_value: FloatOrNull
-    """Two-sided, of no change; corrected for the family of changes that are tested together."""
-    test: Literal["mcnemar", "swaps", "sign flips", "bootstrap"]
-    """`bootstrap` stands in files from before there were tests by swaps."""
-    verdict: Verdict
-    """`better` or `worse` only if the corrected test and the interval agree."""
-    p_alone: float | None = None
-    """The p-value of this change as if it were the only one that is tested."""
-    reason: str | None = None
-    """Why there are too few to tell; None for any other verdict."""
+_TELLS_WORSE_CLASSES = ("f1", "labels_f1_macro")
+_PARTS_OF_F1 = ("precision", "recall")
 
 
 @dataclass(frozen=True)
@@ -75,7 +46,7 @@ class GroupChange:
 
     records: int
     metrics: Mapping[str, Change]
-    """Of the metrics that are given of groups. A group of few records has no intervals and no verdict."""
+    """Of the metrics that are given of groups. A group of few units has no intervals and no verdict."""
     units: int | None = None
     """Number of independent units that the records belong to."""
 
@@ -132,9 +103,6 @@ def compare(first: Path, second: Path, task: Task, settings: Evaluate, seed: int
     names = [Scores.read(folder / "scores.json").evaluation for folder in (first, second)]
     rows = [read_rows(folder / "rows.jsonl") for folder in (first, second)]
     comparison = compare_rows(rows[0], rows[1], task, settings, seed, names=(names[0], names[1]))
-    by = compare_groups(rows[0], rows[1], task, settings, seed)
-    worse = tuple(_worse_groups(by, primary_metric(task, settings)[0]))
-    comparison = dataclasses.replace(comparison, by=by, worse_groups=worse)
     write_json(second / "comparison.json", dataclasses.asdict(comparison))
     return comparison
 
@@ -147,96 +115,108 @@ def compare_rows(
     seed: int,
     names: tuple[str, str] = ("base", "tuned"),
 ) -> Comparison:
-    """What changed from the first rows to the second. Rows are matched by record and content, in any order.
+    """What changed from the first rows to the second, of all and of each group of them. Rows are matched by record and
+    content, in any order.
 
     Raises ExperimentError if they are not of the same records.
     """
-    second = _in_order_of(first, second)
-    changes = _changes(first, second, task, settings, seed)
+    second = in_order_of(first, second)
+    units, signs = exchanges_of(first, second, settings.resamples, seed)
+    primary, metrics = primary_metric(task, settings)[0], resolve_metrics(task, settings)
+    outcomes = outcomes_of(first, task), outcomes_of(second, task)
+    drafts = drafts_of(metrics, outcomes, units, signs, seed)
+    changes = settled({draft: _family(draft.name, primary) for draft in drafts}, signs.is_exact)
+    classes = {draft: one for draft, one in changes.items() if _is_telling_class(draft.name)}
+    groups = _Groups.of(first, second, task, settings, units, signs, seed)
     fixed, broken = _fixed(first, second), _fixed(second, first)
     return Comparison(
         *names,
         records=len(first),
-        metrics=changes,
-        worse_classes=tuple(_worse_classes(changes)),
+        metrics={draft.name: change for draft, change in changes.items()},
+        worse_classes=_named_classes(draft for draft, one in classes.items() if one.verdict == "worse"),
         fixed=fixed,
         broken=broken,
         num_fixed=len(fixed),
         num_broken=len(broken),
-        units=len({row.unit for row in first}),
+        by=groups.by(),
+        worse_groups=groups.named(primary, "worse"),
+        perhaps_worse_classes=_named_classes(perhaps_worse(classes)),
+        perhaps_worse_groups=groups.named(primary, "perhaps worse"),
+        units=units.number,
         unit_told_by=first[0].unit_told_by,
     )
 
 
 def compare_groups(
     first: Sequence[Row], second: Sequence[Row], task: Task, settings: Evaluate, seed: int
-) -> dict[str, dict[str, GroupChange]]:
-    """What changed in each group of the records, by field and value; rows are matched as `compare_rows` does."""
-    second = _in_order_of(first, second)
-    groups = groups_of(second, settings.by)
-    fewer = settings.model_copy(update={"resamples": groups.resamples(settings.resamples)})
-    primary = primary_metric(task, settings)[0]
-
-    def change_of(group: Sequence[int]) -> GroupChange:
-        before, after = ([rows[index] for index in group] for rows in (first, second))
-        changes = _changes(before, after, task, fewer, seed)
-        told = {name: _surely(one, len(group)) for name, one in changes.items() if tells(name, primary)}
-        return GroupChange(len(group), told, len({first[index].unit for index in group}))
-
-    return {
-        name: {value: change_of(group) for value, group in values.items()}
-        for name, values in groups.rows.items()
-    }
+) -> Mapping[str, Mapping[str, GroupChange]]:
+    """What changed in each group of the records, by field and value: `by` of what `compare_rows` gives."""
+    return compare_rows(first, second, task, settings, seed).by
 
 
-def _surely(change: Change, records: int) -> Change:
-    """The change as it is told of a group: where groups are small the interval alone says too much, so that the
-    test must agree with it."""
-    if records < FEWEST_RECORDS:
-        return dataclasses.replace(change, low=math.nan, high=math.nan, verdict="no clear change")
-    if change.p_value >= _SIGNIFICANT:
-        return dataclasses.replace(change, verdict="no clear change")
-    return change
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """The changes of all groups: those of the primary metric are tested together, and those of all others."""
+
+    drafts: Mapping[tuple[str, str], list[Draft]]
+    changes: Mapping[Draft, Change]
+    sizes: Mapping[tuple[str, str], tuple[int, int]]
+    """Records and units of each."""
+
+    @staticmethod
+    def of(
+        first: Sequence[Row],
+        second: Sequence[Row],
+        task: Task,
+        settings: Evaluate,
+        units: Units,
+        signs: Signs,
+        seed: int,
+    ) -> _Groups:
+        """The groups of paired rows."""
+        primary, metrics = primary_metric(task, settings)[0], resolve_metrics(task, settings)
+        metrics = tuple(name for name in metrics if tells(name, primary) or name == primary.partition("/")[0])
+        drafts, sizes = {}, {}
+        for field, values in groups_of(second, settings.by).rows.items():
+            for value, rows in values.items():
+                some = units.some(rows)
+                before, after = (
+                    outcomes_of([them[index] for index in rows], task) for them in (first, second)
+                )
+                found = drafts_of(metrics, (before, after), some, signs, seed, is_group=True)
+                drafts[field, value] = [draft for draft in found if tells(draft.name, primary)]
+                sizes[field, value] = (len(rows), some.number)
+        every = [draft for found in drafts.values() for draft in found]
+        return _Groups(drafts, settled({one: one.name == primary for one in every}, signs.is_exact), sizes)
+
+    def by(self) -> dict[str, dict[str, GroupChange]]:
+        """The changes by field and value."""
+        found: dict[str, dict[str, GroupChange]] = {}
+        for (field, value), drafts in self.drafts.items():
+            records, units = self.sizes[field, value]
+            metrics = {draft.name: self.changes[draft] for draft in drafts}
+            found.setdefault(field, {})[value] = GroupChange(records, metrics, units)
+        return found
+
+    def named(self, primary: str, what: Literal["worse", "perhaps worse"]) -> tuple[WorseGroup, ...]:
+        """The groups whose primary metric got worse, or perhaps did, field by field, the worst first."""
+        telling = {draft: one for draft, one in self.changes.items() if draft.name == primary}
+        if what == "worse":
+            chosen = {draft for draft, one in telling.items() if one.verdict == "worse"}
+        else:
+            chosen = set(perhaps_worse(telling))
+        found = [
+            WorseGroup(field, value, self.sizes[field, value][0], draft.name, *_what_became(draft))
+            for (field, value), drafts in self.drafts.items()
+            for draft in drafts
+            if draft in chosen
+        ]
+        fields = list(dict.fromkeys(field for field, _ in self.drafts))
+        return tuple(sorted(found, key=lambda one: (fields.index(one.field), -abs(one.change))))
 
 
-def _changes(
-    first: Sequence[Row], second: Sequence[Row], task: Task, settings: Evaluate, seed: int
-) -> dict[str, Change]:
-    """What became of each metric that both have."""
-    before, after = outcomes_of(first, task), outcomes_of(second, task)
-    metrics = resolve_metrics(task, settings)
-    measure_first, measure_second = measures_of(metrics, before), measures_of(metrics, after)
-
-    def differences(weights: Float[np.ndarray, "row"]) -> dict[str, float]:
-        start = measure_first(weights)
-        return {name: value - start[name] for name, value in measure_second(weights).items()}
-
-    resampled = bootstrap(differences, len(first), settings.resamples, seed)
-    num_fixed, num_broken = len(_fixed(first, second)), len(_fixed(second, first))
-    everyone = np.ones(len(first))
-    values, start = measure_second(everyone), measure_first(everyone)
-    return {
-        name: _change(name, start[name], value, resampled[name], num_fixed, num_broken)
-        for name, value in values.items()
-        if not math.isnan(value - start[name])
-    }
-
-
-def mcnemar(num_fixed: int, num_broken: int) -> float:
-    """Two-sided p-value of the exact McNemar test (McNemar 1947; Fagerland et al. 2013, equation 2).
-
-    >>> mcnemar(0, 5)
-    0.0625
-    """
-    changed = num_fixed + num_broken
-    ways, tail = 1, 0
-    for count in range(min(num_fixed, num_broken) + 1):
-        tail += ways
-        ways = ways * (changed - count) // (count + 1)
-    return min(1.0, 2 * tail / 2**changed)
-
-
-def _in_order_of(first: Sequence[Row], second: Sequence[Row]) -> list[Row]:
+def in_order_of(first: Sequence[Row], second: Sequence[Row]) -> list[Row]:
+    """The second rows in the order of the first; ExperimentError if they are not of the same records."""
     by_record = {(row.record, row.sha256): row for row in second}
     wanted = [(row.record, row.sha256) for row in first]
     here, there = set(wanted) - by_record.keys(), by_record.keys() - set(wanted)
@@ -252,72 +232,38 @@ def _in_order_of(first: Sequence[Row], second: Sequence[Row]) -> list[Row]:
     return [by_record[record] for record in wanted]
 
 
+def _family(name: str, primary: str) -> str | None:
+    """Which changes a number is tested together with: the primary metric alone, the other metrics of all records, the
+    classes of one metric (precision and recall of classes as one)."""
+    if name == primary:
+        return None
+    metric, slash, _ = name.partition("/")
+    if not slash:
+        return "metrics"
+    return "parts of F1" if metric in _PARTS_OF_F1 else f"classes by {metric}"
+
+
+def _is_telling_class(name: str) -> bool:
+    metric, slash, _ = name.partition("/")
+    return bool(slash) and metric in _TELLS_WORSE_CLASSES
+
+
 def _fixed(first: Sequence[Row], second: Sequence[Row]) -> tuple[str, ...]:
     """Ids of the records that are wrong in the first and right in the second."""
     pairs = zip(first, second, strict=True)
     return tuple(b.record for a, b in pairs if a.marks.get("correct") == 0 and b.marks.get("correct") == 1)
 
 
-def _change(
-    name: str,
-    first: float,
-    second: float,
-    resampled: Float[np.ndarray, "resample"],
-    num_fixed: int,
-    num_broken: int,
-) -> Change:
-    low, high = interval(resampled)
-    verdict: Verdict = "no clear change"
-    if (low > 0 or high < 0) and max(abs(low), abs(high)) >= _SMALLEST_CHANGE:
-        verdict = "better" if (low > 0) == (metric_of(name).better == "higher") else "worse"
-    is_share = name in _SHARES_OF_CORRECT
-    return Change(
-        first=first,
-        second=second,
-        change=second - first,
-        low=low,
-        high=high,
-        p_value=mcnemar(num_fixed, num_broken) if is_share else _bootstrap_p_value(resampled),
-        test="mcnemar" if is_share else "bootstrap",
-        verdict=verdict,
-    )
-
-
-def _bootstrap_p_value(resampled: Float[np.ndarray, "resample"]) -> float:
-    """Twice the share of resamples on the rarer side of 0, counting the change itself as one of them (Davison
-    and Hinkley 1997, section 4.2.3)."""
-    measured = resampled[~np.isnan(resampled)]
-    rarer = min((measured <= 0).sum(), (measured >= 0).sum())
-    return min(1.0, 2 * (float(rarer) + 1) / (len(measured) + 1))
-
-
-def _worse_classes(changes: Mapping[str, Change]) -> list[WorseClass]:
-    """The classes whose F1 clearly fell, the worst first."""
-    worse = [
-        WorseClass(label, metric, change.first, change.second, change.change, change.low, change.high)
-        for name, change in changes.items()
-        for metric, _, label in [name.partition("/")]
-        if metric == _TELLS_WORSE_CLASSES and label and change.verdict == "worse"
+def _named_classes(drafts: Iterable[Draft]) -> tuple[WorseClass, ...]:
+    """The classes of these changes, the worst first."""
+    found = [
+        WorseClass(label, metric, *_what_became(draft))
+        for draft in drafts
+        for metric, _, label in [draft.name.partition("/")]
     ]
-    return sorted(worse, key=lambda one: one.change)
+    return tuple(sorted(found, key=lambda one: one.change))
 
 
-def _worse_groups(by: Mapping[str, Mapping[str, GroupChange]], primary: str) -> Iterator[WorseGroup]:
-    """The groups whose primary metric clearly got worse, field by field, the worst first."""
-    for field, groups in by.items():
-        worse = [
-            WorseGroup(
-                field,
-                value,
-                group.records,
-                primary,
-                change.first,
-                change.second,
-                change.change,
-                change.low,
-                change.high,
-            )
-            for value, group in groups.items()
-            if (change := group.metrics.get(primary)) is not None and change.verdict == "worse"
-        ]
-        yield from sorted(worse, key=lambda one: -abs(one.change))
+def _what_became(draft: Draft) -> tuple[float, float, float, float, float]:
+    """Before, after, the change and its limits."""
+    return draft.first, draft.second, draft.second - draft.first, draft.low, draft.high

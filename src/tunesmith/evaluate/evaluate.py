@@ -121,5 +121,4 @@ def row_of(
         fields={**task.kinds(conversation), **fields_of(record, by)},
         pictures=tuple(str(picture.file.resolve()) for picture in pictures),
         boxes=tuple(box.to_json() for box in boxes.boxes) if boxes else (),
-        unit=record.id,
     )

@@ -15,9 +15,6 @@ from tunesmith.tasks._prompt import text_of
 
 MOST_VALUES = 50
 """A field's results are given for its most frequent values, at most as many as this."""
-FEWEST_RECORDS = 10
-"""A group smaller than this has no intervals, and no verdict: too few records to tell."""
-_RESAMPLES_OF_ALL, _FEWEST_RESAMPLES = 10_000, 250
 
 
 @dataclass(frozen=True)
@@ -28,12 +25,6 @@ class Groups:
     """Indices of the rows that have a value, by field."""
     left_out: Mapping[str, int]
     """How many values of a field are not among them because they are too many."""
-
-    def resamples(self, wanted: int) -> int:
-        """Bootstrap resamples of each group: fewer than wanted where there are many groups."""
-        return min(
-            wanted, max(_FEWEST_RESAMPLES, _RESAMPLES_OF_ALL // max(1, sum(map(len, self.rows.values()))))
-        )
 
 
 def groups_of(rows: Sequence[Row], by: Sequence[str]) -> Groups:

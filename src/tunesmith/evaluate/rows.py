@@ -48,9 +48,15 @@ class Row:
     boxes: tuple[Mapping[str, Any], ...] = ()
     """True boxes of a task that asks where things are, each its label and corners as shares of the picture."""
     unit: str = ""
-    """Name of the unit that the record belongs to (`evaluate/units.py`): rows of one unit may depend on each other."""
+    """Name of the unit that the record belongs to (`evaluate/units.py`): rows of one unit may depend on each other. By
+    default the record is its own."""
     unit_told_by: str = "record"
     """What rows of one unit have in common: a field, `picture`, ..., or `record` where each row is its own unit."""
+
+    def __post_init__(self) -> None:
+        """A row without a unit is one of its own."""
+        if not self.unit:
+            object.__setattr__(self, "unit", self.record)
 
     def to_json(self) -> str:
         """The row as one line of JSON, without the line's end."""
@@ -62,8 +68,7 @@ class Row:
         values = json.loads(line)
         scores = values["scores"]
         several = {name: tuple(values.get(name, ())) for name in ("pictures", "boxes")}
-        unit = {"unit": values.get("unit") or values["record"]}
-        return Row(**{**values, "scores": None if scores is None else tuple(scores), **several, **unit})
+        return Row(**{**values, "scores": None if scores is None else tuple(scores), **several})
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

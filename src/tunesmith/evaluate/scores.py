@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from tunesmith.config.settings import FloatOrNull
 from tunesmith.errors import DataError
 from tunesmith.evaluate.choice import (
-    function_of,
     metric_of,
     primary_metric,
     resolve_engine,
     resolve_metrics,
 )
-from tunesmith.evaluate.groups import FEWEST_RECORDS, groups_of
+from tunesmith.evaluate.estimates import Estimate, Units, estimates_of
+from tunesmith.evaluate.groups import groups_of
 from tunesmith.evaluate.rows import Row
 from tunesmith.files import read_json, write_json
 from tunesmith.metrics import Outcomes
 from tunesmith.metrics._confusion import confusion
-from tunesmith.metrics._intervals import bootstrap, interval
 from tunesmith.tasks import Task
 
 if TYPE_CHECKING:
@@ -134,18 +132,16 @@ def score(
 
     Raises ExperimentError as `resolve_metrics` does. `rows` must not be empty.
     """
-    outcomes = outcomes_of(rows, task)
+    outcomes, units = outcomes_of(rows, task), Units.of([row.unit for row in rows])
     names, (primary, _) = resolve_metrics(task, settings), primary_metric(task, settings)
     groups, labels = groups_of(rows, settings.by), task.labels_in_order
-    resamples = groups.resamples(settings.resamples)
 
     def group_scores(group: Sequence[int]) -> GroupScores:
-        few = outcomes_of([rows[index] for index in group], task)
-        times = resamples if len(group) >= FEWEST_RECORDS else 0
-        whole = {
-            name: one for name, one in _measured(names, few, times, seed).items() if tells(name, primary)
-        }
-        return GroupScores(len(group), whole, len({rows[index].unit for index in group}))
+        few, some = outcomes_of([rows[index] for index in group], task), units.some(group)
+        told = [metric for metric in names if tells(metric, primary) or metric == primary.partition("/")[0]]
+        every = _measured(told, few, some)
+        whole = {metric: one for metric, one in every.items() if tells(metric, primary)}
+        return GroupScores(len(group), whole, some.number)
 
     return Scores(
         evaluation=name,
@@ -155,14 +151,14 @@ def score(
         seconds=round(seconds, 3),
         primary=primary,
         labels=labels,
-        metrics=_measured(names, outcomes, settings.resamples, seed),
+        metrics=_measured(names, outcomes, units),
         confusion=None if outcomes.truth is None else _confusion(outcomes),
         by={
             name: {value: group_scores(group) for value, group in values.items()}
             for name, values in groups.rows.items()
         },
         left_out=groups.left_out,
-        units=len({row.unit for row in rows}),
+        units=units.number,
         unit_told_by=rows[0].unit_told_by,
         cut=sum(not row.ended for row in rows),
     )
@@ -173,21 +169,14 @@ def tells(name: str, primary: str) -> bool:
     return "/" not in name or name == primary
 
 
-def _measured(names: Sequence[str], outcomes: Outcomes, resamples: int, seed: int) -> dict[str, Score]:
-    """All metrics that can be had of the rows, with their intervals if there are resamples."""
-    measures, num_rows = measures_of(names, outcomes), len(outcomes.unread)
-    resampled = bootstrap(measures, num_rows, resamples, seed) if resamples else {}
-    none = np.array([], float)
-    return {
-        metric: Score(
-            value,
-            *interval(resampled.get(metric, none)),
-            better=metric_of(metric).better,
-            unit=metric_of(metric).unit,
-        )
-        for metric, value in measures(np.ones(num_rows)).items()
-        if not math.isnan(value)
-    }
+def _measured(names: Sequence[str], outcomes: Outcomes, units: Units) -> dict[str, Score]:
+    """The numbers of these metrics with their intervals."""
+    return {one.name: _score_of(one) for metric in names for one in estimates_of(metric, outcomes, units)}
+
+
+def _score_of(one: Estimate) -> Score:
+    metric, ends = metric_of(one.name), one.interval()
+    return Score(one.value, ends.low, ends.high, metric.better, metric.unit, ends.reason, ends.corrected)
 
 
 def _scores_of(values: Mapping[str, Any]) -> dict[str, Score]:
@@ -197,18 +186,6 @@ def _scores_of(values: Mapping[str, Any]) -> dict[str, Score]:
 def _ends(score: Mapping[str, Any]) -> dict[str, float]:
     """The ends of an interval, NaN where the file has null."""
     return {end: math.nan if score[end] is None else score[end] for end in ("low", "high")}
-
-
-def measures_of(
-    names: Sequence[str], outcomes: Outcomes
-) -> Callable[[Float[np.ndarray, "row"]], dict[str, float]]:
-    """A function from a weight per row to the values of all these metrics by name."""
-    functions = [function_of(name) for name in names]
-
-    def measures(weights: Float[np.ndarray, "row"]) -> dict[str, float]:
-        return {name: value for function in functions for name, value in function(outcomes, weights).items()}
-
-    return measures
 
 
 def outcomes_of(rows: Sequence[Row], task: Task) -> Outcomes:

@@ -1,17 +1,21 @@
 """The shelf of metrics: one file per metric. Marks of rows in, a number (or one per class) out. No torch.
 
-A metric is a function named after its file. It is handed all rows at once, with a weight per row, so that an
-interval can be had by calling it again with the weights of a bootstrap resample (Efron 1979).
+A metric is a function named after its file. It is handed all rows at once, with a weight per row: its interval comes
+from calling it again without each unit of rows. `METRIC` may say what kind of number it is (`_statistics.py`), which
+makes interval and test faster and, for shares and medians, better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
+
+if TYPE_CHECKING:
+    from tunesmith.metrics._statistics import Statistic
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,17 @@ class Metric:
     """What it is made of: `classes`, `scores` or `text` (what the engine gives), or names of marks."""
     per_class: bool = False
     """True if it is a number for each class, and one of its own only for a task with a positive class."""
+    statistic: Statistic | None = None
+    """What kind of number it is; None for any function of weighted rows."""
+    most: float | None = None
+    """The largest possible value of a number that is at least 0; None is 1 for a share, and no limit for the rest."""
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Least and largest possible value; None if there is no largest."""
+        if self.most is not None:
+            return 0.0, self.most
+        return (0.0, 1.0) if self.unit == "share" else None
 
 
 class MetricFunction(Protocol):

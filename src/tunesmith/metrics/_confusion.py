@@ -1,13 +1,15 @@
-"""Weighted counts of true against predicted class, and what follows from them for each class."""
+"""Counts of true against predicted class."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Outcomes
+from tunesmith.metrics._statistics import Count, count_of
 
 
 def confusion(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> Float[np.ndarray, "label column"]:
@@ -20,48 +22,53 @@ def confusion(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> Float[np
     return np.bincount(cells, weights, num_labels * (num_labels + 1)).reshape(num_labels, num_labels + 1)
 
 
+def f1_counts(outcomes: Outcomes) -> Iterator[Count]:
+    """Of each class, the rows that are right, of those that are of the class or predicted so."""
+    for one in _classes("f1", outcomes):
+        yield count_of(one.name, one.right, one.true | one.predicted, size=one.true)
+
+
+def precision_counts(outcomes: Outcomes) -> Iterator[Count]:
+    """Of each class, the rows that are right, of those predicted so; an unread answer is no prediction. The precision
+    of a class that is never predicted but occurs is 0."""
+    for one in _classes("precision", outcomes):
+        yield count_of(one.name, one.right, one.predicted, seen=one.true | one.predicted)
+
+
+def recall_counts(outcomes: Outcomes) -> Iterator[Count]:
+    """Of each class, the rows that are right, of those of the class; an unread answer is not found. The recall of a
+    class that is only predicted is 0."""
+    for one in _classes("recall", outcomes):
+        yield count_of(one.name, one.right, one.true, seen=one.true | one.predicted)
+
+
+def class_f1_counts(outcomes: Outcomes) -> Iterator[Count]:
+    """As `f1_counts`, each class once, also where one is the positive class."""
+    return f1_counts(replace(outcomes, positive=None))
+
+
+def true_class_counts(outcomes: Outcomes) -> Iterator[Count]:
+    """Of each class that occurs, the rows that are right, of those of the class."""
+    for one in _classes("recall", replace(outcomes, positive=None)):
+        yield count_of(one.name, one.right, one.true)
+
+
 @dataclass(frozen=True, eq=False)
-class ClassCounts:
-    """Weights by class."""
-
-    right: Float[np.ndarray, "label"]
-    """Of the class and predicted so."""
-    true: Float[np.ndarray, "label"]
-    """Of the class; an unread answer counts here and is wrong."""
-    predicted: Float[np.ndarray, "label"]
-    """Predicted as the class; an unread answer is no prediction."""
-
-    @staticmethod
-    def of(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> ClassCounts:
-        """The counts of all rows."""
-        table = confusion(outcomes, weights)
-        return ClassCounts(np.diag(table), table.sum(1), table[:, :-1].sum(0))
-
-    @property
-    def seen(self) -> np.ndarray:
-        """True for each class that is anybody's true or predicted class."""
-        return (self.true > 0) | (self.predicted > 0)
-
-    @property
-    def precision(self) -> Float[np.ndarray, "label"]:
-        """Share of predictions that are right; 0 for a class never predicted, NaN if it never occurs."""
-        return self._share(self.right, self.predicted)
-
-    @property
-    def recall(self) -> Float[np.ndarray, "label"]:
-        """Share of the class that is found; 0 for a class that is only predicted, NaN if it never occurs."""
-        return self._share(self.right, self.true)
-
-    @property
-    def f1(self) -> Float[np.ndarray, "label"]:
-        """Harmonic mean of precision and recall (van Rijsbergen 1979, chapter 7); NaN if it never occurs."""
-        return self._share(2 * self.right, self.true + self.predicted)
-
-    def _share(self, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        return np.where(self.seen, part / np.where(whole > 0, whole, 1), np.nan)
+class _Class:
+    name: str
+    right: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
 
 
-def by_class(name: str, values: Float[np.ndarray, "label"], outcomes: Outcomes) -> dict[str, float]:
-    """A value for each class as `name/label`, and that of the positive class, if there is one, as `name`."""
-    named = {f"{name}/{label}": float(value) for label, value in zip(outcomes.labels, values, strict=True)}
-    return named if outcomes.positive is None else {name: float(values[outcomes.positive]), **named}
+def _classes(metric: str, outcomes: Outcomes) -> Iterator[_Class]:
+    """Which rows are of each class and predicted so: the positive class, if there is one, as `metric`, and each as
+    `metric/label`."""
+    assert outcomes.truth is not None
+    assert outcomes.predicted is not None
+    named = [(f"{metric}/{label}", index) for index, label in enumerate(outcomes.labels)]
+    if outcomes.positive is not None:
+        named.insert(0, (metric, outcomes.positive))
+    for name, index in named:
+        true, predicted = outcomes.truth == index, outcomes.predicted == index
+        yield _Class(name, true & predicted, true, predicted)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Outcomes
-from tunesmith.metrics._means import mean
 
 
-def share_among_likeliest(number: int, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> float:
-    """Share of rows whose true class is one of so many likeliest; NaN without probabilities, or where there are no more
-    classes than that, so that it could not be missed."""
-    if outcomes.scores is None or outcomes.truth is None or len(outcomes.labels) <= number:
-        return float("nan")
-    return mean(_is_among(number, outcomes), weights)
+def is_among_likeliest(number: int) -> Callable[[Outcomes], Float[np.ndarray, "row"] | None]:
+    """A function that gives 1 for each row whose true class is one of so many likeliest, else 0: it is where fewer
+    other classes than that are at least as likely. It gives None without probabilities, or where there are no more
+    classes than that, so that none could be missed."""
 
+    def values(outcomes: Outcomes) -> Float[np.ndarray, "row"] | None:
+        if outcomes.scores is None or outcomes.truth is None or len(outcomes.labels) <= number:
+            return None
+        true = outcomes.scores[np.arange(len(outcomes.truth)), outcomes.truth][:, None]
+        return ((outcomes.scores >= true).sum(1) <= number).astype(float)
 
-@lru_cache(maxsize=4)
-def _is_among(number: int, outcomes: Outcomes) -> Float[np.ndarray, "row"]:
-    """1 where fewer than so many other classes are at least as likely as the true one; found once for all
-    resamples."""
-    assert outcomes.scores is not None
-    assert outcomes.truth is not None
-    true = outcomes.scores[np.arange(len(outcomes.truth)), outcomes.truth][:, None]
-    return ((outcomes.scores >= true).sum(1) <= number).astype(float)
+    return values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -11,11 +13,6 @@ from tunesmith.metrics import Outcomes
 def mean(values: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value"]) -> float:
     """Weighted mean of the values that are not NaN; NaN if none of them weighs anything."""
     return ratio(values, np.ones_like(values), weights)
-
-
-def mean_mark(name: str, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> float:
-    """Weighted mean of a mark; NaN if no row has it."""
-    return mean(outcomes.marks[name], weights) if name in outcomes.marks else float("nan")
 
 
 def ratio(
@@ -40,7 +37,11 @@ def median(values: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value
     return float(values[order][middle].mean())
 
 
-def share_over(limit: float, name: str, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> float:
-    """Weighted share of the rows with a mark of more than the limit, of those that have it."""
-    marks = outcomes.marks[name]
-    return mean(np.where(np.isnan(marks), np.nan, marks > limit), weights)
+def is_over(limit: float, name: str) -> Callable[[Outcomes], Float[np.ndarray, "row"]]:
+    """A function that gives 1 for each row with a mark of more than the limit, 0 for the others, NaN without a mark."""
+
+    def values(outcomes: Outcomes) -> Float[np.ndarray, "row"]:
+        marks = outcomes.marks[name]
+        return np.where(np.isnan(marks), np.nan, marks > limit)
+
+    return values

@@ -1,25 +1,30 @@
-"""F1 of answers that name any number of classes."""
+"""Counts of answers that name any number of classes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-from jaxtyping import Float
 
 from tunesmith.metrics import Outcomes
+from tunesmith.metrics._statistics import Count, count_of
 
 
-def sums(suffix: str, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> tuple[float, float, float]:
-    """Weighted numbers of right, wrong and missed classes; of one class with the suffix `/label`."""
-    names = (f"{name}{suffix}" for name in ("hits", "false_alarms", "misses"))
+def all_labels_counts(outcomes: Outcomes) -> Iterator[Count]:
+    """Right labels of each row, of those that are right, wrong or missed."""
+    yield _count("labels_f1", "", outcomes)
+
+
+def label_counts(outcomes: Outcomes) -> Iterator[Count]:
+    """The same for each class."""
+    for label in outcomes.labels:
+        yield _count(f"labels_f1_macro/{label}", f"/{label}", outcomes)
+
+
+def _count(name: str, suffix: str, outcomes: Outcomes) -> Count:
+    none = np.zeros(len(outcomes.unread))
     hits, false_alarms, misses = (
-        float(weights @ np.nan_to_num(outcomes.marks[name])) if name in outcomes.marks else 0.0
-        for name in names
+        np.nan_to_num(outcomes.marks.get(f"{mark}{suffix}", none))
+        for mark in ("hits", "false_alarms", "misses")
     )
-    return hits, false_alarms, misses
-
-
-def f1_of(hits: float, false_alarms: float, misses: float) -> float:
-    """Harmonic mean of precision and recall (van Rijsbergen 1979, chapter 7); NaN if there is nothing to find and
-    nothing was found."""
-    whole = 2 * hits + false_alarms + misses
-    return 2 * hits / whole if whole else float("nan")
+    return count_of(name, hits, hits + false_alarms + misses, size=hits + misses)

@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._means import mean_mark
+from tunesmith.metrics._statistics import mark, share_of
 
-METRIC = Metric(needs=("correct",))
+_STATISTIC = share_of("accuracy", mark("correct"))
+METRIC = Metric(needs=("correct",), statistic=_STATISTIC)
 
 
 def accuracy(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Share of rows whose answer is right; an unread one is wrong."""
-    return {"accuracy": mean_mark("correct", outcomes, weights)}
+    return _STATISTIC.of(outcomes, weights)

@@ -8,9 +8,10 @@ from jaxtyping import Float
 from tunesmith.metrics import Metric, Outcomes
 from tunesmith.metrics._boxes import NEEDED, average_precision
 
-METRIC = Metric(needs=NEEDED)
+_STATISTIC = average_precision("ap50", [50])
+METRIC = Metric(needs=NEEDED, statistic=_STATISTIC)
 
 
 def ap50(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """COCO's AP at an IoU of 0.5, all boxes being equally sure (`_boxes.average_precision`)."""
-    return {"ap50": average_precision(outcomes, weights, [50])}
+    return _STATISTIC.of(outcomes, weights)

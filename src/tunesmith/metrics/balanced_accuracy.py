@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._confusion import ClassCounts
+from tunesmith.metrics._confusion import true_class_counts
+from tunesmith.metrics._statistics import MeanOfShares, Shares
 
-METRIC = Metric(needs=("classes",))
+_STATISTIC = MeanOfShares("balanced_accuracy", Shares(true_class_counts))
+METRIC = Metric(needs=("classes",), statistic=_STATISTIC)
 
 
 def balanced_accuracy(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Mean recall over the classes that occur (Brodersen et al. 2010)."""
-    counts = ClassCounts.of(outcomes, weights)
-    occurs = counts.true > 0
-    return {"balanced_accuracy": float(counts.recall[occurs].mean()) if occurs.any() else float("nan")}
+    return _STATISTIC.of(outcomes, weights)

@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._boxes import found_at_half, share
+from tunesmith.metrics._boxes import box_f1_counts
+from tunesmith.metrics._statistics import Shares
 
-METRIC = Metric(needs=("objects", "predicted", "matched_50", "text"))
+_STATISTIC = Shares(box_f1_counts, is_f1=True)
+METRIC = Metric(needs=("objects", "predicted", "matched_50", "text"), statistic=_STATISTIC)
 
 
 def box_f1(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Harmonic mean of precision and recall at an IoU of 0.5 (van Rijsbergen 1979, chapter 7)."""
-    objects, predicted, matched = found_at_half(outcomes, weights)
-    is_measured = objects + predicted > 0
-    return {"box_f1": share(2 * matched, objects + predicted, is_measured)}
+    return _STATISTIC.of(outcomes, weights)

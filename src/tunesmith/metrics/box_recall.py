@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._boxes import found_at_half, share
+from tunesmith.metrics._boxes import box_recall_counts
+from tunesmith.metrics._statistics import Shares
 
-METRIC = Metric(needs=("objects", "predicted", "matched_50", "text"))
+_STATISTIC = Shares(box_recall_counts)
+METRIC = Metric(needs=("objects", "predicted", "matched_50", "text"), statistic=_STATISTIC)
 
 
 def box_recall(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Recall at an IoU of 0.5; 0 if boxes are predicted where none is there, NaN if there is neither."""
-    objects, predicted, matched = found_at_half(outcomes, weights)
-    is_measured = objects + predicted > 0
-    return {"box_recall": share(matched, objects, is_measured)}
+    return _STATISTIC.of(outcomes, weights)

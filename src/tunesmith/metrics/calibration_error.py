@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tunesmith.metrics import Metric, Outcomes
+from tunesmith.metrics._statistics import NoInterval
 
-METRIC = Metric(better="lower", needs=("classes", "scores"))
+METRIC = Metric(better="lower", needs=("classes", "scores"), statistic=NoInterval())
 NUM_BINS = 15
 
 

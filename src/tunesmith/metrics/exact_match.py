@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._means import mean_mark
+from tunesmith.metrics._statistics import mark, share_of
 
-METRIC = Metric(needs=("correct", "text"))
+_STATISTIC = share_of("exact_match", mark("correct"))
+METRIC = Metric(needs=("correct", "text"), statistic=_STATISTIC)
 
 
 def exact_match(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Share of answers with an accepted answer's words (Rajpurkar et al. 2016); an unread one has none."""
-    return {"exact_match": mean_mark("correct", outcomes, weights)}
+    return _STATISTIC.of(outcomes, weights)

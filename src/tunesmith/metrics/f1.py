@@ -6,11 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._confusion import ClassCounts, by_class
+from tunesmith.metrics._confusion import f1_counts
+from tunesmith.metrics._statistics import Shares
 
-METRIC = Metric(needs=("classes",), per_class=True)
+_STATISTIC = Shares(f1_counts, is_f1=True)
+METRIC = Metric(needs=("classes",), per_class=True, statistic=_STATISTIC)
 
 
 def f1(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """F1 by class; a class's unread answers are not found."""
-    return by_class("f1", ClassCounts.of(outcomes, weights).f1, outcomes)
+    return _STATISTIC.of(outcomes, weights)

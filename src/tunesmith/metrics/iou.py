@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._means import mean_mark
+from tunesmith.metrics._statistics import mark, mean_of
 
-METRIC = Metric(unit="number", needs=("iou", "text"))
+_STATISTIC = mean_of("iou", mark("iou"))
+METRIC = Metric(unit="number", needs=("iou", "text"), statistic=_STATISTIC, most=1.0)
 
 
 def iou(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Mean IoU (Everingham et al. 2010, section 4.2) of the answers; 0 for an unread one."""
-    return {"iou": mean_mark("iou", outcomes, weights)}
+    return _STATISTIC.of(outcomes, weights)

@@ -7,8 +7,14 @@ from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
 from tunesmith.metrics._means import median
+from tunesmith.metrics._statistics import Median
 
-METRIC = Metric(unit="number", needs=("iou", "text"))
+METRIC = Metric(
+    unit="number",
+    needs=("iou", "text"),
+    statistic=Median("iou_median", lambda outcomes: outcomes.marks["iou"]),
+    most=1.0,
+)
 
 
 def iou_median(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:

@@ -6,11 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._means import share_over
+from tunesmith.metrics._means import is_over
+from tunesmith.metrics._statistics import share_of
 
-METRIC = Metric(needs=("iou", "text"))
+_STATISTIC = share_of("iou_over_50", is_over(0.5, "iou"))
+METRIC = Metric(needs=("iou", "text"), statistic=_STATISTIC)
 
 
 def iou_over_50(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Share of answers with an IoU over 0.5; an unread one has none."""
-    return {"iou_over_50": share_over(0.5, "iou", outcomes, weights)}
+    return _STATISTIC.of(outcomes, weights)

@@ -6,11 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._confusion import ClassCounts, by_class
+from tunesmith.metrics._confusion import precision_counts
+from tunesmith.metrics._statistics import Shares
 
-METRIC = Metric(needs=("classes",), per_class=True)
+_STATISTIC = Shares(precision_counts)
+METRIC = Metric(needs=("classes",), per_class=True, statistic=_STATISTIC)
 
 
 def precision(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Precision by class; an unread answer is no prediction."""
-    return by_class("precision", ClassCounts.of(outcomes, weights).precision, outcomes)
+    return _STATISTIC.of(outcomes, weights)

@@ -27,7 +27,7 @@ def roc_auc(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, 
 
 @lru_cache(maxsize=2)
 def _ranks(outcomes: Outcomes) -> list[Int[np.ndarray, "row"]]:
-    """Rank of each row's score by class, equal scores alike. Sorted once for all bootstrap resamples."""
+    """Rank of each row's score by class, equal scores alike. Sorted once for all weights."""
     assert outcomes.scores is not None
     return [np.unique(column, return_inverse=True)[1] for column in outcomes.scores.T]
 

@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._means import mean_mark
+from tunesmith.metrics._statistics import mark, mean_of
 
-METRIC = Metric(needs=("token_f1", "text"))
+_STATISTIC = mean_of("token_f1", mark("token_f1"))
+METRIC = Metric(needs=("token_f1", "text"), statistic=_STATISTIC)
 
 
 def token_f1(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Mean over answers of their token F1 (Rajpurkar et al. 2016); 0 for an unread one."""
-    return {"token_f1": mean_mark("token_f1", outcomes, weights)}
+    return _STATISTIC.of(outcomes, weights)

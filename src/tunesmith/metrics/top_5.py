@@ -6,11 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.metrics import Metric, Outcomes
-from tunesmith.metrics._likeliest import share_among_likeliest
+from tunesmith.metrics._likeliest import is_among_likeliest
+from tunesmith.metrics._statistics import share_of
 
-METRIC = Metric(needs=("classes", "scores"))
+_STATISTIC = share_of("top_5", is_among_likeliest(5))
+METRIC = Metric(needs=("classes", "scores"), statistic=_STATISTIC)
 
 
 def top_5(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
     """Share of rows whose true class is one of the 5 likeliest; absent where there are no more than 5 classes."""
-    return {"top_5": share_among_likeliest(5, outcomes, weights)}
+    return _STATISTIC.of(outcomes, weights)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.errors import DataError, ExperimentError, TunesmithError, counted
+from tunesmith.evaluate.changes import Change
 from tunesmith.evaluate.choice import metric_of
-from tunesmith.evaluate.compare import Change, compare_rows
+from tunesmith.evaluate.compare import compare_rows
 from tunesmith.evaluate.scores import Score
 from tunesmith.files import as_json
 from tunesmith.report import summary, words

@@ -60,6 +60,7 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
         "headline": summary.headline(run),
         "metrics": summary.metric_rows(run),
         "worse": summary.worse(run),
+        "perhaps_worse": summary.perhaps_worse(run),
         "worse_alone": summary.worse_alone(run),
         "unread": summary.unread(run),
         "class_metrics": class_metrics,

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tunesmith.errors import counted
-from tunesmith.evaluate.compare import Change, Verdict, WorseClass, WorseGroup
+from tunesmith.evaluate.changes import Change, Verdict
+from tunesmith.evaluate.compare import WorseClass, WorseGroup
 from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import words
 from tunesmith.report.run_folder import RunFolder
@@ -95,6 +96,9 @@ def headline(run: RunFolder) -> Headline:
             f"{which} {words.within(name)} on {records} is {words.with_interval(row.measure)}.", None
         )
     before, after = words.number(change.first, unit), words.number(change.second, unit)
+    if change.verdict == "too few to tell":
+        text = f"Too few to tell whether {words.within(name)} changed on {records}: it was {before} before and {after}"
+        return Headline(f"{text} after; {change.reason}.", change.verdict)
     if change.verdict == "no clear change":
         text = f"No clear change: {words.within(name)} on {records} was {before} before and {after} after"
     else:
@@ -191,8 +195,18 @@ def _worse(run: RunFolder) -> Iterator[str]:
         unit = metric_row(run, name).measure.unit if name in _metric_names(run) else "share"
         yield _arrow(words.title(name), change, unit)
     for group in run.comparison.worse_groups:
-        unit = metric_row(run, group.metric).measure.unit if group.metric in _metric_names(run) else "share"
-        yield _arrow(f"{words.title(group.metric)} where {group.field} is {group.value}:", group, unit)
+        yield _group_arrow(run, group)
+
+
+def perhaps_worse(run: RunFolder) -> list[str]:
+    """Classes and groups that are suggestive only, a line each: of those named so, one in ten is named by chance."""
+    if run.comparison is None:
+        return []
+    classes = [
+        _arrow(words.title(f"{one.metric}/{one.label}"), one, "share")
+        for one in run.comparison.perhaps_worse_classes
+    ]
+    return [*classes, *(_group_arrow(run, group) for group in run.comparison.perhaps_worse_groups)]
 
 
 def worse_alone(run: RunFolder) -> list[str]:
@@ -264,6 +278,11 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("Held-out records", words.count(scores.records) if (scores := _latest(run)) else ""),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _group_arrow(run: RunFolder, group: WorseGroup) -> str:
+    unit = metric_row(run, group.metric).measure.unit if group.metric in _metric_names(run) else "share"
+    return _arrow(f"{words.title(group.metric)} where {group.field} is {group.value}:", group, unit)
 
 
 def _arrow(name: str, change: Change | WorseClass | WorseGroup, unit: str) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tunesmith.evaluate.compare import Verdict
+from tunesmith.evaluate.changes import Verdict
 from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import summary, words
 from tunesmith.report.compare import Compared
@@ -37,6 +37,8 @@ def print_summary(run_folder: Path, console: Console) -> None:
         console.print(table)
     for line in summary.worse(run):
         console.print(Text(f"Worse: {line}", style="red"))
+    if perhaps := summary.perhaps_worse(run):
+        console.print(Text(f"Perhaps worse (one in ten is named by chance): {'; '.join(perhaps)}"))
     if unread := summary.unread(run):
         console.print(Text(f"Could not be read: {'; '.join(unread)}"))
     if cut := summary.cut(run):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tunesmith.evaluate.compare import Change, WorseClass, WorseGroup
+from tunesmith.evaluate.changes import Change
+from tunesmith.evaluate.compare import WorseClass, WorseGroup
 from tunesmith.evaluate.scores import Score
 
 _SPACE = "\u202f"  # narrow and unbreakable: a number and its unit stay on one line
@@ -91,15 +92,15 @@ def difference(value: float, unit: str = "number") -> str:
 
 def changed(change: Change | WorseClass | WorseGroup, unit: str) -> str:
     """`+50.2 points, 95 % interval 45.0 to 55.3`."""
-    return (
-        f"{difference(change.change, unit)}, 95{_SPACE}% interval {interval(change.low, change.high, unit)}"
-    )
+    ends = interval(change.low, change.high, unit)
+    return difference(change.change, unit) + (f", 95{_SPACE}% interval {ends}" if ends else ", no interval")
 
 
 def change_with_interval(change: Change, unit: str) -> str:
     """`+50.2 (45.0 to 55.3)`, for a table."""
     sign = "+" if change.change > 0 else ""
-    return f"{sign}{_bare(change.change, unit)} ({interval(change.low, change.high, unit)})"
+    ends = interval(change.low, change.high, unit)
+    return f"{sign}{_bare(change.change, unit)}" + (f" ({ends})" if ends else "")
 
 
 def rate(value: float) -> str:
