@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.kills.forked import Ended, call
 from benchmarks.kills.interrupted import references, undisturbed
@@ -101,16 +102,25 @@ def _left(folder: Path, command: str) -> object:
     """What the command is to leave."""
     if command == "run":
         left = left_in(folder / "runs")
-        return {name: content for name, content in left.items() if "damaged-" not in name}
+        return _read_again(left)
     if command == "merge":
         return left_in(folder / "merged")
     file = folder / "out.jsonl" if command == "predict" else folder / "runs/small" / VARIANT / "report.html"
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
 
 
-def _result(folder: Path, command: str, reference: object) -> object:
+def _read_again(left: dict[str, Any]) -> dict[str, Any]:
+    """Without what is set aside, and what nobody reads once a stage is over: its claim and its checkpoints."""
+    return {
+        name: content
+        for name, content in left.items()
+        if "/checkpoints/" not in name and not name.endswith("/claim.json")
+    }
+
+
+def _result(folder: Path, command: str, reference: dict[str, Any]) -> object:
     if command == "run":
-        return reference
+        return _read_again(reference)
     ended = _command(folder, command)
     if ended.kind != "done":
         raise RuntimeError(f"{command} of a run that is whole fails:\n{ended.said}")

@@ -187,6 +187,7 @@ def _rows(seeds: Path) -> Callable[[random.Random], Callable[[Path], None]]:
 
     seeds.mkdir(parents=True, exist_ok=True)
     write_rows(seeds / "rows.jsonl", 12)
+    model = tiny_model(seeds / "reads", hidden_size=16, layers=1, vocabulary=320)
     rows = [json.loads(line) for line in (seeds / "rows.jsonl").read_text().splitlines()]
     rows = [{**row, "n": number, "list": ["a", number], "chosen": None} for number, row in enumerate(rows)]
     tasks = {
@@ -211,7 +212,7 @@ def _rows(seeds: Path) -> Callable[[random.Random], Callable[[Path], None]]:
         def attempt(folder: Path) -> None:
             (folder / f"rows.{form}").write_bytes(content)
             data = {"source": source, "split": {"holdout": 2, "validation": 1}, "on_bad_rows": bad}
-            _prepare(folder, data, tasks[kind])
+            _prepare(folder, model, data, tasks[kind])
 
         return attempt
 
@@ -252,13 +253,13 @@ def _table(rows: list[Any], form: str, chance: random.Random, pa: Any, pq: Any) 
     return "\n".join(lines).encode("utf-8", "replace")
 
 
-def _prepare(folder: Path, data: dict[str, Any], task: dict[str, Any], **also: Any) -> None:
+def _prepare(folder: Path, model: Path, data: dict[str, Any], task: dict[str, Any]) -> None:
     from tunesmith.config.read import read_experiment
     from tunesmith.pipeline.steps import Steps
 
     file = folder / "e.yaml"
-    settings = {"name": "f", "model": {"path": "m"}, "data": data, "task": task, "output": "runs",
-                "stages": [{"parts": {"language": "full"}}], **also}  # fmt: skip
+    settings = {"name": "f", "model": {"path": str(model)}, "data": data, "task": task, "output": "runs",
+                "stages": [{"parts": {"language": "full"}}]}  # fmt: skip
     with file.open("w") as opened:
         YAML().dump(settings, opened)
     prepared = Steps(read_experiment(file), folder, say=lambda _: None).prepared
@@ -286,6 +287,7 @@ def _pictures(seeds: Path) -> Callable[[random.Random], Callable[[Path], None]]:
             image.convert(mode).save(file, kind)
             forms[ending] = file.getvalue()
     whole = forms["png"]
+    model = tiny_seeing_model(seeds / "sees", "qwen2_vl", layers=1)
 
     def make(chance: random.Random) -> Callable[[Path], None]:
         ending = chance.choice(list(forms))
@@ -293,7 +295,6 @@ def _pictures(seeds: Path) -> Callable[[random.Random], Callable[[Path], None]]:
         if ending.endswith("png") and chance.random() < 0.5:
             content = _with_sums(content)
         task = {"kind": "classify", "labels": ["a", "b"], "prompt": "{image}?", "pictures": ["image"]}
-        task["prompt"] = "Which?"
         bad = chance.choice(("stop", "skip"))
 
         def attempt(folder: Path) -> None:
@@ -307,7 +308,7 @@ def _pictures(seeds: Path) -> Callable[[random.Random], Callable[[Path], None]]:
             (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
             data = {"source": {"kind": "jsonl", "path": "rows.jsonl"}, "split": {"holdout": 1, "validation": 0},
                     "leaks": {"near": None, "pictures": None}, "on_bad_rows": bad}  # fmt: skip
-            _prepare(folder, data, task)
+            _prepare(folder, model, data, task)
 
         return attempt
 

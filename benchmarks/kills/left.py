@@ -34,12 +34,22 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 
 def _content(file: Path) -> Any:
+    try:
+        return _value(file)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"damaged: {error}"
+
+
+def _value(file: Path) -> Any:
     if file.name == SUMS:
         return damage(file.parent) or "all as written"
     if file.name == "log.jsonl":
         events = [_without_times(json.loads(line)) for line in file.read_text("utf-8").splitlines()]
         # A stage that goes on says once more that it starts, and from which step on.
-        return [event for event in events if event["event"] != "stage_start"]
+        # Of a stage that is finished again the end comes last, so events are looked at stage by stage.
+        return sorted(
+            (one for one in events if one["event"] != "stage_start"), key=lambda one: str(one["stage"])
+        )
     if file.suffix == ".json":
         return _without_times(json.loads(file.read_text("utf-8")))
     return hashlib.sha256(file.read_bytes()).hexdigest()

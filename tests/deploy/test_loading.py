@@ -178,10 +178,10 @@ def test_a_head_that_is_lost_is_told_and_nothing_else_answers_for_it(
     run = classifies(tmp_path / "project", task=task, stages=[STEP | {"parts": parts}])
     for name in lost:
         (run / "stages" / "adapt" / name).unlink()
-    with pytest.raises(ModelError, match=r"adapt/head\.(json|safetensors): .*Bring back"):
+    with pytest.raises(ModelError, match=r"adapt/head\.(json|safetensors): .*Bring the file back"):
         load_result(run)
     steps = Steps(
         read_experiment(tmp_path / "project" / "small.yaml"), tmp_path / "project", say=lambda _: None
     )
-    with pytest.raises(ModelError, match=r"adapt/head\.(json|safetensors): .*Bring back"):
+    with pytest.raises(ModelError, match=r"adapt/head\.(json|safetensors): .*Bring the file back"):
         steps.evaluation(run / "stages" / "adapt", "a key")

@@ -19,7 +19,7 @@ LEVELS = (
     {"train", "evaluate"},
     {"tasks", "model"},
     {"methods"},
-    {"data", "metrics"},
+    {"data", "metrics", "runs"},
     {"config"},
     {"files"},
     {"errors"},

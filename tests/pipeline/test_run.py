@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 from tests.pipeline.small import lora_stage, small_experiment
 from tunesmith import load_experiment, run
 from tunesmith.errors import DataError, ModelError
-from tunesmith.files import read_json
+from tunesmith.files import SUMS, read_json
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +86,9 @@ def test_a_record_of_the_test_side_that_changes_after_the_split_stops_training(t
     folder = run(load_experiment(path), path.parent)
     manifest = folder / read_json(folder / "run.json")["data"] / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"checksum": "', '"checksum": "0'))
+    with pytest.raises(DataError, match=r"manifest\.json: was changed .* Delete the folder"):
+        run(load_experiment(path), path.parent)
+    (manifest.parent / SUMS).unlink()
     with pytest.raises(DataError, match="checksum"):
         run(load_experiment(path), path.parent)
 

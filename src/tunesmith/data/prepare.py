@@ -421,6 +421,7 @@ def _earlier(path: Path, base: Path) -> str:
 
 
 def _is_prepared(folder: Path, key: str) -> bool:
+    manifest.refuse_changed(folder / manifest.CERTIFICATE)
     try:
         return manifest.read_certificate(folder).get("key") == key
     except DataError:

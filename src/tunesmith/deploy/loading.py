@@ -11,6 +11,7 @@ from tunesmith.config.experiment import Experiment, Model
 from tunesmith.config.read import read_experiment
 from tunesmith.errors import ExperimentError, ModelError, counted
 from tunesmith.files import expanded, read_note
+from tunesmith.runs.sealing import refuse_changed_run
 
 if TYPE_CHECKING:
     from tunesmith.data.conversation import Conversation
@@ -149,6 +150,7 @@ def find_result(run: str | Path, overrides: Sequence[str] = ()) -> Found:
         if len(inside) != 1:
             raise ExperimentError(_no_run(folder, [file.parent.name for file in inside]))
         folder = inside[0].parent
+    refuse_changed_run(folder, ("run.json", "experiment.yaml", "stages/*/done.json"))
     named = read_note(folder / "run.json", optional=dict.fromkeys(("where", "model", "data", "base"), str))
     experiment = read_experiment(folder / "experiment.yaml", [_TRAINED_ELSEWHERE, *overrides])
     stage = stage or folder / "stages" / experiment.stages[-1].name

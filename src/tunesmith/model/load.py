@@ -35,7 +35,6 @@ from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.files import expanded
 from tunesmith.model import attention, kernels
 from tunesmith.model.adapters import quietly
-from tunesmith.model.artifacts import refuse_changed
 from tunesmith.model.chat_templates import settle_template
 from tunesmith.model.checkpointing import checkpoint
 from tunesmith.model.families import FOR_PICTURES, FOR_TEXT, Family, family_of
@@ -55,6 +54,7 @@ from tunesmith.model.reading import (
     unreadable,
 )
 from tunesmith.model.saving import is_of_a_stage, put_changed
+from tunesmith.runs.artifacts import refuse_changed
 
 
 def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
@@ -70,6 +70,8 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     compute = torch.float32 if settings.precision("language") == "fp32" else torch.bfloat16
     name, reason = attention.choose(settings.attention, device, compute)
     place = base_folder(settings, start)
+    if is_of_a_stage(Path(place)) and Path(place).parent != start:
+        refuse_changed(Path(place).parent)
     config = _config(settings, place)
     family = _family(settings, place, config)
     model = _weights(settings, place, config, device, family)

@@ -12,6 +12,7 @@ from tunesmith.pipeline.checks import check
 from tunesmith.pipeline.steps import MAIN, Steps
 from tunesmith.pipeline.training import train
 from tunesmith.report.page import write_report
+from tunesmith.runs.sealing import is_sealed, seal
 
 
 def run(
@@ -41,6 +42,8 @@ def run(
         steps.baseline()
         trained = train(steps, terminal)
         steps.evaluation(trained.result, trained.fingerprint)
+        if not was_finished or not is_sealed(folder.path):
+            seal(folder.path)
         if not was_finished or not (folder.path / "report.html").exists():
             write_report(folder.path)
     return folder.path

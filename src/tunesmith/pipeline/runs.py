@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.config.experiment import Experiment, Stage
 from tunesmith.config.read import read_experiment
-from tunesmith.errors import TunesmithError
+from tunesmith.errors import ExperimentError, TunesmithError
 from tunesmith.evaluate.choice import primary_metric
 from tunesmith.files import read_note, whole_folder, write_json
 from tunesmith.pipeline.folder import RunFolder, key_of
 from tunesmith.pipeline.log import copy_log
+from tunesmith.runs.sealing import refuse_changed_run
 
 if TYPE_CHECKING:
     from tunesmith.pipeline.steps import Steps
@@ -65,11 +66,16 @@ class Keys:
 
     def fit(self, run: RunFolder) -> bool:
         """True if all that the run has trained and evaluated is of these settings."""
-        claims = {folder.name: _key_in(folder / "claim.json") for folder in _filled(run.path / "stages")}
-        if any(self.stages.get(name) != claim for name, claim in claims.items()):
+        if not all(map(self._claimed, _filled(run.path / "stages"))):
             return False
         evaluated = run.evaluation.is_dir() and any(run.evaluation.iterdir())
-        return not evaluated or _key_in(run.evaluation / "key.json") == self.evaluation
+        return not evaluated or _key_in(run.evaluation / "key.json") in (None, self.evaluation)
+
+    def _claimed(self, stage: Path) -> bool:
+        """True if a stage's folder is of these settings; one that is over needs no claim for that."""
+        key = self.stages.get(stage.name)
+        claim = _key_in(stage / "claim.json")
+        return key is not None and (claim == key or (claim is None and is_done(stage, key)))
 
     def finished(self, run: RunFolder) -> bool:
         """True if the run is over: trained, evaluated and compared, all with these settings."""
@@ -112,8 +118,14 @@ def choose(steps: Steps, keys: Keys) -> RunFolder:
     """The run of these settings, the newest if there are several; else the folder of a new one. Nothing is written."""
     runs = steps.shared.runs(steps.variant)
     for run in reversed(runs):
+        refuse_changed_run(run.path)
         if run.has_begun and keys.fit(run):
             return run
+        if run.has_begun and _key_of_run(run) == keys.whole:
+            raise ExperimentError(
+                f"{run.path}: was begun with these settings, but a claim.json or key.json in it says otherwise, so it "
+                f"is damaged. Delete the folder {run.path}, or run with another `name`"
+            )
     for run in reversed(runs):
         # A process that holds it may be about to begin.
         if not run.has_begun and not (run.is_held and _key_of_run(run) not in (None, keys.whole)):

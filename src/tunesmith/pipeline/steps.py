@@ -27,7 +27,7 @@ from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.engines import Engine
 from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.scores import Scores
-from tunesmith.files import expanded, read_note, whole_file, write_json
+from tunesmith.files import SUMS, damage, expanded, read_note, whole_file, write_json
 from tunesmith.model.families import Family
 from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
@@ -35,6 +35,7 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment, with_later
 from tunesmith.pipeline.folder import ExperimentFolder, RunFolder, at_work, files_key, key_of
 from tunesmith.pipeline.runs import Keys, choose, evaluation_key, why_new
+from tunesmith.runs.sealing import is_incomplete, unseal
 from tunesmith.tasks import Task
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer
@@ -82,7 +83,7 @@ class Steps:
                 run = self.folder
                 told = None if run.has_begun else why_new(self, run)
                 held.enter_context(at_work(run.path))
-                if not self.is_finished:
+                if not self.is_finished or is_incomplete(run.path):
                     self.write_down()
             if told:
                 self.say(told)
@@ -280,6 +281,7 @@ class Steps:
     def write_down(self) -> None:
         """The resolved experiment, the environment, and where the shared pieces lie."""
         run = self.folder
+        unseal(run.path)
         with whole_file(run.path / "experiment.yaml") as file:
             file.write_text(dump_experiment(self.experiment), encoding="utf-8")
         noted = run.path / "environment.json"
@@ -296,7 +298,7 @@ class Steps:
         """Scores of the untouched base model on the test side; gives their folder."""
         folder = self.base_folder
         with at_work(self.shared.lock(folder.name), wait=True):
-            if not (folder / "scores.json").exists():
+            if not self._is_evaluated(folder):
                 self.say(
                     f"baseline: the untouched model on {counted(len(self.test_records), 'held-out record')}"
                 )
@@ -309,7 +311,7 @@ class Steps:
         folder = self.folder.evaluation
         if not (folder / "key.json").exists():
             write_json(folder / "key.json", evaluation_key(self, fingerprint))
-        if not (folder / "scores.json").exists():
+        if not self._is_evaluated(folder):
             self.say(
                 f"evaluate: the tuned model on the same {counted(len(self.test_records), 'held-out record')}"
             )
@@ -321,6 +323,15 @@ class Steps:
             settings = self.experiment.evaluate
             compare(self.baseline(), folder, self.experiment.task, settings, self.experiment.seed)
         return folder
+
+    def _is_evaluated(self, folder: Path) -> bool:
+        """True if the folder holds the scores of an evaluation. One of which a file is not as it was written is made
+        again, and that is told."""
+        if (folder / "scores.json").exists() and (fault := damage(folder)) is not None:
+            self.say(f"{fault}. It is evaluated again")
+            for name in ("scores.json", "rows.jsonl", "comparison.json", SUMS):
+                (folder / name).unlink(missing_ok=True)
+        return (folder / "scores.json").exists()
 
     def score(
         self, loaded: LoadedModel, name: str, folder: Path | None, records: Sequence[Record] | None = None

@@ -19,7 +19,6 @@ from tunesmith.data.sampling import fixed_sample
 from tunesmith.errors import DataError, ExperimentError, ModelError, counted
 from tunesmith.evaluate.choice import primary_metric
 from tunesmith.files import read_note, write_json
-from tunesmith.model.artifacts import DONE, left_by, refuse_changed
 from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
@@ -34,6 +33,7 @@ from tunesmith.pipeline.runs import Trained, is_done, is_trained, take_over, tra
 from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
 from tunesmith.plan.audit import audit_tokens
+from tunesmith.runs.artifacts import DONE, left_by, refuse_changed
 from tunesmith.tasks import Task
 from tunesmith.train.balance import Classes, class_weights, count_classes
 from tunesmith.train.checkpoint import latest_checkpoint, set_damaged_aside, step_of
@@ -57,6 +57,10 @@ def train(steps: Steps, terminal: Terminal) -> Trained:
         folder = steps.folder.stage(stage.name)
         if not is_done(folder, fingerprint) and not taken_over(steps, stage, fingerprint):
             run_stage(steps, stage, number, before, fingerprint, terminal)
+        else:
+            refuse_changed(folder)
+        if number == 0 and not (steps.folder.path / "audit.json").exists():
+            write_audit(steps, stage_examples(steps, stage)[0])
         trained = Trained(folder, fingerprint)
         lineage.append(
             {

@@ -16,12 +16,15 @@ from tunesmith.evaluate.compare import Comparison
 from tunesmith.evaluate.rows import Row, read_rows
 from tunesmith.evaluate.scores import Scores
 from tunesmith.files import damage
+from tunesmith.runs.artifacts import changed_note
+from tunesmith.runs.sealing import refuse_changed_run
 from tunesmith.train.observers import Evaluation, StageEnd, StageStart, Update
 
 if TYPE_CHECKING:
     from tunesmith.config.experiment import Experiment
 
 Value = TypeVar("Value")
+_AGAIN = "Bring it back from a copy, or delete it and call `tunesmith run` with the same experiment"
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Done:
     """The update whose weights the stage left: the best on validation records; None for the last."""
     bytes: int | None = None
     """Size of what it left."""
+    files: Mapping[str, str] | None = None
+    """SHA-256 of each file that it left or wrote for this report."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +263,7 @@ def read_run_folder(path: Path) -> RunFolder:
     run = _read(path / "run.json", Run)
     if run is None:
         raise DataError(_no_run_folder(path))
+    refuse_changed_run(path)
     settings_text, settings = _read_experiment(path / "experiment.yaml")
     return RunFolder(
         path=path,
@@ -314,9 +320,7 @@ def _read(path: Path, kind: Any) -> Any:
     try:
         return _adapter(kind).validate_json(content)
     except ValidationError as error:
-        raise DataError(
-            f"{path}: {_fault(error)}. Delete it and call `tunesmith run` with the same experiment"
-        ) from error
+        raise DataError(f"{path}: {_fault(error)}. {_AGAIN}") from error
 
 
 @cache
@@ -355,9 +359,7 @@ def _read_experiment(path: Path) -> tuple[str, Mapping[str, Any]]:
     except FileNotFoundError:
         return "", {}
     except (YAMLError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: not YAML ({error}). Delete it and call `tunesmith run` with the same experiment"
-        ) from error
+        raise DataError(f"{path}: not YAML ({error}). {_AGAIN}") from error
     return text, settings if isinstance(settings, Mapping) else {}
 
 
@@ -408,10 +410,13 @@ def _read_stages(path: Path, settings: Mapping[str, Any]) -> tuple[Stage, ...]:
 
 
 def _read_stage(folder: Path, events: list[Any]) -> Stage:
+    done = _read(folder / "done.json", Done)
+    if done is not None and (fault := changed_note(folder, done.files or {})) is not None:
+        raise DataError(fault)
     notes = dict.fromkeys(note for event in events if isinstance(event, StageStart) for note in event.notes)
     return Stage(
         name=folder.name,
-        done=_read(folder / "done.json", Done),
+        done=done,
         parts=_read(folder / "parts.json", tuple[TrainedPart, ...]) or (),
         updates=tuple(event for event in events if isinstance(event, Update)),
         evaluations=tuple(event for event in events if isinstance(event, Evaluation)),

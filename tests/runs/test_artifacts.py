@@ -6,7 +6,7 @@ import pytest
 
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.files import write_json
-from tunesmith.model.artifacts import left_by, refuse_changed
+from tunesmith.runs.artifacts import left_by, refuse_changed
 
 
 def stage(folder: Path, **also: Any) -> Path:
@@ -36,7 +36,7 @@ def test_what_a_stage_left_is_taken_as_long_as_it_is_as_it_was(tmp_path: Path) -
 def test_a_changed_or_missing_file_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
     file = stage(tmp_path) / name
     file.write_text(file.read_text() + " ")
-    with pytest.raises(ModelError, match=rf"{name}: was changed after .*(?s:.)*delete the folder {tmp_path}"):
+    with pytest.raises(ModelError, match=rf"{name}: was changed after .*(?s:.)*delete {tmp_path}/done.json"):
         refuse_changed(tmp_path)
     file.unlink()
     with pytest.raises(ModelError, match=rf"{name}: is not there any more"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ from tunesmith.files import changed, file_sha256, joined_sha256, read_note
 
 FOLDERS = ("adapter", "model", "weights")
 DONE = "done.json"
+NOTES = ("base.json", "classes.json", "memory.json", "parts.json")
+"""What a stage tells of itself, for the report and for whoever uses what it left."""
 
 
 def left_by(stage: Path) -> dict[str, Any]:
     """What `done.json` says of the files in a stage's folder: `files`, the SHA-256 of each by its name, and of the
     weights among them `bytes`, their size, and `sha256`, one hash of all."""
-    sums = {file.relative_to(stage).as_posix(): file_sha256(file) for file in _files(stage)}
+    files = [*_files(stage), *(stage / name for name in NOTES if (stage / name).is_file())]
+    sums = {file.relative_to(stage).as_posix(): file_sha256(file) for file in files}
     weights = [name for name in sums if name.endswith(".safetensors")]
     size = sum((stage / name).stat().st_size for name in weights)
     return {"bytes": size, "sha256": joined_sha256(sums[name] for name in weights), "files": sums}
@@ -34,11 +38,23 @@ def refuse_changed(stage: Path) -> None:
         is_same = joined_sha256(map(file_sha256, weights)) == done["sha256"]
         faults = [] if is_same else [f"{stage}: its weights were changed after they were written"]
     if faults:
-        raise ModelError(
-            "\n".join(faults)
-            + f". Bring back what the stage left from a copy, or delete the folder {stage} and call "
-            "`tunesmith run` with the same experiment: the stage is then trained again"
-        )
+        raise ModelError("\n".join(faults) + f". {advice(stage)}")
+
+
+def changed_note(stage: Path, files: Mapping[str, Any]) -> str | None:
+    """What is wrong with a stage's notes, by the hashes of its `done.json`, and what to do; None if nothing is. What
+    the stage left, which may be of any size, is not read."""
+    faults = (changed(stage / name, files[name]) for name in NOTES if name in files)
+    fault = next((fault for fault in faults if fault is not None), None)
+    return fault and f"{fault}. {advice(stage)}"
+
+
+def advice(stage: Path) -> str:
+    """What to do if a file of a finished stage is damaged."""
+    return (
+        f"Bring the file back from a copy, or delete {stage / DONE} and call `tunesmith run` with the same experiment: "
+        "the stage is then finished again from its last checkpoint"
+    )
 
 
 def _files(stage: Path) -> list[Path]:
