@@ -15,7 +15,11 @@ from tunesmith.report.page import write_report
 
 def test_runs_stand_beside_their_base_with_cost_and_verdict(experiment, tmp_path):
     page = Page(write_comparison([experiment / "lora", experiment / "full"], tmp_path / "all.html"))
-    assert "Of 2 runs on 400 held-out records, full has the best accuracy" in page.text()
+    assert (
+        "Of 2 runs on 400 held-out records, none is clearly the best by accuracy: full has 79.8"
+        in page.text()
+    )
+    assert "with no clear difference from lora. full is clearly better than the base." in page.text()
     for words in (
         "base",
         "lora",

@@ -191,3 +191,17 @@ def test_a_recall_that_fell_is_not_passed_over_where_no_f1_fell(run):
     page = write_report(run).read_text()
     assert f"By itself did: {TOPICS[0]} recall." in page
     assert "Nothing that was measured got clearly worse." not in page
+
+
+def test_a_model_that_is_surer_than_right_is_told_by_how_much(run: Path) -> None:
+    file = run / "evaluation" / "scores.json"
+    values = json.loads(file.read_text())
+    values["calibration"] = {
+        "confidence": 0.91, "accuracy": 0.84, "too_sure": 0.07, "low": 0.03, "high": 0.11, "p_value": 0.002,
+    }  # fmt: skip
+    file.write_text(json.dumps(values))
+    (*_, told) = summary.calibration(read_run_folder(run))
+    assert plain(told) == (
+        "Tuned is 91.0 % sure on average and 84.0 % right: too sure by 7.0 points "
+        "(95 % interval of the difference 3.0 to 11.0; Spiegelhalter's test p 0.002)"
+    )

@@ -125,7 +125,7 @@ def compare_rows(
     primary, metrics = primary_metric(task, settings)[0], resolve_metrics(task, settings)
     outcomes = outcomes_of(first, task), outcomes_of(second, task)
     drafts = drafts_of(metrics, outcomes, units, signs, seed)
-    changes = settled({draft: _family(draft.name, primary) for draft in drafts}, signs.is_exact)
+    changes = settled({draft: family_of(draft.name, primary) for draft in drafts}, signs.is_exact)
     classes = {draft: one for draft, one in changes.items() if _is_telling_class(draft.name)}
     groups = _Groups.of(first, second, task, settings, units, signs, seed)
     fixed, broken = _fixed(first, second), _fixed(second, first)
@@ -232,7 +232,7 @@ def in_order_of(first: Sequence[Row], second: Sequence[Row]) -> list[Row]:
     return [by_record[record] for record in wanted]
 
 
-def _family(name: str, primary: str) -> str | None:
+def family_of(name: str, primary: str) -> str | None:
     """Which changes a number is tested together with: the primary metric alone, the other metrics of all records, the
     classes of one metric (precision and recall of classes as one)."""
     if name == primary:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tunesmith.config.settings import FloatOrNull
 from tunesmith.errors import DataError
+from tunesmith.evaluate.calibration import Calibration, calibration_of
 from tunesmith.evaluate.choice import (
     metric_of,
     primary_metric,
@@ -89,6 +90,8 @@ class Scores:
     """Number of independent units (`evaluate/units.py`); None in files from before there were units."""
     unit_told_by: str = "record"
     """What records of one unit have in common: a field, `picture`, ..., or `record` where each is its own unit."""
+    calibration: Calibration | None = None
+    """How sure the model is beside how right; None without class probabilities."""
     cut: int = 0
     """Number of answers that reached the maximum length without an end token."""
 
@@ -111,6 +114,8 @@ class Scores:
 def _scores_file(values: dict[str, Any]) -> Scores:
     table = values["confusion"]
     values["metrics"] = _scores_of(values["metrics"])
+    calibration = values.get("calibration")
+    values["calibration"] = None if calibration is None else Calibration(**calibration)
     values["labels"] = None if values["labels"] is None else tuple(values["labels"])
     if table is not None:
         values["confusion"] = Confusion(tuple(table["labels"]), tuple(map(tuple, table["counts"])))
@@ -160,6 +165,7 @@ def score(
         left_out=groups.left_out,
         units=units.number,
         unit_told_by=rows[0].unit_told_by,
+        calibration=calibration_of(outcomes, units),
         cut=sum(not row.ended for row in rows),
     )
 

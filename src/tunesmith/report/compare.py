@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tunesmith.errors import DataError, ExperimentError, TunesmithError, counted
+from tunesmith.errors import DataError, ExperimentError, counted
 from tunesmith.evaluate.changes import Change
 from tunesmith.evaluate.choice import metric_of
-from tunesmith.evaluate.compare import compare_rows
+from tunesmith.evaluate.compare import in_order_of
+from tunesmith.evaluate.ranking import Ranking, rank
+from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.scores import Score
-from tunesmith.files import as_json
 from tunesmith.report import summary, words
 from tunesmith.report.charts import Plot
 from tunesmith.report.curves import overlaid_curves
 from tunesmith.report.page import write_page
 from tunesmith.report.run_folder import Evaluated, RunFolder, read_run_folder
 
-if TYPE_CHECKING:
-    from tunesmith.config.experiment import Experiment
+_BASE = "base in "
+"""What the names of bases in a ranking begin with."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def comparison_as_json(compared: Compared) -> str:
     values = asdict(compared)
     for drawn in ("curves", "classes", "class_metric", "groups"):
         del values[drawn]
-    return as_json(values, indent=2)
+    return json.dumps(values, indent=2, ensure_ascii=False)
 
 
 def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:
@@ -117,11 +118,13 @@ def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:
     metrics = dict.fromkeys(metric for entry in entries for metric in entry.measures if "/" not in metric)
     metrics.pop(primary, None)
     class_metric, classes = _class_table(entries)
-    pairs, notices = _pairs(runs, names, primary)
+    found = _ranked(runs, names, primary)
+    unit = metric_of(primary).unit
+    pairs = [Pair(*pair, change, words.changed(change, unit)) for pair, change in found.pairs.items()]
     return Compared(
         title=", ".join(dict.fromkeys(run.run.experiment for run in runs)),
         headline=_headline(
-            entries[-len(runs) :], evaluated[0].scores.records, primary, pairs, is_fair=not notices
+            entries[-len(runs) :], evaluated[0].scores.records, primary, found, is_fair=not found.notices
         ),
         primary=primary,
         metrics=(primary, *metrics),
@@ -132,14 +135,14 @@ def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:
         class_metric=class_metric,
         groups=_group_tables(entries),
         curves=tuple(overlaid_curves(runs, names, primary)),
-        notices=(*notices, *_unfinished(runs, names)),
+        notices=(*found.notices, *_unfinished(runs, names)),
     )
 
 
 def short_names(runs: Sequence[RunFolder]) -> list[str]:
     """What tells the runs apart: the variant if that does, else experiment and variant, else the folder."""
     candidates = (
-        [run.run.label for run in runs],
+        [run.run.variant for run in runs],
         [run.name for run in runs],
         [str(run.path) for run in runs],
     )
@@ -205,25 +208,56 @@ def _class_table(entries: Sequence[Entry]) -> tuple[str, dict[str, list[Score | 
     return chosen, {label: [entry.measures.get(f"{chosen}/{label}") for entry in entries] for label in labels}
 
 
-def _headline(
-    entries: Sequence[Entry], records: int, primary: str, pairs: Sequence[Pair], is_fair: bool
-) -> str:
-    """The best run by the primary metric, and which others are not clearly worse; fair if all were paired."""
+def _headline(entries: Sequence[Entry], records: int, primary: str, found: _Rankings, is_fair: bool) -> str:
+    """The best run by the primary metric, if it is clearly the best, and what it is worth; else those that no one can
+    tell from it."""
     ranked = sorted(
         (entry for entry in entries if primary in entry.measures), key=lambda it: _badness(it, primary)
     )
     best, measure = ranked[0], ranked[0].measures[primary]
-    where = f"on {counted(records, 'held-out record')}" if is_fair else "that cannot all be paired"
-    text = (
-        f"Of {len(entries)} runs {where}, {best.name} has the best "
-        f"{words.within(words.title(primary))}: {words.with_interval(measure)}."
+    name, where = words.within(words.title(primary)), f"on {counted(records, 'held-out record')}"
+    if not is_fair:
+        return (
+            f"Of {len(entries)} runs that cannot all be paired, {best.name} has the best {name}: "
+            f"{words.with_interval(measure)}."
+        )
+    if not found.alike:
+        return f"{best.name} has {name} {words.with_interval(measure)} {where}."
+    ranking, names = found.alike[0]
+    equals = ranking.equals_of(best.name, names)
+    if len(names) == 1:
+        text = f"{best.name} has {name} {words.with_interval(measure)} {where}."
+    elif equals:
+        text = (
+            f"Of {len(entries)} runs {where}, none is clearly the best by {name}: {best.name} has "
+            f"{words.with_interval(measure)}, with no clear difference from {', '.join(equals)}."
+        )
+    else:
+        text = f"Of {len(entries)} runs {where}, {best.name} has the best {name}: {words.with_interval(measure)}."
+    return text + _worth(ranking, names, measure) + _against_base(ranking, names, best.name)
+
+
+def _worth(ranking: Ranking, names: Sequence[str], measure: Score) -> str:
+    """What the best of several is worth on new records, for being chosen makes its own value too high."""
+    shrunk = ranking.shrunk_best(names)
+    if shrunk is None:
+        return ""
+    ends = words.interval(shrunk.low, shrunk.high, measure.unit)
+    return (
+        f" The best of {len(names)} looks better than it is: on new records about "
+        f"{words.number(shrunk.value, measure.unit)} ({ends}) is to be expected."
     )
-    equal = [
-        pair.first if pair.second == best.name else pair.second
-        for pair in pairs
-        if best.name in (pair.first, pair.second) and pair.change.verdict == "no clear change"
-    ]
-    return text + (f" No clear difference from {', '.join(equal)}." if equal else "")
+
+
+def _against_base(ranking: Ranking, names: Sequence[str], best: str) -> str:
+    """Whether the best run is clearly better than every base, with all pairs corrected together."""
+    bases = [name for name in ranking.estimates if name.startswith(_BASE)]
+    if not bases:
+        return ""
+    which = "base" if len(bases) == 1 else "bases"
+    if all(ranking.is_better(best, base) for base in bases):
+        return f" {best} is clearly better than the {which}."
+    return f" {best} is not clearly better than the {which}."
 
 
 def _badness(entry: Entry, metric: str) -> float:
@@ -237,31 +271,70 @@ def _unfinished(runs: Sequence[RunFolder], names: Sequence[str]) -> Iterator[str
             yield f"{name}: {line}"
 
 
-def _pairs(runs: Sequence[RunFolder], names: Sequence[str], primary: str) -> tuple[list[Pair], list[str]]:
-    """Every two evaluated runs, paired on their rows; and why those that cannot be are not."""
-    pairs, notices = [], []
+@dataclass(frozen=True)
+class _Rankings:
+    """Every two models that can be paired, and why the others cannot be."""
+
+    pairs: Mapping[tuple[str, str], Change]
+    alike: Sequence[tuple[Ranking, Sequence[str]]]
+    """Models on the same records with the same task, and which of them are runs (the others are bases)."""
+    notices: Sequence[str]
+
+
+def _ranked(runs: Sequence[RunFolder], names: Sequence[str], primary: str) -> _Rankings:
+    """Evaluated runs and their bases in sets that can be compared, each set tested together."""
     evaluated = [
         (run, run.tuned, name) for run, name in zip(runs, names, strict=True) if run.tuned is not None
     ]
-    for (first, before, first_name), (second, after, second_name) in itertools.combinations(evaluated, 2):
-        try:
-            if first.settings.get("task") != second.settings.get("task"):
-                raise ExperimentError("they have different tasks; compare runs of one task")
-            change = _paired(before, after, first.experiment, primary)
-        except TunesmithError as error:
-            notices.append(f"{first_name} and {second_name} cannot be paired: {error}")
+    notices = []
+    sets: list[list[tuple[RunFolder, Evaluated, str]]] = []
+    for one in evaluated:
+        home = next((some for some in sets if _fault(some[0], one) is None), None)
+        if home is None:
+            sets.append([one])
         else:
-            shown = words.changed(change, metric_of(primary).unit)
-            pairs.append(Pair(first_name, second_name, change, shown))
-    return pairs, notices
+            home.append(one)
+    for first, second in itertools.combinations(evaluated, 2):
+        if (fault := _fault(first, second)) is not None:
+            notices.append(f"{first[2]} and {second[2]} cannot be paired: {fault}")
+    alike, pairs = [], {}
+    for some in sets:
+        rows: dict[str, Sequence[Row]] = {name: tuned.rows for _, tuned, name in some if tuned.rows}
+        for run, tuned, _ in some:
+            if run.base is not None and rows and _is_same(tuned.rows, run.base.rows):
+                rows.setdefault(f"{_BASE}{run.base.folder.resolve()}", run.base.rows)
+        if not rows:
+            continue
+        experiment = some[0][0].experiment
+        settings = experiment.evaluate.model_copy(update={"metric": primary, "metrics": []})
+        ranking = rank(rows, experiment.task, settings, experiment.seed)
+        lacking = [name for name in rows if name not in ranking.estimates]
+        notices += [
+            f"{first} and {second} cannot be paired: {words.title(primary)} cannot be had of both; evaluate both with "
+            "the same settings"
+            for first, second in itertools.combinations([name for _, _, name in some], 2)
+            if first in lacking or second in lacking
+        ]
+        alike.append((ranking, [name for _, _, name in some if name in ranking.estimates]))
+        pairs |= {
+            pair: change
+            for pair, change in ranking.pairs.items()
+            if not any(one.startswith(_BASE) for one in pair)
+        }
+    return _Rankings(pairs, alike, notices)
 
 
-def _paired(first: Evaluated, second: Evaluated, experiment: Experiment, metric: str) -> Change:
-    """What became of one metric; ExperimentError if the two are not on the same records or lack it."""
-    settings = experiment.evaluate.model_copy(update={"metric": metric, "metrics": []})
-    changes = compare_rows(first.rows, second.rows, experiment.task, settings, experiment.seed).metrics
-    if metric not in changes:
-        raise ExperimentError(
-            f"{words.title(metric)} cannot be had of both; evaluate both with the same settings"
-        )
-    return changes[metric]
+def _fault(first: tuple[RunFolder, Evaluated, str], second: tuple[RunFolder, Evaluated, str]) -> str | None:
+    """Why two evaluated runs cannot be paired, or None."""
+    if first[0].settings.get("task") != second[0].settings.get("task"):
+        return "they have different tasks; compare runs of one task"
+    try:
+        in_order_of(first[1].rows, second[1].rows)
+    except ExperimentError as error:
+        return str(error)
+    return None
+
+
+def _is_same(rows: Sequence[Row], others: Sequence[Row]) -> bool:
+    """True if both are of the same records."""
+    return {(row.record, row.sha256) for row in rows} == {(row.record, row.sha256) for row in others}

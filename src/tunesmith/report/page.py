@@ -63,6 +63,7 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
         "perhaps_worse": summary.perhaps_worse(run),
         "worse_alone": summary.worse_alone(run),
         "unread": summary.unread(run),
+        "calibration": summary.calibration(run),
         "class_metrics": class_metrics,
         "classes": classes,
         "sizes": size_rows(run),

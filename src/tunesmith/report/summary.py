@@ -219,6 +219,20 @@ def worse_alone(run: RunFolder) -> list[str]:
     ]
 
 
+def calibration(run: RunFolder) -> list[str]:
+    """How sure each model is beside how right, a sentence for each evaluation with class probabilities."""
+    evaluations = (("Base", run.base), ("Tuned", run.tuned))
+    return [
+        f"{name} is {words.number(found.confidence, 'share')} sure on average and "
+        f"{words.number(found.accuracy, 'share')} right: {'too sure' if found.too_sure > 0 else 'too unsure'} by "
+        f"{words.difference(abs(found.too_sure), 'share').removeprefix('+')} "
+        f"(95\u202f% interval of the difference {words.interval(found.low, found.high, 'share')}; "
+        f"Spiegelhalter's test p {words.p_value(found.p_value)})"
+        for name, evaluated in evaluations
+        if evaluated is not None and (found := evaluated.scores.calibration) is not None
+    ]
+
+
 def unread(run: RunFolder) -> list[str]:
     """How many answers could not be read, a phrase for each evaluation that is there."""
     evaluations = (("base", run.base), ("tuned", run.tuned))
