@@ -297,7 +297,8 @@ def _ranked(runs: Sequence[RunFolder], names: Sequence[str], primary: str) -> _R
     for first, second in itertools.combinations(evaluated, 2):
         if (fault := _fault(first, second)) is not None:
             notices.append(f"{first[2]} and {second[2]} cannot be paired: {fault}")
-    alike, pairs = [], {}
+    alike: list[tuple[Ranking, list[str]]] = []
+    pairs: dict[tuple[str, str], Change] = {}
     for some in sets:
         rows: dict[str, Sequence[Row]] = {name: tuned.rows for _, tuned, name in some if tuned.rows}
         for run, tuned, _ in some:
