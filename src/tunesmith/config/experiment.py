@@ -183,7 +183,7 @@ class Leaks(Settings):
     """On a leak: `refuse` to go on and name the pairs, or `drop` the training side and count it."""
     near: Annotated[float, Field(gt=0, le=1)] | None = 0.85
     """Share of the words that texts have in common from which they look alike; none finds equal texts only."""
-    pictures: Annotated[float, Field(gt=0, le=1)] | None = 0.88
+    pictures: Annotated[float, Field(gt=0, le=1)] | None = 0.93
     """Agreement (up to 1) from which two pictures, laid over one another, look alike; none compares files only."""
 
     @field_validator("pictures", mode="before")
@@ -191,7 +191,7 @@ class Leaks(Settings):
     def _is_no_number_of_bits(cls, pictures: Any) -> Any:
         if isinstance(pictures, int) and not isinstance(pictures, bool) and pictures != 1:
             raise ValueError(
-                f"{pictures} counted bits of a hash. Pictures are now laid over one another: leave it out (0.88), give "
+                f"{pictures} counted bits of a hash. Pictures are now laid over one another: leave it out (0.93), give "
                 "an agreement between 0 and 1, or null to compare files only"
             )
         return pictures

@@ -28,8 +28,10 @@ _WINDOW = {SIDE: 7, FINE_SIDE: 13}
 """Pixels of a window, each way."""
 _BLUR = {SIDE: 0.7, FINE_SIDE: 1.2}
 """Standard deviation in pixels."""
-_NOISE = {SIDE: 2.0, FINE_SIDE: 1.0}
+_NOISE = 0.1
 """Variance in squared grey levels that says nothing."""
+_POWER = 0.75
+"""Of a window's variance, by which it is weighed: what is strong counts more than noise."""
 _DIFFERENT = 0.5
 """A window with less correlation shows something else."""
 _ONE_PLACE = 0.045
@@ -139,9 +141,8 @@ def _agreement(one: Grey, other: Grey, shared: Grey) -> float:
     var_other = np.maximum(total(other * other) / weight - mean_other**2, 0)
     both = total(one * other) / weight - mean_one * mean_other
     gain = np.sqrt(((var_one * shared).sum() + 1) / ((var_other * shared).sum() + 1))
-    noise = _NOISE[side]
-    local = both / np.sqrt((var_one + noise * max(gain, 1)) * (var_other + noise))
-    seen = shared * (np.sqrt(var_one) + gain * np.sqrt(var_other))
+    local = both / np.sqrt((var_one + _NOISE * max(gain, 1)) * (var_other + _NOISE))
+    seen = shared * (var_one + gain**2 * var_other) ** _POWER
     seen /= max(float(seen.sum()), 1e-6)
     differs = seen * (local < _DIFFERENT)
     cost = _COST_ONE_PLACE if _is_one_place(differs) else _COST_ALL_OVER
