@@ -307,7 +307,7 @@ def test_the_key_follows_the_fields_of_pictures_and_where_they_are(tmp_path):
     def key(fields=("image",), **given):
         return prepared_key(settings(**given), ASKED, tmp_path, pictures=fields)
 
-    keys = {key(), key(()), key(pictures={"folder": "x"}), key(leaks={"pictures": 2})}
+    keys = {key(), key(()), key(pictures={"folder": "x"}), key(leaks={"pictures": 0.5})}
     assert len(keys) == 4
 
 
