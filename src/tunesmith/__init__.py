@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tunesmith.deploy.loading import load_result
     from tunesmith.deploy.merge import merge
     from tunesmith.deploy.predict import predict
+    from tunesmith.evaluate.external import compare_predictions, score_predictions
     from tunesmith.model.load import load as load_model
     from tunesmith.pipeline.run import run
     from tunesmith.report.compare import write_comparison as compare
@@ -24,12 +25,14 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "compare",
+    "compare_predictions",
     "load_experiment",
     "load_model",
     "load_result",
     "merge",
     "predict",
     "run",
+    "score_predictions",
 ]
 
 _HOME = {
@@ -40,6 +43,8 @@ _HOME = {
     "predict": ("tunesmith.deploy.predict", "predict"),
     "run": ("tunesmith.pipeline.run", "run"),
     "compare": ("tunesmith.report.compare", "write_comparison"),
+    "compare_predictions": ("tunesmith.evaluate.external", "compare_predictions"),
+    "score_predictions": ("tunesmith.evaluate.external", "score_predictions"),
 }
 
 

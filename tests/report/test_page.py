@@ -78,7 +78,7 @@ def test_the_headline_is_the_title_of_the_page(page):
 @pytest.mark.parametrize(
     "fact",
     [
-        "7,200 train", "3 exact and 1 near pair", "similarity from 0.9 on", "4 training records dropped",
+        "7,200 train", "3 exact and 1 pair of texts that look alike", "from 0.9 of their words on", "4 training records dropped",
         "were skipped: 1.", "field 'text' is missing", "921,600", "134,515,008", "0.69 %", "attention: sdpa",
         "Over after 200 updates; the weights are those of update 180", "torch", "2.13.0", "device.cores",
         "path: Qwen/Qwen2.5-0.5B-Instruct", "share of trained tokens", "recommended limit",
@@ -306,10 +306,10 @@ def with_pictures(run: Path, bits: int | None = 4) -> Path:
 def test_the_certificate_says_what_was_found_by_pictures(run, tmp_path):
     text = Page(write_report(with_pictures(run))).text()
     assert (
-        "3 exact and 1 near pair (similarity from 0.9 on), and 1,234 by a picture (the same file, or perceptual "
-        "hashes that differ in at most 4 of 64 bits); 4 training records dropped"
+        "3 exact and 1 pair of texts that look alike (from 0.9 of their words on), and 1,234 by a picture (the same "
+        "file, or pictures that look alike when laid over one another); 4 training records dropped"
     ) in text
-    assert "Pictures that are versions of an earlier one: 56." in text
+    assert "Pictures that look like an earlier one: 56." in text
     files_only = Page(write_report(with_pictures(run, bits=None))).text()
     assert "and 1,234 by a picture (the same file); 4 training" in files_only
 

@@ -16,6 +16,10 @@ def command(
     ] = None,
     variant: Annotated[str | None, typer.Option(help="The variant.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the split's certificate as JSON.")] = False,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="Write the held-out records there as JSON lines, for another model to answer."),
+    ] = None,
 ) -> None:
     """Read the source, choose what is held out, look for leaks, and write the split's certificate."""
     from tunesmith.config.read import read_chosen
@@ -28,6 +32,11 @@ def command(
 
     steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
     certificate = steps.prepared.certificate
+    if held_out is not None:
+        from tunesmith.pipeline.predictions import write_held_out
+
+        number = write_held_out(steps, held_out)
+        typer.echo(f"{held_out}: {number:,} held-out records", err=json)
     if json:
         Console().print_json(data=certificate)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -78,6 +79,11 @@ def _own(task: Task, settings: Evaluate) -> list[str]:
     return [name for name in task.own_metrics if not _missing(name, task, settings)]
 
 
+def possible_metrics(names: Sequence[str], task: Task, settings: Evaluate) -> list[str]:
+    """Those of the metrics that task and engine give what they are made of."""
+    return [name for name in names if not _missing(name, task, settings)]
+
+
 def primary_metric(task: Task, settings: Evaluate) -> tuple[str, Literal["higher", "lower"]]:
     """Name of the metric that tells the best checkpoint, and whether `higher` or `lower` is better."""
     name = settings.metric or resolve_metrics(task, settings)[0]
@@ -88,6 +94,16 @@ def metric_of(name: str) -> Metric:
     """How the numbers of a metric, or of one class of it, are to be read."""
     metric: Metric = _module(name).METRIC
     return metric
+
+
+def meaning_of(name: str) -> str:
+    """What a metric is, in a phrase: what its file says of it.
+
+    >>> meaning_of("accuracy")
+    'share of answers that are right'
+    """
+    first = str(_module(name).__doc__).partition("\n\n")[0]
+    return " ".join(first.partition(": ")[2].split()).rstrip(".")
 
 
 def function_of(name: str) -> MetricFunction:

@@ -13,6 +13,7 @@ from tunesmith.errors import ExperimentError
 from tunesmith.evaluate.changes import Change, Draft, drafts_of, exchanges_of, perhaps_worse, settled
 from tunesmith.evaluate.choice import primary_metric, resolve_metrics
 from tunesmith.evaluate.estimates import Units
+from tunesmith.evaluate.form import FormAndContent, form_and_content
 from tunesmith.evaluate.groups import groups_of
 from tunesmith.evaluate.rows import Row, read_rows
 from tunesmith.evaluate.scores import Scores, outcomes_of, tells
@@ -93,6 +94,8 @@ class Comparison:
     """Number of independent units; None in files from before there were units."""
     unit_told_by: str = "record"
     """What records of one unit have in common: a field, `picture`, ..., or `record` where each is its own unit."""
+    form: FormAndContent | None = None
+    """How the change divides into answers that only one of the two gave in a form that can be read, and all others."""
 
 
 def compare(first: Path, second: Path, task: Task, settings: Evaluate, seed: int) -> Comparison:
@@ -144,6 +147,7 @@ def compare_rows(
         perhaps_worse_groups=groups.named(primary, "perhaps worse"),
         units=units.number,
         unit_told_by=first[0].unit_told_by,
+        form=form_and_content(first, second, primary),
     )
 
 

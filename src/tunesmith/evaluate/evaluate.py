@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -94,10 +94,16 @@ def conversations_of(
 
 
 def row_of(
-    task: Task, record: Record, conversation: Conversation, answer: Answer, by: Sequence[str] = ()
+    task: Task,
+    record: Record,
+    conversation: Conversation,
+    answer: Answer,
+    by: Sequence[str] = (),
+    reading: Any | Unread | None = None,
 ) -> Row:
-    """One answered record: its answer read and marked. `by` names fields that results are broken down by."""
-    reading = task.read(answer)
+    """One answered record: its answer read and marked. `by` names fields that results are broken down by; `reading` is
+    the value of an answer that is not to be read in its text."""
+    reading = task.read(answer) if reading is None else reading
     unread = reading.why if isinstance(reading, Unread) else None
     labels = task.labels_in_order
     marks = task.mark(conversation, answer, reading)

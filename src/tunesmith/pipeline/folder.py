@@ -38,6 +38,10 @@ class ExperimentFolder:
         """Evaluation of the untouched base model, shared by variants."""
         return self.path / f"base-{key}"
 
+    def predictions(self, name: str, key: str) -> Path:
+        """Evaluation of predictions from elsewhere, shared by variants that ask the same."""
+        return self.path / f"predictions-{name}-{key}"
+
     def lock(self, name: str) -> Path:
         """What is held while the folder of this name is made or chosen."""
         return self.path / "locks" / name

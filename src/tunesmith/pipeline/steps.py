@@ -287,7 +287,7 @@ class Steps:
         noted = run.path / "environment.json"
         write_json(noted, with_later(read_note(noted, dict) if noted.exists() else None, environment()))
         names = {"experiment": self.experiment.name, "variant": self.variant, "number": run.number}
-        names["key"] = self.keys.whole
+        names |= {"key": self.keys.whole, "asked": key_of(self.asked)}
         shared = {"data": f"../data-{self.data_key}", "base": f"../{self.base_folder.name}"}
         beside = os.path.relpath(self.where.resolve(), run.path.resolve())
         model = expanded(Path(self.model.path))

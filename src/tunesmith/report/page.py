@@ -17,6 +17,7 @@ from tunesmith.report.classes import baselines, class_curves, size_plot, size_ro
 from tunesmith.report.confusion import maps, matrices
 from tunesmith.report.curves import other_curves, training_curves
 from tunesmith.report.examples import example_groups, reliability
+from tunesmith.report.external import external_rows
 from tunesmith.report.overlap import overlap_plots
 from tunesmith.report.pictures import Album, views_of
 from tunesmith.report.run_folder import Audit, RunFolder, read_run_folder
@@ -28,6 +29,17 @@ def write_report(run_folder: Path) -> Path:
     """Path of the `report.html` that was written into the run folder. DataError if a file in it is broken."""
     run = read_run_folder(run_folder)
     return write_page("report.html.jinja", run_folder / "report.html", run=run, **_evidence(run))
+
+
+def write_reports_with(predictions: Path) -> list[Path]:
+    """Paths of the rewritten pages: those of the runs next to a folder of predictions that show it."""
+    key = predictions.name.rpartition("-")[2]
+    runs = [file.parent for file in sorted(predictions.parent.glob("*/run.json"))]
+    return [
+        write_report(run)
+        for run in runs
+        if read_run_folder(run).run.asked == key and (run / "report.html").exists()
+    ]
 
 
 def write_page(template: str, path: Path, **values: Any) -> Path:
@@ -59,11 +71,14 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
     return {
         "headline": summary.headline(run),
         "metrics": summary.metric_rows(run),
+        "units": summary.units(run),
+        "external": external_rows(run),
         "worse": summary.worse(run),
         "perhaps_worse": summary.perhaps_worse(run),
         "worse_alone": summary.worse_alone(run),
         "unread": summary.unread(run),
         "calibration": summary.calibration(run),
+        "cut": summary.cut(run),
         "class_metrics": class_metrics,
         "classes": classes,
         "sizes": size_rows(run),

@@ -214,6 +214,8 @@ class Run:
     variant: str
     data: str = ""
     base: str = ""
+    asked: str = ""
+    """Key of what its evaluations measure: predictions from elsewhere that were asked the same have it too."""
     number: int = 1
     """Counts the runs of the variant: each has other settings."""
 
@@ -241,6 +243,8 @@ class RunFolder:
     base: Evaluated | None
     tuned: Evaluated | None
     comparison: Comparison | None
+    external: tuple[Evaluated, ...] = ()
+    """Predictions from elsewhere on the same held-out records, by name."""
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -278,6 +282,7 @@ def read_run_folder(path: Path) -> RunFolder:
         base=_read_evaluated(path / run.base) if run.base else None,
         tuned=_read_evaluated(path / "evaluation"),
         comparison=_read(path / "evaluation" / "comparison.json", Comparison),
+        external=tuple(_read_external(path, run)),
     )
 
 
@@ -372,6 +377,15 @@ def _read_evaluated(folder: Path) -> Evaluated | None:
         )
     scores = _read(folder / "scores.json", Scores)
     return None if scores is None else Evaluated(folder, scores)
+
+
+def _read_external(path: Path, run: Run) -> Iterator[Evaluated]:
+    """The predictions from elsewhere that were asked what the run was."""
+    folders = sorted(path.parent.glob(f"predictions-*-{run.asked}")) if run.asked else []
+    for folder in folders:
+        evaluated = _read_evaluated(folder)
+        if evaluated is not None:
+            yield evaluated
 
 
 _EVENTS: dict[str, TypeAdapter[Any]] = {

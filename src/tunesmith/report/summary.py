@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from tunesmith.errors import counted
 from tunesmith.evaluate.changes import Change, Verdict
+from tunesmith.evaluate.choice import meaning_of
 from tunesmith.evaluate.compare import WorseClass, WorseGroup
 from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import words
 from tunesmith.report.run_folder import RunFolder
+
+_TELLING_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,17 @@ class MetricRow:
     def title(self) -> str:
         """The metric's name as a heading."""
         return words.title(self.name)
+
+    @property
+    def meaning(self) -> str:
+        """What the metric is, in a phrase."""
+        return meaning_of(self.name)
+
+    @property
+    def reason(self) -> str:
+        """Why there is no verdict or no interval, or why it may be too narrow; empty if none of it holds."""
+        measured = (self.change, self.tuned, self.base)
+        return next((one.reason for one in measured if one is not None and one.reason), "")
 
     @property
     def measure(self) -> Score:
@@ -105,7 +119,35 @@ def headline(run: RunFolder) -> Headline:
         verb = "rose" if change.change > 0 else "fell"
         text = f"{name} on {records} {'got worse: it ' if change.verdict == 'worse' else ''}{verb}"
         text += f" from {before} to {after}"
-    return Headline(f"{text} ({words.changed(change, unit)}).", change.verdict)
+    of_form = f" {form(run)}" if change.verdict in ("better", "worse") and form(run) else ""
+    return Headline(f"{text} ({words.changed(change, unit)}).{of_form}", change.verdict)
+
+
+def units(run: RunFolder) -> str:
+    """How many independent units intervals and tests count, in a sentence; empty where every record is one."""
+    scores = _latest(run)
+    if scores is None or scores.units is None or scores.unit_told_by == "record":
+        return ""
+    return (
+        f"The {counted(scores.records, 'held-out record')} are {counted(scores.units, 'independent unit')}, told by "
+        f"{scores.unit_told_by}: records of one unit may depend on each other, so that intervals and tests count units."
+    )
+
+
+def form(run: RunFolder) -> str:
+    """How much of the change is form, in a sentence; empty if that is a tenth of it or less.
+
+    Form is what comes of answers that only one of the two models gave in a form that can be read.
+    """
+    found = run.comparison.form if run.comparison else None
+    if found is None or abs(found.form_share) <= _TELLING_SHARE:
+        return ""
+    parts = [words.difference(part, "share") for part in (found.form, found.content)]
+    of = "" if found.mark == primary(run) else f" of {words.within(words.title(found.mark))}"
+    return (
+        f"Of this change{of}, {parts[0]} come from the form of the answers ({words.count(found.now_read)} became "
+        f"readable, {words.count(found.now_unread)} unreadable) and {parts[1]} from their content."
+    )
 
 
 def primary(run: RunFolder) -> str:

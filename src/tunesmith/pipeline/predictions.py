@@ -1,0 +1,72 @@
+"""Predictions from elsewhere in an experiment: scored on its held-out records, one more row of its pages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from tunesmith.data.picture import Picture
+from tunesmith.errors import ExperimentError
+from tunesmith.evaluate.evaluate import conversations_of
+from tunesmith.evaluate.predictions import matched, read_predictions, rows_of_predictions, settings_of_rows
+from tunesmith.evaluate.rows import write_rows
+from tunesmith.evaluate.scores import Scores, score
+from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.pipeline.folder import key_of
+from tunesmith.pipeline.steps import Steps
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_TAKEN = ("base", "tuned", "validation")
+
+
+def evaluate_predictions(steps: Steps, file: Path, name: str) -> tuple[Path, Scores]:
+    """Score the predictions of a file on the held-out records; gives the folder with rows and scores, and the scores.
+
+    Neither model nor device is needed. Raises ExperimentError for a name that cannot be or that other predictions
+    have already, DataError for predictions that are missing, doubled, or of no held-out record.
+    """
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise ExperimentError(
+            f"--name {name!r}: must begin with a letter or digit, hold only letters, digits, '_', '-' and '.', and not "
+            f"be one of {', '.join(_TAKEN)}"
+        )
+    predictions = read_predictions(file)
+    records = steps.test_records
+    given = matched(records, predictions, str(file))
+    folder = steps.shared.predictions(name, key_of(steps.asked))
+    source = {"name": name, "file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    known = read_json(folder / "source.json") if (folder / "source.json").exists() else None
+    if known is not None and known["sha256"] != source["sha256"]:
+        raise ExperimentError(
+            f"--name {name}: other predictions were scored under this name already (of {known['file']}). Give these "
+            f"another name, or remove {folder}"
+        )
+    experiment = steps.experiment
+    settings = experiment.evaluate.model_copy(
+        update={"unit": experiment.evaluate.unit or experiment.data.split.group}
+    )
+    conversations = conversations_of(steps.task, records)
+    rows = rows_of_predictions(steps.task, records, conversations, given, str(file), settings)
+    settings = settings_of_rows(settings, steps.task, rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "rows.jsonl", rows)
+    scores = score(rows, steps.task, settings, experiment.seed, name)
+    scores.write(folder / "scores.json")
+    write_json(folder / "source.json", source)
+    return folder, scores
+
+
+def write_held_out(steps: Steps, path: Path) -> int:
+    """Write the held-out records as JSON lines with their `id`, for a model or program elsewhere to answer; gives their
+    number. Pictures are named by their paths."""
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        for record in steps.test_records:
+            line = {**record.fields, "id": record.id}
+            file.write(json.dumps(line, ensure_ascii=False, default=_path_of) + "\n")
+    return len(steps.test_records)
+
+
+def _path_of(picture: Picture) -> str:
+    return str(picture.file.resolve())
