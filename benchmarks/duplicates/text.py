@@ -298,8 +298,12 @@ def table(num_records: int, num_pairs: int, seed: int) -> str:
             kind_of += [kind] * 2
     makers = unrelated(make)
     for kind, text in makers.items():
-        texts += [text() for _ in range(num_records // len(makers))]
-        kind_of += [kind] * (num_records // len(makers))
+        # A dictionary, for two of them that are equal by chance are no false alarm.
+        different: dict[str, None] = {}
+        while len(different) < num_records // len(makers):
+            different.setdefault(text())
+        texts += different
+        kind_of += [kind] * len(different)
     found, wrong = _count(alike_among(texts), kind_of, partner)
     lines = [f"{len(texts):,} texts, seed {seed}", "", "| duplicates | found |", "|---|---|"]
     lines += [f"| {kind} | {found[kind] / num_pairs:.1%} |" for kind in alike]
