@@ -126,3 +126,10 @@ def test_a_record_without_the_field_of_its_unit_is_named(fields: dict[str, None]
     ]
     with pytest.raises(DataError, match=message):
         units(records, field="patient")
+
+
+def test_a_picture_tells_units_by_its_file() -> None:
+    pictures = [Picture(f"{name}.png", name, 10, 10, "0" * 16) for name in ("aa", "bb", "aa")]
+    records = [Record(f"a:{number}", {"image": picture}) for number, picture in enumerate(pictures)]
+    found = units_of(records, [], (), "image")
+    assert found.names[0] == found.names[2] != found.names[1]

@@ -223,13 +223,12 @@ def _boxes_answer(conversation: Conversation, prediction: ExternalPrediction) ->
 
 def _stated_box(value: Any, width: int, height: int) -> Box:
     pixels = value.get("pixels") if isinstance(value, Mapping) else None
-    is_box = (
-        isinstance(pixels, list)
-        and len(pixels) == 4
-        and all(isinstance(one, int | float) and math.isfinite(one) for one in pixels)
-        and isinstance(value.get("label"), str)
-    )
-    if not is_box:
+    if (
+        not isinstance(pixels, list)
+        or len(pixels) != 4
+        or not all(isinstance(one, int | float) and math.isfinite(one) for one in pixels)
+        or not isinstance(value.get("label"), str)
+    ):
         raise ValueError(
             f'\'reading\' holds {value!r:.60}; a box is {{"label": "cat", "pixels": [left, top, right, bottom]}}'
         )

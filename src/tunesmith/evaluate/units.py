@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tunesmith.data.clusters import Clusters
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.fields import value_at
-from tunesmith.data.picture import pictures_in
+from tunesmith.data.picture import Picture, pictures_in
 from tunesmith.data.record import Record
 from tunesmith.errors import DataError, counted
 from tunesmith.evaluate.groups import check_fields
-from tunesmith.tasks._prompt import text_of
 
 _SHORTEST_CONTEXT = 100
 """Characters. Shorter texts that several records share (a category, a place) do not make them one unit."""
@@ -67,7 +68,16 @@ def _values(records: Sequence[Record], field: str) -> tuple[str, ...]:
             f"{nulls[0]}: evaluate.unit: field {field!r} is null, as in {counted(len(nulls), 'record')} of "
             f"{len(records):,}; every record needs a value, for one that stands alone a value of its own"
         )
-    return tuple(map(text_of, values))
+    return tuple(map(_name_of, values))
+
+
+def _name_of(value: Any) -> str:
+    """The value as text; pictures are the same if their files are."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_sha256_of)
+
+
+def _sha256_of(picture: Picture) -> str:
+    return picture.sha256
 
 
 def _by_picture(records: Sequence[Record]) -> Units | None:
