@@ -49,16 +49,18 @@ def main() -> None:
     """Read the command line, run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=4000, help="data sets of a cell (slow cells have fewer)")
-    parser.add_argument("--only", default="", help="tables whose title holds this text")
+    parser.add_argument("--only", default="", help="tables whose title holds this text; others stay")
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 1) // 2))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     asked = parser.parse_args()
     chosen = [cell for cell in cells(asked.sets) if asked.only.lower() in cell[0].lower()]
-    tables = measure(chosen, asked.processes)
+    written = asked.out / "tables.json"
+    before = json.loads(written.read_text(encoding="utf-8")) if asked.only and written.exists() else {}
+    tables = before | measure(chosen, asked.processes)
     text = markdown(tables)
     print(text)
     (asked.out / "tables.md").write_text(text, encoding="utf-8")
-    (asked.out / "tables.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    written.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
