@@ -22,7 +22,7 @@ def audited(path: Path, *more: str) -> dict:
 
 
 def test_a_person_reads_lengths_what_is_trained_and_a_limit_to_set(finished: Finished) -> None:
-    ended = call("audit", finished.path, "--no-forecast")
+    ended = call("audit", finished.path, "--variant", "low", "--no-forecast")
     assert ended.code == 0, ended.err
     assert "200 examples, lengths in tokens\n" in ended.out
     assert re.search(r"\d+\.\d% of all tokens are trained", ended.out)
@@ -30,7 +30,7 @@ def test_a_person_reads_lengths_what_is_trained_and_a_limit_to_set(finished: Fin
 
 
 def test_a_program_reads_nothing_but_json(finished: Finished) -> None:
-    found = audited(finished.path)
+    found = audited(finished.path, "--variant", "low")
     assert (found["mode"], found["samples"], found["limit"]) == ("tokens", 200, None)
     assert sum(found["histogram"]["counts"]) == 200
 
@@ -42,23 +42,28 @@ def test_characters_need_no_model(untouched: Path) -> None:
 
 
 def test_a_limit_is_tried_before_it_is_set(finished: Finished) -> None:
-    found = audited(finished.path, "--limit", "32")
+    found = audited(finished.path, "--variant", "low", "--limit", "32")
     assert (found["limit"], 0 < found["over_limit"] < 200) == (32, True)
-    told = call("audit", finished.path, "--limit", "32", "--no-forecast").out
+    told = call("audit", finished.path, "--variant", "low", "--limit", "32", "--no-forecast").out
     assert f"a limit of 32 hits {found['over_limit']} (" in told
 
 
 def test_without_a_limit_the_experiments_own_is_looked_at_where_it_counts(finished: Finished) -> None:
     own = "data.length.max_tokens=32"
-    assert audited(finished.path, own)["over_limit"] == audited(finished.path, "--limit", "32")["over_limit"]
-    assert audited(finished.path, own, "--limit", "400")["limit"] == 400
-    assert audited(finished.path, own, "--characters")["limit"] is None
+    assert (
+        audited(finished.path, "--variant", "low", own)["over_limit"]
+        == audited(finished.path, "--variant", "low", "--limit", "32")["over_limit"]
+    )
+    assert audited(finished.path, "--variant", "low", own, "--limit", "400")["limit"] == 400
+    assert audited(finished.path, "--variant", "low", own, "--characters")["limit"] is None
 
 
 def test_a_sample_is_as_large_as_asked(finished: Finished) -> None:
-    assert audited(finished.path, "--max-samples", "7")["samples"] == 7
-    assert audited(finished.path, "--max-samples", "7") == audited(finished.path, "--max-samples", "7")
-    assert call("audit", finished.path, "--max-samples", "0").code == 2
+    assert audited(finished.path, "--variant", "low", "--max-samples", "7")["samples"] == 7
+    assert audited(finished.path, "--variant", "low", "--max-samples", "7") == audited(
+        finished.path, "--variant", "low", "--max-samples", "7"
+    )
+    assert call("audit", finished.path, "--variant", "low", "--max-samples", "0").code == 2
 
 
 def test_an_unknown_variant_is_2(finished: Finished) -> None:
@@ -66,7 +71,7 @@ def test_an_unknown_variant_is_2(finished: Finished) -> None:
 
 
 def test_memory_and_time_are_told_with_what_fits(finished: Finished) -> None:
-    told = call("audit", finished.path, "model.weights=bf16", "--memory", "24GiB").out
+    told = call("audit", finished.path, "--variant", "low", "model.weights=bf16", "--memory", "24GiB").out
     assert re.search(r"^adapt +none +[\d,]+( +\d+\.\d\d){8}$", told, re.MULTILINE)
     assert "largest tokens_per_device of stage adapt in 24 GiB: " in told
     assert re.search(r"^lora( +>?[\d,]+( c)?){6}$", told, re.MULTILINE)
@@ -77,23 +82,23 @@ def test_a_program_reads_the_forecast_and_may_leave_it_out(
     finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tunesmith.pipeline.outlook.ways_of", lambda *_: [])
-    found = audited(finished.path, "model.weights=bf16", "--forecast")["outlook"]
+    found = audited(finished.path, "--variant", "low", "model.weights=bf16", "--forecast")["outlook"]
     assert found["stages"][0]["memory"]["none"]["total"] > 0
-    assert "outlook" not in audited(finished.path, "--no-forecast")
-    assert "outlook" not in audited(finished.path, "--characters", "--forecast")
+    assert "outlook" not in audited(finished.path, "--variant", "low", "--no-forecast")
+    assert "outlook" not in audited(finished.path, "--variant", "low", "--characters", "--forecast")
 
 
 def test_a_memory_that_is_no_size_is_2(finished: Finished) -> None:
-    ended = call("audit", finished.path, "--memory", "much")
+    ended = call("audit", finished.path, "--variant", "low", "--memory", "much")
     assert (ended.code, "--memory: got 'much'" in ended.err) == (2, True)
 
 
 def test_a_memory_that_says_nothing_or_is_asked_for_without_a_forecast_is_2(finished: Finished) -> None:
     for no_size in ("banana", "0", ""):
-        ended = call("audit", finished.path, "--memory", no_size)
+        ended = call("audit", finished.path, "--variant", "low", "--memory", no_size)
         assert (ended.code, ended.out) == (2, "")
         assert f"error: --memory: got {no_size!r}; must be a size such as 24GiB or 80GB" in ended.err
     for without in ("--no-forecast", "--characters"):
-        ended = call("audit", finished.path, "--memory", "24", without)
+        ended = call("audit", finished.path, "--variant", "low", "--memory", "24", without)
         assert ended.code == 2
         assert f"--memory: asks for a forecast, and with {without} there is none; leave one out" in ended.err

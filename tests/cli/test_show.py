@@ -15,7 +15,7 @@ from tests.pipeline.pictured import pictured_experiment
 
 
 def test_trained_tokens_stand_between_brackets(finished: Finished) -> None:
-    ended = call("show", finished.path, "-n", "5")
+    ended = call("show", finished.path, "--variant", "low", "-n", "5")
     assert ended.code == 0, ended.err
     trained = re.findall("⟦(.*?)⟧", ended.out, re.DOTALL)
     assert len(trained) == 5
@@ -28,12 +28,12 @@ def test_trained_tokens_stand_between_brackets(finished: Finished) -> None:
 
 
 def test_three_are_shown_unless_another_number_is_asked_for_and_at_least_one(finished: Finished) -> None:
-    assert call("show", finished.path).out.count("⟦") == 3
-    assert call("show", finished.path, "--examples", "0").code == 2
+    assert call("show", finished.path, "--variant", "low").out.count("⟦") == 3
+    assert call("show", finished.path, "--variant", "low", "--examples", "0").code == 2
 
 
 def test_a_changed_setting_is_seen_at_once(finished: Finished) -> None:
-    shown = call("show", finished.path, "stages.0.trained=all", "-n", "1").out
+    shown = call("show", finished.path, "--variant", "low", "stages.0.trained=all", "-n", "1").out
     (trained,) = re.findall("⟦(.*)⟧", shown, re.DOTALL)
     assert "Which?" in trained
 

@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -250,9 +251,14 @@ def test_dropping_leaks_that_leaves_nothing_to_train_on_is_refused(made):
         made(rows(10), split=split, leaks={"action": "drop"})
 
 
-def test_a_broken_folder_is_made_again(made):
+def test_a_broken_folder_is_refused_and_made_again_once_it_is_deleted(made):
     first = made(rows())
     (first.folder / "manifest.json").write_text("{")
+    with pytest.raises(
+        DataError, match=r"manifest\.json: was changed after it was written .* Delete the folder"
+    ):
+        made()
+    shutil.rmtree(first.folder)
     again = made()
     again.verify()
     assert again.certificate["checksum"] == first.certificate["checksum"]

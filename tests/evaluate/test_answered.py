@@ -10,7 +10,10 @@ from tunesmith.data.conversation import Conversation
 from tunesmith.data.record import Record
 from tunesmith.evaluate.answered import answered_in
 
-ASKED = [TASK.conversation(Record(f"a:{number}", {"text": "x", "label": 0})) for number in range(3)]
+ASKED = [
+    TASK.conversation(Record(f"a:{number}", {"text": "x", "label": TASK.labels_in_order[0]}))
+    for number in range(3)
+]
 
 
 def interrupted(

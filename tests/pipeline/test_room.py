@@ -14,8 +14,9 @@ from tunesmith.model.load import load
 from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.pipeline import room
 from tunesmith.pipeline.room import settle
+from tunesmith.pipeline.runs import stage_key
 from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import stage_examples, stage_key
+from tunesmith.pipeline.training import stage_examples
 from tunesmith.plan.memory import FRAGMENTS, forecast
 from tunesmith.plan.skeleton import Machine
 from tunesmith.train.loss import answer_loss

@@ -142,7 +142,7 @@ def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:
 def short_names(runs: Sequence[RunFolder]) -> list[str]:
     """What tells the runs apart: the variant if that does, else experiment and variant, else the folder."""
     candidates = (
-        [run.run.variant for run in runs],
+        [run.run.label for run in runs],
         [run.name for run in runs],
         [str(run.path) for run in runs],
     )

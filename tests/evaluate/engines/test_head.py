@@ -32,7 +32,7 @@ def task(**answer: Any) -> Classify:
 
 def records(multi: bool = False) -> list[Record]:
     return [
-        Record(f"a:{number}", {"text": text, "label": LABELS[: number % 4] if multi else number % 4})
+        Record(f"a:{number}", {"text": text, "label": LABELS[: number % 4] if multi else LABELS[number % 4]})
         for number, text in enumerate(TEXTS)
     ]
 
@@ -99,7 +99,7 @@ def test_without_a_head_or_with_another_one_it_is_told() -> None:
 
 def test_a_question_over_the_models_positions_is_named() -> None:
     asked = task()
-    long = asked.conversation(Record("a:9", {"text": "word " * 3000, "label": 0}))
+    long = asked.conversation(Record("a:9", {"text": "word " * 3000, "label": LABELS[0]}))
     with pytest.raises(DataError, match=r"a:9: \d+ tokens"):
         list(HeadEngine().answers(with_head(asked), asked, [long]))
 

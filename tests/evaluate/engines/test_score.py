@@ -27,7 +27,7 @@ CLASSIFY = Classify(
     labels=["a", "apple pie", "apple sauce", "a class of its own"], prompt="Which? {text}", answer="json"
 )
 CLASSIFIED = [
-    CLASSIFY.conversation(Record(f"a:{number}", {"text": text, "label": number}))
+    CLASSIFY.conversation(Record(f"a:{number}", {"text": text, "label": CLASSIFY.labels_in_order[number]}))
     for number, text in enumerate(TEXTS)
 ]
 CHATS = [
