@@ -76,4 +76,6 @@ def test_nothing_is_wrong_in_silence(tmp_path: Path, campaign: str, number: int)
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "wrong" not in done.stdout.split("\n\n", 1)[-1]
+    header, *lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert header.split("|")[-2].strip() == "wrong"
+    assert {line.split("|")[-2].strip() for line in lines} == {"0"}

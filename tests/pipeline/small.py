@@ -109,6 +109,7 @@ def small_picture_experiment(
     }
     settings = {
         "data": {
+            "ignore": ["boxes"],
             "source": source | {"pictures": pictures, "seed": 1, "samples": [0, 0.8]},
             "split": {
                 "holdout": source | {"pictures": pictures // 8, "seed": 2, "samples": [0.8, 1]},

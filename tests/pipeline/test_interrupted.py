@@ -104,9 +104,9 @@ def test_so_it_does_after_a_signal_which_is_answered_by_what_is_kept(
         r"interrupted: stage 'adapt': the checkpoint of update \d+ is kept; .*small/main is kept", last
     )
     assert last.endswith("Call the same command again to go on from there")
-    assert not list((tmp_path / "runs").rglob("*.partial"))
     finish(path)
     assert weights(tmp_path) == weights(uninterrupted)
+    assert not list((tmp_path / "runs").rglob("*.partial"))
 
 
 def test_so_it_does_on_weights_in_8_bits(tmp_path: Path) -> None:
@@ -134,8 +134,9 @@ def test_so_it_does_where_beginnings_are_shared_and_records_stay_together(tmp_pa
     kill_after(small_experiment(killed, **settings), updates=5)
     finish(killed / "small.yaml")
     assert weights(killed) == weights(at_once)
-    finish(small_experiment(at_once, **settings | {"stages": [stage | {"together": None}]}))
-    assert weights(killed) != weights(at_once)
+    apart = tmp_path / "apart"
+    finish(small_experiment(apart, **settings | {"stages": [stage | {"together": None}]}))
+    assert weights(killed) != weights(apart)
 
 
 def test_so_it_does_with_selective_checkpointing(uninterrupted: Path, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_chance_then_a_head_alone_then_the_whole_on_digits_that_neither_saw(tmp_
     strengthen(path.parent / "model")
     base = ran(path)
     data = {
+        "ignore": ["boxes"],
         "source": PICTURES | {"pictures": 1200, "seed": 3, "samples": [0, 0.8]},
         "split": {
             "holdout": PICTURES | {"pictures": 400, "seed": 4, "samples": [0.8, 1]},
