@@ -151,13 +151,6 @@ def compare_rows(
     )
 
 
-def compare_groups(
-    first: Sequence[Row], second: Sequence[Row], task: Task, settings: Evaluate, seed: int
-) -> Mapping[str, Mapping[str, GroupChange]]:
-    """What changed in each group of the records, by field and value: `by` of what `compare_rows` gives."""
-    return compare_rows(first, second, task, settings, seed).by
-
-
 @dataclass(frozen=True, eq=False)
 class _Groups:
     """The changes of all groups: those of the primary metric are tested together, and those of all others."""
