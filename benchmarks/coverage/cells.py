@@ -25,10 +25,10 @@ def cells(sets: int) -> list[Cell]:
         (
             "Share, records in groups",
             values.share_in_groups,
-            {"groups": groups, "size": size, "likeness": likeness, "truth": truth, "sets": sets},
+            {"groups": groups, "size": size, "correlation": correlation, "truth": truth, "sets": sets},
         )
         for groups, size in _IN_GROUPS
-        for likeness in (0.0, 0.1, 0.3, 0.6)
+        for correlation in (0.0, 0.1, 0.3, 0.6)
         for truth in _SHARES
     ]
     found += [
@@ -46,11 +46,11 @@ def cells(sets: int) -> list[Cell]:
                 "at": 0.0,
                 "sets": sets,
                 "groups": groups,
-                "likeness": likeness,
+                "correlation": correlation,
             },
         )
         for groups in (10, 25, 100)
-        for likeness in (0.0, 0.3, 0.6)
+        for correlation in (0.0, 0.3, 0.6)
     ]
     found += [
         (
@@ -105,10 +105,10 @@ def _claims(sets: int) -> list[Cell]:
         (
             "Change of a share, records in groups",
             claims.change_in_groups,
-            {"groups": groups, "size": size, "shares": shares, "likeness": likeness, "sets": sets},
+            {"groups": groups, "size": size, "shares": shares, "correlation": correlation, "sets": sets},
         )
         for groups, size in ((10, 25), (25, 10), (100, 10))
-        for likeness in (0.0, 0.3, 0.6)
+        for correlation in (0.0, 0.3, 0.6)
         for shares in ((0.75, 0.75), (0.7, 0.8))
     ]
     found += [

@@ -32,10 +32,10 @@ def change_of_records(number: int, shares: tuple[float, float], kept: float, set
 
 
 def change_in_groups(
-    groups: int, size: int, shares: tuple[float, float], likeness: float, sets: int, seed: int
+    groups: int, size: int, shares: tuple[float, float], correlation: float, sets: int, seed: int
 ) -> Row:
     """Interval and verdict of the change of a share where records come in groups."""
-    gained, lost = paired_in_groups(np.random.default_rng(seed), sets, groups, size, shares, likeness)
+    gained, lost = paired_in_groups(np.random.default_rng(seed), sets, groups, size, shares, correlation)
     low, high = share_change_interval(gained, lost, np.full_like(gained, float(size)))
     signs = Signs.drawn(groups, _DRAWS, seed)
     differences = np.ascontiguousarray((gained - lost).T)
@@ -43,7 +43,7 @@ def change_in_groups(
     p_values = exchange_p(differences.sum(0), flipped, is_exact=False)
     counts = list(zip(gained.sum(1).astype(int), lost.sum(1).astype(int), strict=True))
     found = _verdicts(shares, low, high, p_values, _old_rule(counts, groups * size))
-    return {"groups": groups, "size": size, "likeness": likeness, **found}
+    return {"groups": groups, "size": size, "correlation": correlation, **found}
 
 
 def _verdicts(shares: tuple[float, float], low: Any, high: Any, p_values: Any, old: float) -> Row:
@@ -186,7 +186,7 @@ def runs(number: int, models: int, spread: float, sets: int, seed: int) -> Row:
         "spread": spread,
         "some pair named": false / sets,
         "best, as measured": float(np.mean(naive)),
-        "best, as told": float(np.mean(drawn)),
+        "best, as reported": float(np.mean(drawn)),
         "covered": covered / sets,
     }
 

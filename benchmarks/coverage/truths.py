@@ -12,13 +12,15 @@ Array = np.ndarray
 
 
 def correct_in_groups(
-    chance: np.random.Generator, sets: int, groups: int, size: int, share: float, likeness: float
+    chance: np.random.Generator, sets: int, groups: int, size: int, share: float, correlation: float
 ) -> Float[np.ndarray, "set group"]:
     """Right answers in each group: a normal latent value with this correlation within groups, cut where it gives the
     share."""
     shared = chance.standard_normal((sets, groups))
     cut = norm.ppf(share)
-    inside = norm.cdf((cut - np.sqrt(likeness) * shared) / np.sqrt(1 - likeness)) if likeness else share
+    inside = (
+        norm.cdf((cut - np.sqrt(correlation) * shared) / np.sqrt(1 - correlation)) if correlation else share
+    )
     return chance.binomial(size, np.broadcast_to(inside, (sets, groups))).astype(float)
 
 
@@ -28,14 +30,14 @@ def paired_in_groups(
     groups: int,
     size: int,
     shares: tuple[float, float],
-    likeness: float,
+    correlation: float,
     kept: float = 0.6,
 ) -> tuple[Float[np.ndarray, "set group"], Float[np.ndarray, "set group"]]:
     """What each group gains and loses: both models' latent values share the record's (correlation `kept`) and each has
-    its own effect of the group (correlation `likeness`)."""
-    own = chance.standard_normal((2, sets, groups, 1)) * np.sqrt(likeness)
-    record = chance.standard_normal((sets, groups, size)) * np.sqrt(kept * (1 - likeness))
-    noise = chance.standard_normal((2, sets, groups, size)) * np.sqrt((1 - kept) * (1 - likeness))
+    its own effect of the group (correlation `correlation`)."""
+    own = chance.standard_normal((2, sets, groups, 1)) * np.sqrt(correlation)
+    record = chance.standard_normal((sets, groups, size)) * np.sqrt(kept * (1 - correlation))
+    noise = chance.standard_normal((2, sets, groups, size)) * np.sqrt((1 - kept) * (1 - correlation))
     cuts = norm.ppf(np.array(shares))[:, None, None, None]
     right = own + record + noise < cuts
     gained = (~right[0] & right[1]).sum(-1).astype(float)
@@ -57,14 +59,14 @@ def lumped(
 
 
 def lumped_in_groups(
-    chance: np.random.Generator, groups: int, size: int, lump: float, likeness: float
+    chance: np.random.Generator, groups: int, size: int, lump: float, correlation: float
 ) -> Float[np.ndarray, "record"]:
     """The same in groups that are alike: the latent value that decides on the lump is shared, and so is the level."""
-    shared = np.repeat(chance.standard_normal(groups), size) * np.sqrt(likeness)
-    latent = shared + chance.standard_normal(groups * size) * np.sqrt(1 - likeness)
-    level = np.repeat(chance.standard_normal(groups), size) * np.sqrt(likeness)
-    level = norm.cdf(level + chance.standard_normal(groups * size) * np.sqrt(1 - likeness))
-    # Beta(8, 2) by its own quantiles, so that the mean is 0.8 whatever the likeness.
+    shared = np.repeat(chance.standard_normal(groups), size) * np.sqrt(correlation)
+    latent = shared + chance.standard_normal(groups * size) * np.sqrt(1 - correlation)
+    level = np.repeat(chance.standard_normal(groups), size) * np.sqrt(correlation)
+    level = norm.cdf(level + chance.standard_normal(groups * size) * np.sqrt(1 - correlation))
+    # Beta(8, 2) by its own quantiles, so that the mean is 0.8 whatever the correlation.
     from scipy.special import betaincinv
 
     return (

@@ -51,23 +51,23 @@ def _percentile_coverage(number: int, truth: float) -> float:
     return float(binom.pmf(right, number, truth)[(ends[0] <= truth) & (truth <= ends[1])].sum())
 
 
-def share_in_groups(groups: int, size: int, likeness: float, truth: float, sets: int, seed: int) -> Row:
+def share_in_groups(groups: int, size: int, correlation: float, truth: float, sets: int, seed: int) -> Row:
     """Coverage of a share's interval where records come in groups."""
     chance = np.random.default_rng(seed)
-    parts = correct_in_groups(chance, sets, groups, size, truth, likeness)
+    parts = correct_in_groups(chance, sets, groups, size, truth, correlation)
     wholes = np.full_like(parts, float(size))
     low, high = share_interval(parts, wholes)
-    told = ~tells_little(parts, wholes)
+    reported = ~tells_little(parts, wholes)
     covered = (low <= truth) & (truth <= high)
     naive = wilson(parts.sum(1) / (groups * size), groups * size)
     return {
         "groups": groups,
         "size": size,
-        "likeness": likeness,
+        "correlation": correlation,
         "truth": truth,
         "covered": float(covered.mean()),
-        "too few to tell": float(1 - told.mean()),
-        "covered if told": float(covered[told].mean()) if told.any() else float("nan"),
+        "too few to tell": float(1 - reported.mean()),
+        "covered where reported": float(covered[reported].mean()) if reported.any() else float("nan"),
         "width": float((high - low).mean()),
         "old": float(((naive[0] <= truth) & (truth <= naive[1])).mean()),
     }
@@ -93,8 +93,8 @@ def _cover(
 
 def _row(truth: float, drawn: list[tuple[Interval, float]]) -> Row:
     ends = np.array([(one.low, one.high) for one, _ in drawn])
-    told = ~np.isnan(ends[:, 0])
-    low, high = ends[told].T
+    measured = ~np.isnan(ends[:, 0])
+    low, high = ends[measured].T
     return {
         "truth": truth,
         "mean": float(np.mean([value for _, value in drawn])),
@@ -103,12 +103,12 @@ def _row(truth: float, drawn: list[tuple[Interval, float]]) -> Row:
         "above": float((low > truth).mean()),
         "width": float((high - low).mean()),
         "without width": float((high - low <= 0).mean()),
-        "sets": int(told.sum()),
+        "sets": int(measured.sum()),
     }
 
 
 def mean(
-    number: int, lump: float, at: float, sets: int, seed: int, groups: int = 0, likeness: float = 0.0
+    number: int, lump: float, at: float, sets: int, seed: int, groups: int = 0, correlation: float = 0.0
 ) -> Row:
     """Mean IoU with a lump of values at one end."""
     truth = lump * at + (1 - lump) * 0.8
@@ -116,13 +116,19 @@ def mean(
 
     def sample(chance: np.random.Generator) -> tuple[str, Outcomes, Units]:
         if groups:
-            values = lumped_in_groups(chance, groups, number // groups, lump, likeness)
+            values = lumped_in_groups(chance, groups, number // groups, lump, correlation)
         else:
             values = lumped(chance, number, lump, at)
         return "iou", Outcomes({"iou": values}, np.zeros(number, bool)), units
 
     found = _cover(sets, seed, {"iou": truth}, sample)["iou"]
-    return {"n": number, "groups": groups, "likeness": likeness, "lump": f"{lump:.0%} at {at:g}", **found}
+    return {
+        "n": number,
+        "groups": groups,
+        "correlation": correlation,
+        "lump": f"{lump:.0%} at {at:g}",
+        **found,
+    }
 
 
 def median(number: int, lump: float, sets: int, seed: int) -> Row:

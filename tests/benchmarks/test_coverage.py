@@ -19,9 +19,9 @@ def test_a_share_is_covered_as_often_as_it_says(number: int, truth: float) -> No
 
 
 @pytest.mark.parametrize(("groups", "size", "least"), [(10, 25, 0.90), (25, 10, 0.93), (100, 10, 0.93)])
-@pytest.mark.parametrize("likeness", [0.1, 0.3])
-def test_a_share_in_groups_is_too(groups: int, size: int, least: float, likeness: float) -> None:
-    row = values.share_in_groups(groups, size, likeness, 0.75, sets=2000, seed=1)
+@pytest.mark.parametrize("correlation", [0.1, 0.3])
+def test_a_share_in_groups_is_too(groups: int, size: int, least: float, correlation: float) -> None:
+    row = values.share_in_groups(groups, size, correlation, 0.75, sets=2000, seed=1)
     assert least - 0.01 <= row["covered"] <= 0.985
     assert row["old"] < row["covered"]
 

@@ -153,8 +153,7 @@ def right(one: Row) -> dict[str, Any]:
 def together(answered: list[Row], size: int) -> list[Row]:
     """The rows in units of so many."""
     return [
-        replace(one, unit=f"person {index // size}", unit_told_by="person")
-        for index, one in enumerate(answered)
+        replace(one, unit=f"person {index // size}", unit_kind="person") for index, one in enumerate(answered)
     ]
 
 
@@ -166,7 +165,7 @@ def test_records_of_one_unit_count_once() -> None:
     assert (alone.metrics["accuracy"].verdict, alone.units) == ("better", 250)
     grouped = compare_rows(together(first, 25), together(second, 25), TASK, SETTINGS, seed=1)
     change = grouped.metrics["accuracy"]
-    assert (grouped.units, grouped.unit_told_by) == (10, "person")
+    assert (grouped.units, grouped.unit_kind) == (10, "person")
     assert (change.verdict, change.test, change.p_value) == ("no clear change", "sign flips", 0.5)
     assert change.low < 0 < change.high
 

@@ -30,7 +30,7 @@ def test_a_line_has_the_documented_keys(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.jsonl", rows(1, 1.0, 0))
     documented = (
         "record sha256 asked reference answer ended reading unread label predicted marks scores fields "
-        "pictures boxes unit unit_told_by"
+        "pictures boxes unit unit_kind"
     )
     assert list(json.loads((tmp_path / "rows.jsonl").read_text())) == documented.split()
 
@@ -54,7 +54,7 @@ def test_a_file_from_before_there_were_units_has_a_unit_for_each_record(tmp_path
     write_rows(tmp_path / "rows.jsonl", rows(2, 1.0, 0))
     lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().strip().split("\n")]
     for line in lines:
-        del line["unit"], line["unit_told_by"]
+        del line["unit"], line["unit_kind"]
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     read = read_rows(tmp_path / "rows.jsonl")
-    assert [(one.unit, one.unit_told_by) for one in read] == [(one.record, "record") for one in read]
+    assert [(one.unit, one.unit_kind) for one in read] == [(one.record, "record") for one in read]

@@ -162,7 +162,7 @@ def test_a_file_from_before_there_were_groups_reads_as_one_without(tmp_path: Pat
     scores = score(rows(30, 0.7, 0), TASK, WRITTEN, seed=1)
     scores.write(tmp_path / "scores.json")
     values = json.loads((tmp_path / "scores.json").read_text())
-    for later in ("by", "left_out", "units", "unit_told_by", "calibration"):
+    for later in ("by", "left_out", "units", "unit_kind", "calibration"):
         del values[later]
     (tmp_path / "scores.json").write_text(json.dumps(values))
     assert Scores.read(tmp_path / "scores.json") == replace(scores, units=None)

@@ -45,19 +45,19 @@ def test_records_without_anything_in_common_are_units_of_their_own() -> None:
 
 def test_questions_about_one_passage_are_one_unit() -> None:
     found = units(asked(PASSAGES * 3))
-    assert found.told_by == "context"
+    assert found.kind == "context"
     assert sizes(found) == [3] * 8
     assert found.names[:8] == found.names[8:16]
 
 
 def test_an_instruction_that_many_records_share_does_not_make_them_one_unit() -> None:
-    assert units(asked(PASSAGES[:1] * 40)).told_by == "record"
-    assert units(asked(PASSAGES[:5] * 40)).told_by == "record"
-    assert units(asked(PASSAGES[:7] * 60)).told_by == "record"
+    assert units(asked(PASSAGES[:1] * 40)).kind == "record"
+    assert units(asked(PASSAGES[:5] * 40)).kind == "record"
+    assert units(asked(PASSAGES[:7] * 60)).kind == "record"
 
 
 def test_the_same_category_does_not_make_records_one_unit() -> None:
-    assert units(asked(["Sports", "World"] * 20)).told_by == "record"
+    assert units(asked(["Sports", "World"] * 20)).kind == "record"
 
 
 def test_the_same_question_asked_again_is_the_same_unit() -> None:
@@ -66,7 +66,7 @@ def test_the_same_question_asked_again_is_the_same_unit() -> None:
         for number in range(20)
     ]
     found = units(records)
-    assert (found.told_by, sizes(found)) == ("question", [1] * 10 + [2] * 5)
+    assert (found.kind, sizes(found)) == ("question", [1] * 10 + [2] * 5)
 
 
 def test_records_that_share_a_picture_directly_or_through_another_are_one_unit() -> None:
@@ -78,7 +78,7 @@ def test_records_that_share_a_picture_directly_or_through_another_are_one_unit()
     ]
     found = units(records, task)
     assert found == Units("picture", ("vqa:0", "vqa:0", "vqa:0", "vqa:3", "vqa:4"))
-    assert units(records[2:], task).told_by == "record"
+    assert units(records[2:], task).kind == "record"
 
 
 def test_chats_about_one_document_are_one_unit() -> None:
@@ -96,7 +96,7 @@ def test_chats_about_one_document_are_one_unit() -> None:
         for number in range(16)
     ]
     found = units(records, Chat())
-    assert (found.told_by, sizes(found)) == ("first turn", [2] * 8)
+    assert (found.kind, sizes(found)) == ("first turn", [2] * 8)
 
 
 def test_a_field_that_is_named_goes_before_all_else() -> None:
@@ -105,7 +105,7 @@ def test_a_field_that_is_named_goes_before_all_else() -> None:
         for number, one in enumerate(asked(PASSAGES * 3))
     ]
     found = units(records, field="meta.patient")
-    assert (found.told_by, found.names[:3]) == ("meta.patient", ("0", "1", "0"))
+    assert (found.kind, found.names[:3]) == ("meta.patient", ("0", "1", "0"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tests.tiny import tiny_model, tiny_seeing_model
+from tunesmith import load_experiment
+from tunesmith.pipeline.steps import MAIN, Steps
 
 FRUIT = ["apple", "pear", "plum", "cherry", "fig"]
 TOOLS = ["hammer", "axe", "drill", "file", "wrench"]
@@ -88,6 +90,21 @@ def lora_stage(**changes: Any) -> dict[str, Any]:
         "optimizer": {"learning_rate": 1e-2},
     }
     return stage | changes
+
+
+QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
+"""Evaluation settings that take no time."""
+
+
+def short(**changes: Any) -> dict[str, Any]:
+    """A LoRA stage of two updates."""
+    return lora_stage(**{"epochs": None, "steps": 2, **changes})
+
+
+def steps_of(path: Path, *overrides: str, variant: str | None = None, said: list[str] | None = None) -> Steps:
+    """The steps of an experiment file; what they say is added to `said`."""
+    say = (lambda text: None) if said is None else said.append
+    return Steps(load_experiment(path, overrides, variant), path.parent, variant or MAIN, say=say)
 
 
 def small_picture_experiment(

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.pipeline.small import lora_stage, small_experiment, write_rows
-from tunesmith import load_experiment
+from tests.pipeline.small import QUICK, short, small_experiment, steps_of, write_rows
 from tunesmith.errors import DataError, ExperimentError, ModelError
 from tunesmith.pipeline.checks import check
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import judged_records
 
-QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
-
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_experiment(tmp_path_factory.mktemp("checks"), stages=[short()], evaluate=QUICK)
-
-
-def short(**changes: Any) -> dict[str, Any]:
-    return lora_stage(**{"epochs": None, "steps": 2, **changes})
-
-
-def steps_of(path: Path, *overrides: str, said: list[str] | None = None) -> Steps:
-    say = (lambda text: None) if said is None else said.append
-    return Steps(load_experiment(path, overrides), path.parent, say=say)
 
 
 @pytest.mark.parametrize(

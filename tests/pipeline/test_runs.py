@@ -5,35 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from tests.pipeline.small import lora_stage, small_experiment
+from tests.pipeline.small import QUICK, short, small_experiment, steps_of
 from tunesmith import load_experiment, load_result, run
 from tunesmith.errors import ExperimentError, TunesmithError
 from tunesmith.files import write_json
 from tunesmith.pipeline.runs import Trained, is_done, stage_key
-from tunesmith.pipeline.steps import Steps
 from tunesmith.report.compare import compare_folders
 from tunesmith.train.observers.tensorboard import Tensorboard
-
-QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_experiment(tmp_path_factory.mktemp("keys"), stages=[short()], evaluate=QUICK)
-
-
-def short(**changes: Any) -> dict[str, Any]:
-    return lora_stage(**{"epochs": None, "steps": 2, **changes})
-
-
-def steps_of(path: Path, *overrides: str, said: list[str] | None = None) -> Steps:
-    say = (lambda text: None) if said is None else said.append
-    return Steps(load_experiment(path, overrides), path.parent, say=say)
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.small import lora_stage, small_experiment
+from tests.pipeline.small import QUICK, lora_stage, small_experiment, steps_of
 from tunesmith import load_experiment
-from tunesmith.config.read import read_experiment
 from tunesmith.data.prepare import Prepared
 from tunesmith.errors import DataError, ExperimentError
 from tunesmith.files import read_json, write_json
 from tunesmith.pipeline.steps import Steps
-
-QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +20,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     variants = {"one": {"stages.0.epochs": 1}, "two": {"stages.0.epochs": 2}}
     folder = tmp_path_factory.mktemp("steps")
     return small_experiment(folder, stages=[lora_stage()], evaluate=QUICK, variants=variants)
-
-
-def steps_of(path: Path, *overrides: str, variant: str | None = None, said: list[str] | None = None) -> Steps:
-    experiment = read_experiment(path, overrides, variant)
-    return Steps(experiment, path.parent, variant or "main", (said if said is not None else []).append)
 
 
 def begun(said: list[str]) -> list[str]:

@@ -7,28 +7,17 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import load_file
 
-from tests.pipeline.small import lora_stage, small_experiment
-from tunesmith import load_experiment
+from tests.pipeline.small import QUICK, short, small_experiment, steps_of
 from tunesmith.errors import ExperimentError
 from tunesmith.files import read_json
 from tunesmith.pipeline.runs import Trained
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import judged_records, stage_examples, train, trained_result
 
-QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
-
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_experiment(tmp_path_factory.mktemp("training"), stages=[short()], evaluate=QUICK)
-
-
-def short(**changes: Any) -> dict[str, Any]:
-    return lora_stage(**{"epochs": None, "steps": 2, **changes})
-
-
-def steps_of(path: Path, *overrides: str) -> Steps:
-    return Steps(load_experiment(path, overrides), path.parent, say=lambda text: None)
 
 
 def trained(steps: Steps) -> Trained:

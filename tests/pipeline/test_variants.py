@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.pipeline.small import lora_stage, small_experiment
+from tests.pipeline.small import QUICK, lora_stage, small_experiment
 from tunesmith.config.read import read_variants
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.pipeline.variants import run_all
 
-QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
 VARIANTS = {
     "wrong": {"stages.0.parts": {"vision": "lora"}},
     "low": {"stages.0.parts.language.rank": 2},

@@ -19,8 +19,8 @@ def contradictions(keys: Keys, store: RecordStore) -> dict[str, Any]:
 
     Answers that differ in case, white space or punctuation only are equal. Records without a known answer do not count.
     """
-    told = np.flatnonzero(keys.answer != 0)
-    order = told[np.lexsort((told, keys.question[told]))]
+    answered = np.flatnonzero(keys.answer != 0)
+    order = answered[np.lexsort((answered, keys.question[answered]))]
     questions, answers = keys.question[order], keys.answer[order]
     starts = np.flatnonzero(np.diff(questions, prepend=~questions[:1]))
     sizes = np.diff(np.append(starts, len(order)))

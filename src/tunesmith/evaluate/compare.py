@@ -92,7 +92,7 @@ class Comparison:
     """Groups that are suggestive only, likewise."""
     units: int | None = None
     """Number of independent units; None in files from before there were units."""
-    unit_told_by: str = "record"
+    unit_kind: str = "record"
     """What records of one unit have in common: a field, `picture`, ..., or `record` where each is its own unit."""
     form: FormAndContent | None = None
     """How the change divides into answers that only one of the two gave in a form that can be read, and all others."""
@@ -146,7 +146,7 @@ def compare_rows(
         perhaps_worse_classes=_named_classes(perhaps_worse(classes)),
         perhaps_worse_groups=groups.named(primary, "perhaps worse"),
         units=units.number,
-        unit_told_by=first[0].unit_told_by,
+        unit_kind=first[0].unit_kind,
         form=form_and_content(first, second, primary),
     )
 

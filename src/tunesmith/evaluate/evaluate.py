@@ -66,7 +66,7 @@ def evaluate(
                 answered.add(index, row)
                 advance()
         rows = [
-            replace(answered.rows[index], unit=unit, unit_told_by=units.told_by)
+            replace(answered.rows[index], unit=unit, unit_kind=units.kind)
             for index, unit in enumerate(units.names)
         ]
         scores = score(rows, task, settings, seed, name, answered.seconds)

@@ -159,8 +159,7 @@ def rows_of_predictions(
     raise_first(faults)
     units = units_of(records, conversations, task.fields_asked(), settings.unit)
     return [
-        replace(row, unit=unit, unit_told_by=units.told_by)
-        for row, unit in zip(rows, units.names, strict=True)
+        replace(row, unit=unit, unit_kind=units.kind) for row, unit in zip(rows, units.names, strict=True)
     ]
 
 

@@ -50,7 +50,7 @@ class Row:
     unit: str = ""
     """Name of the unit that the record belongs to (`evaluate/units.py`): rows of one unit may depend on each other. By
     default the record is its own."""
-    unit_told_by: str = "record"
+    unit_kind: str = "record"
     """What rows of one unit have in common: a field, `picture`, ..., or `record` where each row is its own unit."""
 
     def __post_init__(self) -> None:

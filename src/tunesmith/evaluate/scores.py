@@ -88,7 +88,7 @@ class Scores:
     """How many values of a field are not given, because it has too many."""
     units: int | None = None
     """Number of independent units (`evaluate/units.py`); None in files from before there were units."""
-    unit_told_by: str = "record"
+    unit_kind: str = "record"
     """What records of one unit have in common: a field, `picture`, ..., or `record` where each is its own unit."""
     calibration: Calibration | None = None
     """How sure the model is beside how right; None without class probabilities."""
@@ -164,7 +164,7 @@ def score(
         },
         left_out=groups.left_out,
         units=units.number,
-        unit_told_by=rows[0].unit_told_by,
+        unit_kind=rows[0].unit_kind,
         calibration=calibration_of(outcomes, units),
         cut=sum(not row.ended for row in rows),
     )

@@ -29,7 +29,7 @@ _LARGEST_MEAN_SIZE = 50
 class Units:
     """The unit of each record. Records of one unit may depend on each other; those of different units do not."""
 
-    told_by: str
+    kind: str
     """What records of one unit have in common: the name of a field, `picture`, `question` or `first turn`; `record`
     where every record is a unit of its own."""
     names: tuple[str, ...]

@@ -43,16 +43,12 @@ def evaluate_predictions(steps: Steps, file: Path, name: str) -> tuple[Path, Sco
             f"--name {name}: other predictions were scored under this name already (of {known['file']}). Give these "
             f"another name, or remove {folder}"
         )
-    experiment = steps.experiment
-    settings = experiment.evaluate.model_copy(
-        update={"unit": experiment.evaluate.unit or experiment.data.split.group}
-    )
     conversations = conversations_of(steps.task, records)
-    rows = rows_of_predictions(steps.task, records, conversations, given, str(file), settings)
-    settings = settings_of_rows(settings, steps.task, rows)
+    rows = rows_of_predictions(steps.task, records, conversations, given, str(file), steps.test_settings)
+    settings = settings_of_rows(steps.test_settings, steps.task, rows)
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "rows.jsonl", rows)
-    scores = score(rows, steps.task, settings, experiment.seed, name)
+    scores = score(rows, steps.task, settings, steps.experiment.seed, name)
     scores.write(folder / "scores.json")
     write_json(folder / "source.json", source)
     return folder, scores

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tunesmith.config.experiment import Experiment, Model, Stage
+from tunesmith.config.experiment import Evaluate, Experiment, Model, Stage
 from tunesmith.config.read import dump_experiment
 from tunesmith.data.conversation import Conversation
 from tunesmith.data.prepare import Prepared, prepare, prepared_key
@@ -81,12 +81,12 @@ class Steps:
                 # Another process may have begun one since it was last looked at.
                 self.__dict__.pop("folder", None)
                 run = self.folder
-                told = None if run.has_begun else why_new(self, run)
+                notice = None if run.has_begun else why_new(self, run)
                 held.enter_context(at_work(run.path))
                 if not self.is_finished or is_incomplete(run.path):
                     self.write_down()
-            if told:
-                self.say(told)
+            if notice:
+                self.say(notice)
             try:
                 yield run
             except KeyboardInterrupt as stop:
@@ -252,6 +252,12 @@ class Steps:
         return fixed_sample(self.prepared.records("test"), settings.test_examples, self.experiment.seed)
 
     @property
+    def test_settings(self) -> Evaluate:
+        """How the test side is evaluated: units are those of the split's group unless `evaluate.unit` names a field."""
+        evaluate = self.experiment.evaluate
+        return evaluate.model_copy(update={"unit": evaluate.unit or self.experiment.data.split.group})
+
+    @property
     def asked(self) -> list[Any]:
         """All settings that decide what the evaluations measure."""
         experiment = self.experiment
@@ -339,17 +345,16 @@ class Steps:
         """Scores of a model on the test side or on other records, written to the folder if there is one. Answers that
         were cut are counted in the output and in the log."""
         experiment = self.experiment
-        told_by: dict[str, Any] = (
-            {"unit": experiment.evaluate.unit or experiment.data.split.group}
-            if records is None
-            else {"unit": None, "by": []}
-        )
+        if records is None:
+            settings = self.test_settings
+        else:
+            settings = experiment.evaluate.model_copy(update={"unit": None, "by": []})
         scores = evaluate(
             loaded,
             self.task,
             self.engine(loaded),
             self.test_records if records is None else records,
-            experiment.evaluate.model_copy(update=told_by),
+            settings,
             folder=folder,
             name=name,
             shots=self.shots,

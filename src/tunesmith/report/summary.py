@@ -126,11 +126,11 @@ def headline(run: RunFolder) -> Headline:
 def units(run: RunFolder) -> str:
     """How many independent units intervals and tests count, in a sentence; empty where every record is one."""
     scores = _latest(run)
-    if scores is None or scores.units is None or scores.unit_told_by == "record":
+    if scores is None or scores.units is None or scores.unit_kind == "record":
         return ""
     return (
-        f"The {counted(scores.records, 'held-out record')} are {counted(scores.units, 'independent unit')}, told by "
-        f"{scores.unit_told_by}: records of one unit may depend on each other, so that intervals and tests count units."
+        f"The {counted(scores.records, 'held-out record')} are {counted(scores.units, 'independent unit')}, grouped by "
+        f"{scores.unit_kind}. Records of one unit may depend on each other, so intervals and tests count units."
     )
 
 

@@ -23,8 +23,8 @@ def order_of_places(texts: Sequence[str], num_pictures: int) -> list[int] | None
     numbers = [match[1] for text in texts for match in MARK.finditer(text)]
     if not numbers:
         return None
-    told = [int(number) - 1 for number in numbers if number]
-    if told and (len(told) < len(numbers) or sorted(told) != list(range(num_pictures))):
+    places = [int(number) - 1 for number in numbers if number]
+    if places and (len(places) < len(numbers) or sorted(places) != list(range(num_pictures))):
         raise ValueError(
             f"the marks for pictures have the numbers {', '.join(number or 'none' for number in numbers)}, but "
             f"task.pictures gives {num_pictures}. Name each picture once, from 1 on, or write {PLACE} without a number"
@@ -35,7 +35,7 @@ def order_of_places(texts: Sequence[str], num_pictures: int) -> list[int] | None
             f"task.pictures gives {num_pictures}. Have one for each picture, or none at all: then all stand before "
             "the first text"
         )
-    return told or list(range(num_pictures))
+    return places or list(range(num_pictures))
 
 
 def between_places(text: str) -> list[str]:
