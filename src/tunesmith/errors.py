@@ -13,7 +13,7 @@ class TunesmithError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM: as Ctrl-C, but for the exit code."""
+    """The process was asked to end by SIGTERM; like Ctrl-C, with another exit code."""
 
 
 class ExperimentError(TunesmithError):

@@ -29,7 +29,7 @@ _NONE: Mapping[str, type] = MappingProxyType({})
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it takes the name `path` when the block ends without an error.
+    """A temporary path next to `path` to write to; it is renamed to `path` when the block ends without an error.
     ExperimentError if nothing can be written there; OSError if the disk is full."""
     temporary = path.with_name(f".{path.name}.{_machine()}.{os.getpid()}.partial")
     with writing(path):

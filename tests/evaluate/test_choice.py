@@ -81,7 +81,7 @@ def test_one_class_or_the_positive_one_can_tell_the_best() -> None:
         (
             ANSWER,
             {"engine": "score"},
-            r"engine: with 'score' none of the metrics of task 'answer' can be had \(token_f1, .*\). "
+            r"engine: with 'score' none of the metrics of task 'answer' can be computed \(token_f1, .*\). "
             "Leave evaluate.engine out, or use 'generate'",
         ),
         (

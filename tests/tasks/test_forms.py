@@ -67,7 +67,7 @@ def test_json_is_read_alone_or_in_a_fence(text: str) -> None:
         ('{"topic":"World","class":"World"}', "is a JSON object with 0 keys 'category'"),
         ('{"category":null}', "is a JSON object, but the value of 'category' is not text"),
         ('{"category":"World"} or {"category":"Sports"}', "has 2 JSON objects that differ"),
-        ('{"category":"World"}, not Sports', "names Sports beside its JSON object"),
+        ('{"category":"World"}, not Sports', "names Sports next to its JSON object"),
         ("{'category': 'World', 'category': 'Sports'}", "is a JSON object with 2 keys 'category'"),
         ('{"category":"World","category":"Sports"}', "is a JSON object with 2 keys 'category'"),
         ('{"category":["World", "Sports"]}', "is a JSON object, but the value of 'category' is not text"),

@@ -158,7 +158,7 @@ class _Left:
         self.rows = dict.fromkeys(range(len(ids)))
 
     def match(self, keys: list[Any], own: list[tuple[Any, str]], sides: Int[np.ndarray, "record"]) -> None:
-        """Give each record without a side that of a row with its key; `own` are keys and ids of the records."""
+        """Give each record without a side the side of a row with its key; `own` are keys and ids of the records."""
         rows: dict[Any, dict[str, int]] = {}
         for row in self.rows:
             rows.setdefault(keys[row], {})[self._ids[row]] = row

@@ -42,7 +42,7 @@ _NUMBER, _OPERATOR, _SUFFIX = 1, 2, 4
 _FEW_WORDS = 8
 """Of fewer words each one tells: "How many cats are there in Rome?" and "... in Oslo?" are two questions."""
 _LONG, _FEW = 100, 10
-"""From so many words on, of which at most one in so many is a number, another number does not make another text."""
+"""Texts of at least this many words, with at most one number in this many, are not told apart by a number alone."""
 
 
 class AlikeTexts:

@@ -102,7 +102,7 @@ def _with_contrast(thumbnails: UInt8[np.ndarray, "picture 96 96"]) -> Int[np.nda
 
 
 def _crops(number: int) -> list[Crop]:
-    """The crops to try among so many pictures, none first."""
+    """The crops to try for this number of pictures, no crop first."""
     crops: list[Crop] = [(*across, *down) for down in _CUTS for across in _CUTS]
     return sorted(crops, key=sum)[: max(1, _MOST_COMPARISONS // number**2)]
 

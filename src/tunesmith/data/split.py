@@ -20,7 +20,7 @@ from tunesmith.errors import DataError, ExperimentError, counted
 _TOLERANCE = 0.2
 """How far, as a share of what is asked, a number of records may be off before records are moved."""
 _MANY = 30
-"""From so many records on, 2.5 standard deviations of chance are allowed too, so that nearly never one is moved."""
+"""With at least this many records, 2.5 standard deviations of chance are allowed, so records almost never move."""
 _MOST = 0.45
 """But not more than this share of what is asked."""
 

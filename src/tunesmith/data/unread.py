@@ -23,7 +23,7 @@ _MEDIA_FILE = re.compile(
 
 @dataclass(frozen=True)
 class RowNotes:
-    """What is known of a record beside its fields, to be counted over all records."""
+    """What is known of a record besides its fields, to be counted over all records."""
 
     unread: tuple[str, ...] = ()
     """Names of fields that the task does not read, and that do no harm."""

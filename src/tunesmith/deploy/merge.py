@@ -23,7 +23,7 @@ def merge(
     `run` and `overrides` are as for `load_result`. What was written is read back, and before it takes its name it must
     hold the merged weights and answer as base and adapter did, on text and, of a model that sees, on pictures; else
     ModelError, and nothing is left. `say` is told what the files cannot say to other programs. ExperimentError if there
-    is something at `output` already. A classification head stands beside the model in its own files.
+    is something at `output` already. A classification head is written next to the model, in its own files.
     """
     if output.exists() and (output.is_file() or any(output.iterdir())):
         raise ExperimentError(f"{output}: is there already; name a folder that is not, or an empty one")

@@ -1,4 +1,4 @@
-"""Whether a model is as sure as it is right: its mean confidence beside its accuracy."""
+"""Whether a model is overconfident: its mean confidence compared with its accuracy."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def metric_faults(task: Task, settings: Evaluate) -> list[tuple[str, str]]:
         faults = [("evaluate.metric", fault)]
     if not _asked(settings) and not _own(task, settings):
         engine = resolve_engine(task, settings).kind
-        what = f"with {engine!r} none of the metrics of task {task.kind!r} can be had"
+        what = f"with {engine!r} none of the metrics of task {task.kind!r} can be computed"
         ways = f"Leave evaluate.engine out, or use {task.default_engine!r}"
         faults.append(("evaluate.engine", f"{what} ({', '.join(task.own_metrics)}). {ways}"))
     return faults
@@ -75,7 +75,7 @@ def _asked(settings: Evaluate) -> list[str]:
 
 
 def _own(task: Task, settings: Evaluate) -> list[str]:
-    """Those of the task's own metrics that can be had."""
+    """The task's own metrics that can be computed."""
     return [name for name in task.own_metrics if not _missing(name, task, settings)]
 
 

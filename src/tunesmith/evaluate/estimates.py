@@ -34,7 +34,7 @@ Array = np.ndarray
 FEWEST_UNITS = 6
 """Of fewer no exchange of units is rare enough for a verdict, and only a plain share has an interval."""
 _MOST_BLOCKS = 500
-"""A metric that is any function of rows is computed without each of at most so many blocks of units."""
+"""Most blocks of units that are left out in turn for a metric that is any function of rows."""
 _NORMAL_WIDTH = 3.92
 
 
@@ -123,7 +123,7 @@ class Interval:
 
 
 def estimates_of(metric: str, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
-    """The numbers of a metric, but for those that do not exist for these rows."""
+    """The numbers of a metric, without those that do not exist for these rows."""
     return (one for one in all_estimates_of(metric, outcomes, units) if not math.isnan(one.value))
 
 
@@ -276,7 +276,7 @@ def _interval_of(one: Estimate, metric: Metric) -> Interval:
     if one.has_bias:
         centre = float(jackknife_centre(one.value, without))
         low, high = centred_interval(centre, variance, degrees, (0.0, 1.0))
-        # The interval is that of the value without bias, and must hold what is printed too.
+        # The interval is centred on the value without bias, and must contain the printed value too.
         low, high = min(float(low), one.value), max(float(high), one.value)
         is_told = abs(centre - one.value) > (high - low) / 4
         return Interval(low, high, corrected=min(max(centre, 0.0), 1.0) if is_told else None)

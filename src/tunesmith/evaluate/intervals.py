@@ -30,7 +30,7 @@ def student(degrees: Numbers) -> Numbers:
 
 
 def wilson(share: Numbers, number: Numbers, quantile: Numbers = NORMAL) -> tuple[Numbers, Numbers]:
-    """Limits of a share of so many independent answers (Wilson 1927); `number` need not be whole.
+    """Limits of a share of `number` independent answers (Wilson 1927); `number` need not be whole.
 
     >>> tuple(round(float(end), 3) for end in wilson(1.0, 20))
     (0.839, 1.0)

@@ -91,7 +91,7 @@ class Scores:
     unit_kind: str = "record"
     """What records of one unit have in common: a field, `picture`, ..., or `record` where each is its own unit."""
     calibration: Calibration | None = None
-    """How sure the model is beside how right; None without class probabilities."""
+    """The model's confidence compared with its accuracy; None without class probabilities."""
     cut: int = 0
     """Number of answers that reached the maximum length without an end token."""
 

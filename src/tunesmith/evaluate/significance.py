@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 Array = np.ndarray
 MOST_ENUMERATED = 12
-"""Units; up to so many, all exchanges are gone through instead of drawn."""
+"""Up to this many changed units, all exchanges are enumerated instead of drawn."""
 _NUMBERS_AT_ONCE = 16_000_000
 _TIE = 1e-9
 

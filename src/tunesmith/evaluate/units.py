@@ -133,7 +133,7 @@ def _long_text(record: Record, field: str) -> str | None:
 
 
 def _is_shared(column: Sequence[str]) -> bool:
-    """True if some records have the same text, and not so many that it can only be an instruction."""
+    """True if some records have the same text, and too few of them for it to be an instruction."""
     different = len(set(column))
     fewest = max(_FEWEST_CONTEXTS, len(column) / _LARGEST_MEAN_SIZE)
     return fewest <= different < len(column)

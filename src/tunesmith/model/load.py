@@ -143,7 +143,7 @@ def _sight(settings: ModelSettings, place: str) -> Sight:
     def why(error: Exception) -> str:
         return (
             f"model.path: {name} has no preprocessor_config.json that can be read ({first_line(error)}). Put the one "
-            "of its base model beside its config.json"
+            "of its base model next to its config.json"
         )
 
     with reading(why):
@@ -213,7 +213,7 @@ def load_tokenizer(settings: ModelSettings, place: str) -> PreTrainedTokenizerBa
     def why(error: Exception) -> str:
         return (
             f"model.path: {name} has no tokenizer that can be read ({first_line(error)}). Put tokenizer.json and "
-            "tokenizer_config.json of the model beside its config.json"
+            "tokenizer_config.json of the model next to its config.json"
         )
 
     with reading(why):

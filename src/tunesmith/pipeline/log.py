@@ -1,4 +1,4 @@
-"""`log.jsonl` of a run: what is taken back when a stage goes on from a checkpoint, and copied with a stage."""
+"""`log.jsonl` of a run: what is removed when a stage continues from a checkpoint, and copied with a stage."""
 
 from __future__ import annotations
 

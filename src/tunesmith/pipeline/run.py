@@ -19,7 +19,7 @@ def run(
     experiment: Experiment, where: Path = Path(), variant: str = MAIN, terminal: Terminal | None = None
 ) -> Path:
     """Prepare, baseline, train, evaluate, report; gives the run folder. What is done and unchanged is not done again,
-    and an interrupted run goes on where it was. With other settings it is another run, in a folder of its own.
+    and an interrupted run continues where it was. With other settings it is another run, in a folder of its own.
 
     `where` is the folder that data and model may be named relative to; the run folder stands in
     `experiment.output`, relative to the current folder. Raises ExperimentError, DataError or

@@ -131,7 +131,7 @@ def run_stage(
     updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by, together)
     how = settle(steps, stage, trainable, updates, loss_of(experiment.task, stage, None), folder)
     for fault in set_damaged_aside(folder / "checkpoints"):
-        steps.say(f"train: {fault}. Its checkpoint is set aside; training goes on from the one before it")
+        steps.say(f"train: {fault}. Its checkpoint is set aside; training continues from the one before it")
     newest = latest_checkpoint(folder / "checkpoints")
     rewind_log(steps.folder.log, stage.name, step_of(newest) if newest else 0)
     with listeners(steps, terminal) as listen, _told_of_checkpoint(stage, folder / "checkpoints"):
@@ -161,7 +161,7 @@ def run_stage(
 
 @contextmanager
 def _told_of_checkpoint(stage: Stage, checkpoints: Path) -> Iterator[None]:
-    """Within it, an interruption is told of what is kept of the stage."""
+    """Within it, an interruption says what is kept of the stage."""
     try:
         yield
     except KeyboardInterrupt as stop:

@@ -262,7 +262,7 @@ def worse_alone(run: RunFolder) -> list[str]:
 
 
 def calibration(run: RunFolder) -> list[str]:
-    """How sure each model is beside how right, a sentence for each evaluation with class probabilities."""
+    """Confidence compared with accuracy, a sentence for each evaluation with class probabilities."""
     evaluations = (("Base", run.base), ("Tuned", run.tuned))
     return [
         f"{name} is {words.number(found.confidence, 'share')} sure on average and "

@@ -91,7 +91,7 @@ class JsonForm(Form):
             for label in labels_named(words, labels)
             if not isinstance(index, int) or label != labels[index]
         ]
-        return Unread(f"names {', '.join(others)} beside its JSON object") if others else index
+        return Unread(f"names {', '.join(others)} next to its JSON object") if others else index
 
 
 class LetterForm(Form):

@@ -270,7 +270,7 @@ class LabelValues:
         if self.booleans:
             self._refuse("holds true or false, and no label is either", sorted(self.booleans))
         if not self.numbers or self.named:
-            # Beside labels a number is a slip, which is told of its record.
+            # Among labels a number is a mistake of its record.
             return "names"
         why = self._why_no_indices()
         if why:

@@ -155,7 +155,7 @@ class Detect(Task):
         return tuple(dict.fromkeys((*named, *fields_of(self.system or ""), *labelled, self.picture)))
 
     def fields_answered(self) -> tuple[str, ...]:
-        """The field with the boxes, and that of their labels."""
+        """The field with the boxes, and the field with their labels."""
         return (self.boxes,) if isinstance(self.label, str) else (self.boxes, self.label.field)
 
     def fields_joined(self) -> tuple[str, ...]:

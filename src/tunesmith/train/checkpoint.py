@@ -25,7 +25,7 @@ from tunesmith.model.saving import load_trained_state, trained_state
 from tunesmith.model.trainable import Trainable
 
 _ADVICE = (
-    "Delete the folder; training then goes on from the checkpoint before it, or from the start of the stage"
+    "Delete the folder; training then continues from the checkpoint before it, or from the start of the stage"
 )
 
 

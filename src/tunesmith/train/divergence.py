@@ -43,7 +43,7 @@ class Watchdog:
         self._last: Update | None = None
 
     def watched(self, update: Update, listen: Callable[[Event], None]) -> Update:
-        """The update, after it has been told of. ModelError if training has diverged: before anybody is told of a loss
+        """The update, after it has been logged. ModelError if training has diverged: before anyone reads a loss
         that is not finite, and after the update with which a loss has grown too far."""
         self.refuse_unfinite(update)
         listen(update)
@@ -71,8 +71,8 @@ class Watchdog:
             number = counted(len(self._losses), "update")
             what = (
                 f"the loss has grown: the median of the last {number} is {median:.4g}, more than "
-                f"{settings.rise:g} nats (divergence.rise) above {self._lowest:.4g}, the lowest so far or that of a "
-                "blind guess"
+                f"{settings.rise:g} nats (divergence.rise) above {self._lowest:.4g}, the lowest so far or the "
+                "loss of a blind guess"
             )
             raise ModelError(self._told(update.step, update.learning_rate, what))
         if len(self._losses) == settings.updates:

@@ -18,7 +18,7 @@ def warmup_steps(warmup: float, steps: int) -> int:
 
 
 def warmup_note(settings: Optimizer, steps: int) -> str | None:
-    """What to say of a warmup that is as long as the stage of so many updates; None of a shorter one."""
+    """A warning if the warmup is as long as the stage of `steps` updates, else None."""
     if settings.warmup < 1 or warmup_steps(settings.warmup, steps) < steps:
         return None
     return (

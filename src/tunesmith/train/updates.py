@@ -136,8 +136,8 @@ class Updates:
         return sum(map(self.examples.length, self._members(step)))
 
     def records(self, step: int) -> list[str]:
-        """Ids of the records of update `step`. Of no use to training, whose thread goes on meanwhile: the order of the
-        epoch is made anew."""
+        """Ids of the records of update `step`. Not for use during training, whose thread continues
+        meanwhile: the order of the epoch is computed again."""
         epoch, number = divmod(step, self.steps_per_epoch)
         order = epoch_order(len(self.examples), self.seed, epoch, self.sort_by, self.together)
         members = order[number * self.examples_per_update :][: self.examples_per_update].tolist()

@@ -108,9 +108,7 @@ def test_a_lone_quote_that_swallows_rows_is_refused_with_its_line_and_can_be_rea
     rows = list(Csv(path="f.csv").rows(tmp_path))
     assert [type(row).__name__ for row in rows] == ["Record", "BadRow", "Record"]
     assert rows[1].where == "f.csv:3"
-    assert re.search(
-        r"goes on for 4 lines, and each looks like a row .*data\.source\.quoting to none", rows[1].why
-    )
+    assert re.search(r"spans 4 lines, and each looks like a row .*data\.source\.quoting to none", rows[1].why)
     read = list(Csv(path="f.csv", quoting="none").rows(tmp_path))
     assert [row.fields["text"] for row in read] == ["a", '"we saw 5', "b", "c", 'the one"', "d"]
 

@@ -125,7 +125,7 @@ class Csv(FileSource):
             elif self._swallowed(one.lines, names, seen):
                 yield BadRow(
                     one.where,
-                    f"a quote opens a cell that goes on for {len(one.lines)} lines, and each looks like a row by "
+                    f"a quote opens a cell that spans {len(one.lines)} lines, and each looks like a row by "
                     f"itself ({one.lines[-1].strip()[:40]!r}). {_QUOTES}",
                 )
             else:

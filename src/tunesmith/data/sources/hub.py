@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class Hub(Source):
     """A data set by the `datasets` library. A class label reads as its name, also inside lists and objects; columns of
-    bytes are left out, but for pictures that a task asks about."""
+    bytes are left out, except pictures that a task asks about."""
 
     kind: Literal["hub"] = "hub"
     path: str

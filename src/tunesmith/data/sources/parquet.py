@@ -29,7 +29,7 @@ PROGRAM = Path(__file__).with_name("_parquet_process.py")
 
 class Parquet(FileSource):
     """Parquet files. Dates and decimals read as text, NaN as null, class labels that the `datasets` library wrote as
-    their names; columns of bytes are left out, but for pictures that a task asks about."""
+    their names; columns of bytes are left out, except pictures that a task asks about."""
 
     kind: Literal["parquet"] = "parquet"
 

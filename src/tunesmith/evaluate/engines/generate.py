@@ -90,7 +90,7 @@ class Generate(Engine):
         prompts = list(family.prompt_all(conversations))
         self._refuse_without_room(family, conversations, prompts)
         limits = [max(1, min(most, family.max_tokens - len(prompt))) for prompt in prompts]
-        # A limit is that of a whole batch, so a prompt with a smaller one is answered alone.
+        # One limit holds for a whole batch, so a prompt with a smaller limit is answered alone.
         alone = [index for index, limit in enumerate(limits) if limit < most]
         together = [index for index, limit in enumerate(limits) if limit == most]
         sizes = [len(prompts[index]) + most for index in together]
