@@ -205,3 +205,24 @@ def test_a_model_that_is_surer_than_right_is_told_by_how_much(run: Path) -> None
         "Tuned is 91.0 % sure on average and 84.0 % right: too sure by 7.0 points "
         "(95 % interval of the difference 3.0 to 11.0; Spiegelhalter's test p 0.002)"
     )
+
+
+@pytest.mark.parametrize(
+    ("mark", "form", "content", "says"),
+    [
+        ("correct", 0.30, 0.20, "Of this change, +30.0 points come from the form of the answers (130 became readable, "
+         "4 unreadable) and +20.0 points from their content."),
+        ("iou", 0.60, -0.10, "Of the change in the share of right answers, +60.0 points"),
+        ("correct", 0.04, 0.46, ""),
+    ],
+)  # fmt: skip
+def test_what_the_form_of_answers_explains_is_said_where_it_is_more_than_a_tenth(
+    run, mark, form, content, says
+):
+    file = run / "evaluation" / "comparison.json"
+    comparison = json.loads(file.read_text())
+    parts = {"form": form, "content": content, "now_read": 130, "now_unread": 4}
+    file.write_text(json.dumps(comparison | {"form": {"mark": mark} | parts}))
+    headline = plain(summary.headline(read_run_folder(run)).text)
+    assert says in headline
+    assert ("the form of the answers" in headline) == bool(says)

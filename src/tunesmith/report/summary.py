@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tunesmith.errors import counted
 from tunesmith.evaluate.changes import Change, Verdict
-from tunesmith.evaluate.choice import meaning_of
+from tunesmith.evaluate.choice import meaning_of, metric_of
 from tunesmith.evaluate.compare import WorseClass, WorseGroup
 from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import words
@@ -142,10 +142,13 @@ def form(run: RunFolder) -> str:
     found = run.comparison.form if run.comparison else None
     if found is None or abs(found.form_share) <= _TELLING_SHARE:
         return ""
-    parts = [words.difference(part, "share") for part in (found.form, found.content)]
-    of = "" if found.mark == primary(run) else f" of {words.within(words.title(found.mark))}"
+    metric = metric_of(primary(run))
+    is_of_primary = found.mark in metric.needs
+    unit = metric.unit if is_of_primary else "share"
+    parts = [words.difference(part, unit) for part in (found.form, found.content)]
+    what = "this change" if is_of_primary else "the change in the share of right answers"
     return (
-        f"Of this change{of}, {parts[0]} come from the form of the answers ({words.count(found.now_read)} became "
+        f"Of {what}, {parts[0]} come from the form of the answers ({words.count(found.now_read)} became "
         f"readable, {words.count(found.now_unread)} unreadable) and {parts[1]} from their content."
     )
 
