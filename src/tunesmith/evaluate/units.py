@@ -92,7 +92,7 @@ def _by_picture(records: Sequence[Record]) -> Units | None:
         return None
     clusters = Clusters(len(records))
     clusters.link(*np.array(pairs).T)
-    names = tuple(records[root].id for root in clusters.roots())
+    names = tuple(records[root].id for root in clusters.roots().tolist())
     return Units("picture", names) if len(set(names)) < len(names) else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from tunesmith.evaluate.compare import in_order_of
 from tunesmith.evaluate.ranking import Ranking, rank
 from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.scores import Score
+from tunesmith.files import as_json
 from tunesmith.report import summary, words
 from tunesmith.report.charts import Plot
 from tunesmith.report.curves import overlaid_curves
@@ -101,7 +101,7 @@ def comparison_as_json(compared: Compared) -> str:
     values = asdict(compared)
     for drawn in ("curves", "classes", "class_metric", "groups"):
         del values[drawn]
-    return json.dumps(values, indent=2, ensure_ascii=False)
+    return as_json(values, indent=2)
 
 
 def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:

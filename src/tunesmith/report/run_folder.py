@@ -111,8 +111,8 @@ class Leaks:
 
     action: str
     near: float | None = None
-    pictures: int | None = None
-    """Most bits in which hashes of one picture's versions differ; None if only files were compared."""
+    pictures: float | None = None
+    """Agreement (up to 1) from which two pictures look alike; None if only files were compared."""
     exact_pairs: int = 0
     near_pairs: int = 0
     picture_pairs: int = 0
