@@ -25,16 +25,16 @@ from benchmarks.speed import shapes, workloads
 from benchmarks.speed.weights import drawn
 
 from tunesmith import load_experiment
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
+from tunesmith.images.picture import Picture
 from tunesmith.model.heads import hidden_width, new_head
 from tunesmith.model.load import load
 from tunesmith.model.trainable import make_trainable
+from tunesmith.records.record import Record
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Examples, renderer
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import ClassLoss
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.updates import Updates
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "face-names.yaml"
 STEPS, WARMUP, PICTURES, ALL = 10, 3, 64, 54_000 * 5

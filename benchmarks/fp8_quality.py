@@ -22,7 +22,7 @@ from rich.console import Console
 
 from tunesmith import load_experiment, run
 from tunesmith.evaluate.scores import Scores
-from tunesmith.model.kernels.fp8 import Fp8Linear
+from tunesmith.precision.fp8 import Fp8Linear
 from tunesmith.report.run_folder import read_run_folder
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"

@@ -4,8 +4,8 @@
 
 Random weights, made on the GPU; the real loop, optimizer and input pipeline. Of every case: the forecast, the peak that
 PyTorch allocated and reserved over three updates after two to warm up, and seconds an update. What fails prints a line
-and the others go on. The record is what `tests/plan/test_memory.py` holds the forecast to. Needs a GPU with 141 GB for
-all cases (those that do not fit fail); `--small` runs toys on anything.
+and the others go on. The record is what `tests/forecast/test_memory.py` holds the forecast to. Needs a GPU with 141 GB
+for all cases (those that do not fit fail); `--small` runs toys on anything.
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ from benchmarks.speed import shapes, workloads
 from benchmarks.speed.weights import drawn
 from transformers import __version__
 
+from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Loss as LossSettings
 from tunesmith.config.experiment import Model, Optimizer, Pixels
 from tunesmith.config.head import Head
-from tunesmith.data.example import Example
-from tunesmith.data.picture import Picture
+from tunesmith.forecast.fake_model import Machine, skeleton
+from tunesmith.forecast.memory import BatchShape, Forecast, forecast
+from tunesmith.forecast.time import matrix_rate
+from tunesmith.images.picture import Picture
+from tunesmith.kernels.fusion.patch import exchange
 from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
@@ -48,18 +52,14 @@ from tunesmith.model.families._sight import Sight
 from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.families.qwen2_5_vl import Qwen25Vl
 from tunesmith.model.heads import hidden_width, new_head
-from tunesmith.model.kernels.exchange import exchange
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
-from tunesmith.plan.memory import BatchShape, Forecast, forecast
-from tunesmith.plan.skeleton import Machine, skeleton
-from tunesmith.plan.speed import matrix_rate
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import ClassLoss, Loss, answer_loss
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.updates import Updates
 
 TEXT, ANSWER, CLASSES = 128, 10, 30
 """Tokens of a text example, how many of them are trained, and classes of a head."""

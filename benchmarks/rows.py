@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.experiment import Data
-from tunesmith.config.shelf import Shelf
-from tunesmith.data.prepare import prepare
-from tunesmith.data.reading import Use
+from tunesmith.config.registry import Registry
 from tunesmith.errors import DataError
+from tunesmith.split.prepare import prepare
+from tunesmith.split.reading import Use
 
 _VALUES: tuple[Any, ...] = (
     None, "", " ", 0, 1, -1, 2**70, 1e308, float("nan"), float("inf"), True, False, [], {}, [None], [[]], {"a": {}},
@@ -51,7 +51,7 @@ def outcome(source: Mapping[str, Any], task: Mapping[str, Any], base: Path, skip
     """How preparing a source for a task ends. Paths are relative to `base`, in which a folder `runs` is made."""
     settings = {"source": source, "on_bad_rows": "skip" if skip else "stop", "split": {"holdout": 1}}
     data = Data.model_validate(settings)
-    asking = Shelf("tunesmith.tasks").item(str(task["kind"])).model_validate(task)
+    asking = Registry("tunesmith.tasks").item(str(task["kind"])).model_validate(task)
     use = Use(lambda record: asking.check(record).notes, asking.laid_out)
     try:
         with tempfile.TemporaryDirectory(dir=base) as folder:

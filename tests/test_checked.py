@@ -10,8 +10,8 @@ from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Int, TypeCheckError
 
 from tests.checked import checked, jaxtyped
-from tunesmith.data.split import Choice
 from tunesmith.errors import did_you_mean
+from tunesmith.split.assign import Choice
 
 if TYPE_CHECKING:
     from somewhere import NotLoaded
@@ -37,7 +37,7 @@ def test_results_are_checked_too() -> None:
 
 
 def test_a_shape_in_the_result_is_that_of_the_argument() -> None:
-    def cut(values: Int[np.ndarray, "value"]) -> Int[np.ndarray, "value"]:
+    def cut(values: Int[np.ndarray, " value"]) -> Int[np.ndarray, " value"]:
         return values[1:]
 
     with pytest.raises(TypeCheckError):

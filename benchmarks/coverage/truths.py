@@ -52,7 +52,7 @@ def change_of_shares(shares: tuple[float, float]) -> float:
 
 def lumped(
     chance: np.random.Generator, number: int, lump: float, at: float = 0.0
-) -> Float[np.ndarray, "record"]:
+) -> Float[np.ndarray, " record"]:
     """Values of which a share lies at one end, and the rest about 0.8, as IoU does."""
     values = chance.beta(8, 2, size=number)
     return np.where(chance.random(number) < lump, at, values)
@@ -60,7 +60,7 @@ def lumped(
 
 def lumped_in_groups(
     chance: np.random.Generator, groups: int, size: int, lump: float, correlation: float
-) -> Float[np.ndarray, "record"]:
+) -> Float[np.ndarray, " record"]:
     """The same in groups that are alike: the latent value that decides on the lump is shared, and so is the level."""
     shared = np.repeat(chance.standard_normal(groups), size) * np.sqrt(correlation)
     latent = shared + chance.standard_normal(groups * size) * np.sqrt(1 - correlation)
@@ -78,7 +78,7 @@ def lumped_in_groups(
 class Classes:
     """A population of classes: how frequent each is, and what a model answers for each (row: true class)."""
 
-    shares: Float[np.ndarray, "label"]
+    shares: Float[np.ndarray, " label"]
     answers: Float[np.ndarray, "label label"]
 
     @staticmethod
@@ -94,19 +94,19 @@ class Classes:
         return Classes(shares / shares.sum(), answers)
 
     @property
-    def f1(self) -> Float[np.ndarray, "label"]:
+    def f1(self) -> Float[np.ndarray, " label"]:
         """True F1 of each class."""
         joint = self.shares[:, None] * self.answers
         return 2 * np.diag(joint) / (joint.sum(0) + joint.sum(1))
 
     @property
-    def recall(self) -> Float[np.ndarray, "label"]:
+    def recall(self) -> Float[np.ndarray, " label"]:
         """True recall of each class."""
         return np.diag(self.answers)
 
     def sample(
         self, chance: np.random.Generator, number: int
-    ) -> tuple[Int[np.ndarray, "record"], Int[np.ndarray, "record"]]:
+    ) -> tuple[Int[np.ndarray, " record"], Int[np.ndarray, " record"]]:
         """True and answered classes."""
         truth = chance.choice(len(self.shares), size=number, p=self.shares)
         return truth, _answered(self.answers, truth, chance.random(number))
@@ -126,7 +126,7 @@ def _answered(answers: Array, truth: Array, place: Array) -> Array:
     return np.minimum((place[:, None] > edges).sum(1), answers.shape[1] - 1)
 
 
-def texts(chance: np.random.Generator, number: int) -> dict[str, Float[np.ndarray, "record"]]:
+def texts(chance: np.random.Generator, number: int) -> dict[str, Float[np.ndarray, " record"]]:
     """What BLEU counts of answers of unlike length and quality."""
     length = chance.integers(5, 30, size=number).astype(float)
     said = np.maximum(4, length + chance.integers(-3, 4, size=number))

@@ -188,7 +188,7 @@ def corpus(metric: str, number: int, sets: int, seed: int, quality: float = 0.7)
         else (lambda chance, size: pictures(chance, size, quality))
     )
     large = Outcomes(make(np.random.default_rng(0), 400_000), np.zeros(400_000, bool))
-    from tunesmith.evaluate.choice import function_of
+    from tunesmith.evaluate.defaults import function_of
 
     truth = function_of(metric)(large, np.ones(400_000))[metric]
 

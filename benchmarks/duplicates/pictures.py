@@ -14,8 +14,8 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from tunesmith.config.experiment import Leaks
-from tunesmith.data.lookalike import alike_pairs
-from tunesmith.data.thumbnails import FINE_SIDE, SIDE, thumbnail_of
+from tunesmith.images.thumbnails import FINE_SIDE, SIDE, thumbnail_of
+from tunesmith.split.similar_images import alike_pairs
 
 Thumbs = tuple[UInt8[np.ndarray, "picture 96 96"], UInt8[np.ndarray, "picture 256 256"]]
 """Coarse and fine thumbnails of the same pictures."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks.duplicates.news import Writer
 
-from tunesmith.data.alike import Alike, AlikeBuilder
-from tunesmith.data.keys import KeyBuilder, Told
+from tunesmith.split.dedup_keys import KeyBuilder, Told
+from tunesmith.split.similar_texts import Alike, AlikeBuilder
 
 Pair = tuple[str, str]
 NEAR = 0.85

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tunesmith.data.record import Record
-from tunesmith.data.sources.digits import Digits
-from tunesmith.data.sources.docstrings import Docstrings
+from tunesmith.records.demo_sources.digits import Digits
+from tunesmith.records.demo_sources.docstrings import Docstrings
+from tunesmith.records.record import Record
 
 LIBRARIES = ["networkx", "numpy", "pandas", "scikit-learn", "scipy", "sympy", "torch", "transformers"]
 FEWEST, MOST, TEST = 20, 180, 80

@@ -444,9 +444,9 @@ def _harmed(file: Path, chance: random.Random) -> bytes | None:
 def _answer(model: Path) -> None:
     """Load the model and have one question answered."""
     from tunesmith.config.experiment import Evaluate, Model
-    from tunesmith.data.record import Record
-    from tunesmith.evaluate.choice import engine_without_references
+    from tunesmith.evaluate.defaults import engine_without_references
     from tunesmith.model.load import load
+    from tunesmith.records.record import Record
     from tunesmith.tasks.classify import Classify
 
     loaded = load(Model(path=str(model), weights="fp32", device="cpu"))

@@ -18,10 +18,10 @@ from typing import Any
 
 from benchmarks.same_loss.settings import EXAMPLES, GROUP, SEED
 
-from tunesmith.data.conversation import Conversation, Text, Turn
-from tunesmith.data.example import Example
-from tunesmith.data.record import Record
+from tunesmith.batching.example import Example
 from tunesmith.errors import DataError
+from tunesmith.records.conversation import Conversation, Text, Turn
+from tunesmith.records.record import Record
 
 PACKAGES = ["transformers", "torch", "sympy", "pandas", "numpy", "networkx"]
 SHOWN = 8
@@ -53,7 +53,7 @@ class Material:
 
 def texts(small: bool) -> list[Record]:
     """First paragraphs of docstrings, by library."""
-    from tunesmith.data.sources.docstrings import Docstrings
+    from tunesmith.records.demo_sources.docstrings import Docstrings
 
     packages, most, words = (["numpy", "pandas", "networkx"], 150, 30) if small else (PACKAGES, 900, 110)
     source = Docstrings(packages=packages, per_package=most, min_words=12 if small else 20, max_words=words)
@@ -90,7 +90,7 @@ def colours(family: Any, folder: Path, number: int) -> list[Example]:
     import numpy as np
     from PIL import Image
 
-    from tunesmith.data.picture import Picture
+    from tunesmith.images.picture import Picture
 
     random, found = np.random.default_rng(SEED), []
     for index in range(number):

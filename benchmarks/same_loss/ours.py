@@ -22,11 +22,11 @@ from benchmarks.same_loss.settings import (
     Setting,
 )
 
+from tunesmith.batching.collator import collate, to_device
+from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Loss as LossSettings
 from tunesmith.config.experiment import Model, Optimizer
 from tunesmith.config.head import Head
-from tunesmith.data.collate import collate, to_device
-from tunesmith.data.example import Example
 from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
@@ -34,11 +34,11 @@ from tunesmith.model.heads import hidden_width, new_head
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import ClassLoss, Loss, answer_loss
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.updates import Updates
 
 
 class InOrder(Updates):

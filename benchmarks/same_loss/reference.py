@@ -178,8 +178,8 @@ def _head(job: Job, num_classes: int) -> nn.Module | None:
 def _take_dequantised(model: nn.Module, job: Job) -> None:
     """Put into the plain model what the product's quantised one multiplies with."""
     from tunesmith.config.experiment import Model
-    from tunesmith.model.kernels.fp8 import Fp8Linear
     from tunesmith.model.load import load
+    from tunesmith.precision.fp8 import Fp8Linear
 
     quantised = load(Model.model_validate({"path": str(job.model), "weights": job.what.weights})).model
     found = dict(quantised.named_parameters())

@@ -17,12 +17,12 @@ from benchmarks.speed.goals import group
 from benchmarks.speed.methods import METHODS as WAYS
 from benchmarks.speed.workloads import WORKLOADS
 
+from tunesmith.batching.packer import pack
 from tunesmith.config.experiment import Optimizer
-from tunesmith.data.packing import pack
-from tunesmith.data.picture import Picture
+from tunesmith.forecast.fake_model import Skeleton, skeleton
+from tunesmith.forecast.memory import BatchShape, forecast
+from tunesmith.images.picture import Picture
 from tunesmith.model.checkpointing import LEVELS
-from tunesmith.plan.memory import BatchShape, forecast
-from tunesmith.plan.skeleton import Skeleton, skeleton
 from tunesmith.train.loss import answer_loss
 
 UPDATES, STEP, MOST = 15, 64, 8

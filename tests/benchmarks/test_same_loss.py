@@ -16,7 +16,7 @@ from benchmarks.same_loss.one import measured
 from benchmarks.same_loss.settings import RATES_OF_TOYS, SETTINGS, YARDSTICK, Job, Reference, Setting
 from benchmarks.same_loss.table import Results, Row, of_reference, row, table
 
-from tunesmith.data.batch import Batch
+from tunesmith.batching.batch import Batch
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.train.loss import Loss
 

@@ -16,9 +16,9 @@ from tunesmith.config.grammar import (
     settings_among,
     types_inside,
 )
-from tunesmith.config.shelf import Shelf
+from tunesmith.config.registry import Registry
 
-LORA, FULL = Shelf("tunesmith.methods").item("lora"), Shelf("tunesmith.methods").item("full")
+LORA, FULL = Registry("tunesmith.methods").item("lora"), Registry("tunesmith.methods").item("full")
 
 
 def test_annotations_are_taken_apart() -> None:
@@ -33,7 +33,7 @@ def test_fields_go_by_the_name_that_is_written() -> None:
     assert meaning_of(Stage, "nothing") == ""
 
 
-def test_a_kind_is_one_word_on_a_shelf() -> None:
+def test_a_kind_is_one_word_on_a_registry() -> None:
     assert (kind_of(LORA), kind_of(FULL), kind_of(Evaluate)) == ("lora", "full", None)
 
 

@@ -220,7 +220,7 @@ def test_python_users_get_the_same_from_plain_values(tmp_path: Path) -> None:
 
 def test_a_faulty_file_is_refused_on_the_command_line_without_loading_what_is_heavy(tmp_path: Path) -> None:
     path = write(tmp_path, ("kind: classify", "kind: clasify"))
-    heavy = HEAVY | SLOW | {"rich.console", "tunesmith.data.sources.movielens"}
+    heavy = HEAVY | SLOW | {"rich.console", "tunesmith.records.demo_sources.movielens"}
     code = (
         "import sys\nfrom tunesmith.cli.main import main\n"
         f"sys.argv = ['tunesmith', 'run', {str(path)!r}]\n"

@@ -45,9 +45,9 @@ def test_no_setting_is_left_without_a_meaning() -> None:
 
 
 def test_meanings_are_inherited_and_overridden() -> None:
-    from tunesmith.config.shelf import Shelf
+    from tunesmith.config.registry import Registry
 
-    lora = docstrings(Shelf("tunesmith.methods").item("lora"))
+    lora = docstrings(Registry("tunesmith.methods").item("lora"))
     assert lora["learning_rate"].startswith("Peak learning rate of this part")
     assert lora["rank"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.data.pictures import put, scene
+from tests.images.made import put, scene
 from tests.pipeline.small import lora_stage, small_experiment
 from tests.tiny import tiny_seeing_model
 from tunesmith.config.read import read_experiment

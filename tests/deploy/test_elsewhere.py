@@ -19,8 +19,8 @@ from transformers import (
     GenerationConfig,
 )
 
-from tests.data.pictures import put, scene
 from tests.deploy.runs import trained
+from tests.images.made import put, scene
 from tests.pipeline.small import lora_stage, write_rows
 from tests.tiny import tiny_model, tiny_seeing_model
 from tunesmith import load_result, merge

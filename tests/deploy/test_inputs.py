@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.data.pictures import put, scene
+from tests.images.made import put, scene
 from tunesmith.config.experiment import Experiment
 from tunesmith.config.read import experiment_from
-from tunesmith.data.record import Record
-from tunesmith.data.sources import BadRow
 from tunesmith.deploy.inputs import inputs_of
 from tunesmith.errors import DataError, ExperimentError
+from tunesmith.records.record import Record
+from tunesmith.records.sources import BadRow
 
 CLASSIFY = {"kind": "classify", "labels": ["a", "b"], "prompt": "{text}"}
 SHOWN = {"kind": "answer", "prompt": "{question}", "pictures": ["photo"]}

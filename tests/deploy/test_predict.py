@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.pictures import put, scene
 from tests.deploy.runs import chats, classifies, finds
+from tests.images.made import put, scene
 from tunesmith import predict
-from tunesmith.data.record import Record
 from tunesmith.deploy.inputs import inputs_of
 from tunesmith.deploy.loading import find_result
 from tunesmith.deploy.predict import chunks
 from tunesmith.deploy.result import Result
 from tunesmith.errors import DataError, ExperimentError
+from tunesmith.records.record import Record
 
 
 @pytest.fixture(scope="module")

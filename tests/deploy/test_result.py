@@ -7,21 +7,21 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.data.pictures import put, saved, scene
 from tests.deploy.runs import chats, finds, trained
 from tests.evaluate.loaded import tiny
+from tests.images.made import put, saved, scene
 from tests.pipeline.small import lora_stage, small_experiment
 from tests.tiny import tiny_model
 from tunesmith import load_experiment, load_result
 from tunesmith import run as run_whole
 from tunesmith.config.experiment import Pictures
-from tunesmith.data.conversation import Conversation, Turn
-from tunesmith.data.record import Record
-from tunesmith.data.sources import BadRow
 from tunesmith.deploy.result import Prediction, Result, answers_of
 from tunesmith.errors import DataError
 from tunesmith.evaluate.engines import Engine
 from tunesmith.evaluate.rows import read_rows
+from tunesmith.records.conversation import Conversation, Turn
+from tunesmith.records.record import Record
+from tunesmith.records.sources import BadRow
 from tunesmith.tasks import Answer
 from tunesmith.tasks.answer import Answer as Open
 

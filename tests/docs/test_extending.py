@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = dict(BLOCK.findall((ROOT / "docs" / "extending.md").read_text(encoding="utf-8")))
 TESTS = [path for path in BLOCKS if path.startswith("tests/")]
-SHELVES = ("data/sources", "tasks", "metrics", "methods", "model/families")
+REGISTRIES = ("records/sources", "tasks", "metrics", "methods", "model/families")
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,10 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_there_is_an_example_with_a_test_for_every_shelf() -> None:
-    for shelf in SHELVES:
-        assert any(path.startswith(f"src/tunesmith/{shelf}/") for path in BLOCKS), shelf
-        assert any(path.startswith(f"tests/{shelf}/") for path in TESTS), shelf
+def test_there_is_an_example_with_a_test_for_every_registry() -> None:
+    for registry in REGISTRIES:
+        assert any(path.startswith(f"src/tunesmith/{registry}/") for path in BLOCKS), registry
+        assert any(path.startswith(f"tests/{registry}/") for path in TESTS), registry
 
 
 @pytest.mark.slow
@@ -58,7 +58,9 @@ def test_every_example_passes_its_own_tests_and_those_of_style(extended: Path) -
 
 
 def test_a_new_kind_is_in_the_grammar_without_another_edit(extended: Path) -> None:
-    code = "from tunesmith.config.shelf import Shelf; print(*Shelf('tunesmith.{}').kinds())"
-    kinds = [run(extended, "-c", code.format(shelf.replace("/", "."))).stdout.split() for shelf in SHELVES]
+    code = "from tunesmith.config.registry import Registry; print(*Registry('tunesmith.{}').kinds())"
+    kinds = [
+        run(extended, "-c", code.format(registry.replace("/", "."))).stdout.split() for registry in REGISTRIES
+    ]
     for new, known in zip(("sqlite", "number", "brier", "bitfit", "gemma2"), kinds, strict=True):
         assert new in known

@@ -11,7 +11,7 @@ import pytest
 from tunesmith.config.document import parse_yaml
 from tunesmith.config.experiment import Pixels
 from tunesmith.config.read import experiment_from
-from tunesmith.data.sizes import target_size
+from tunesmith.images.resize import target_size
 from tunesmith.model.families import family_of
 from tunesmith.model.families._seeing import Seeing
 

@@ -9,7 +9,7 @@ import pytest
 
 from tunesmith.config.document import parse_yaml
 from tunesmith.config.read import experiment_from
-from tunesmith.config.shelf import Shelf
+from tunesmith.config.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,4 +57,4 @@ def test_the_makefile_has_the_two_commands() -> None:
 def test_the_changelog_names_every_tracker() -> None:
     known = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases", "trackio": "trackio"}
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert all(known[kind] in changes for kind in Shelf("tunesmith.train.observers").kinds())
+    assert all(known[kind] in changes for kind in Registry("tunesmith.train.observers").kinds())

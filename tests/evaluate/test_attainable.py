@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tunesmith.config.experiment import Evaluate
-from tunesmith.data.record import Record
 from tunesmith.evaluate.attainable import missing_metrics
+from tunesmith.records.record import Record
 from tunesmith.tasks import Task
 from tunesmith.tasks.answer import Answer
 from tunesmith.tasks.chat import Chat

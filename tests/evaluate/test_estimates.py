@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from tests.metrics.made import classified, marked
 from tests.metrics.made_boxes import found, pictures
-from tunesmith.evaluate.choice import function_of
+from tunesmith.evaluate.defaults import function_of
 from tunesmith.evaluate.estimates import Units, all_estimates_of, estimates_of
 from tunesmith.metrics import Outcomes
 

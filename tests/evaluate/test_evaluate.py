@@ -9,16 +9,16 @@ import pytest
 
 from tests.evaluate.loaded import tiny
 from tunesmith.config.experiment import Evaluate
-from tunesmith.data.boxes import Box, Boxes
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.evaluate.engines.score import Score
 from tunesmith.evaluate.evaluate import evaluate, row_of
 from tunesmith.evaluate.rows import Row, read_rows
 from tunesmith.evaluate.scores import Scores
+from tunesmith.images.boxes import Box, Boxes
+from tunesmith.images.picture import Picture
 from tunesmith.model.loaded import LoadedModel
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Task
 from tunesmith.tasks.chat import Chat
 from tunesmith.tasks.classify import Classify

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from tests.evaluate.made import rows
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.evaluate.groups import MOST_VALUES, check_fields, groups_of
 from tunesmith.evaluate.rows import Row
+from tunesmith.records.record import Record
 
 
 def with_fields(**columns: list[object]) -> list[Row]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.metrics.made import classified, marked
 from tests.metrics.made_boxes import found, pictures
-from tunesmith.evaluate.choice import function_of
+from tunesmith.evaluate.defaults import function_of
 from tunesmith.evaluate.estimates import Units
 from tunesmith.evaluate.pairs import pairs_of
 from tunesmith.evaluate.significance import Signs

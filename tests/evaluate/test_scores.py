@@ -11,10 +11,10 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from tests.evaluate.made import TASK, row, rows
 from tunesmith.config.experiment import Evaluate
-from tunesmith.data.record import Record
 from tunesmith.evaluate.evaluate import row_of
 from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.scores import Scores, score
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer as ModelAnswer
 from tunesmith.tasks.answer import Answer
 

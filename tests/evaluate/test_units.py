@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.evaluate.evaluate import conversations_of
 from tunesmith.evaluate.units import Units, units_of
+from tunesmith.images.picture import Picture
+from tunesmith.records.record import Record
 from tunesmith.tasks import Task
 from tunesmith.tasks.answer import Answer
 from tunesmith.tasks.chat import Chat

@@ -15,18 +15,27 @@ LEVELS = (
     {"__main__"},
     {"cli"},
     {"pipeline"},
-    {"report", "deploy", "plan", "launch"},
+    {"report", "deploy", "forecast", "audit", "doctor"},
     {"train", "evaluate"},
     {"tasks", "model"},
+    {"kernels"},
+    {"precision"},
     {"methods"},
-    {"data", "metrics", "runs"},
+    {"batching"},
+    {"split"},
+    {"records"},
+    {"images"},
+    {"runs", "metrics"},
     {"config"},
     {"files"},
     {"errors"},
 )
 """Rooms from left to right: imports go to the right only."""
 
-SHELVES = ("tasks", "methods", "metrics", "data/sources", "evaluate/engines", "train/observers")
+REGISTRIES = (
+    *("tasks", "methods", "metrics", "records/sources", "records/demo_sources", "evaluate/engines"),
+    "train/observers",
+)
 HEAVY = {
     *(
         "torch",
@@ -171,12 +180,12 @@ def documented(source: Source) -> Iterator[str]:
         yield f"{source.path}: has no docstring"
 
 
-def light_shelves(source: Source) -> Iterator[str]:
+def light_registries(source: Source) -> Iterator[str]:
     """What is imported when an experiment file is read, or for `tunesmith --help`, imports nothing heavy.
 
-    Private modules of a shelf are no items; whether an item imports one at its top is told by importing it.
+    Private modules of a registry are no items; whether an item imports one at its top is told by importing it.
     """
-    is_item = source.folder in SHELVES and not source.path.name.startswith("_")
+    is_item = source.folder in REGISTRIES and not source.path.name.startswith("_")
     if not is_item and source.room not in ("config", "cli", "errors"):
         return
     heavy = HEAVY if source.folder == "metrics" else HEAVY | SLOW

@@ -30,7 +30,7 @@ RULES = [
     no_family_named,
     rules.telling_names,
     rules.documented,
-    rules.light_shelves,
+    rules.light_registries,
     rules.thin_commands,
 ]
 
@@ -62,7 +62,7 @@ def test_reading_an_experiment_or_showing_help_loads_nothing_heavy() -> None:
         "import sys, importlib, pkgutil\n"
         "import tunesmith.config.read, tunesmith.config.experiment, tunesmith.cli.main\n"
         "tunesmith.cli.main.application()\n"
-        f"for room in {[shelf.replace('/', '.') for shelf in rules.SHELVES]}:\n"
+        f"for room in {[registry.replace('/', '.') for registry in rules.REGISTRIES]}:\n"
         "    package = importlib.import_module('tunesmith.' + room)\n"
         "    for module in pkgutil.iter_modules(package.__path__):\n"
         "        if not module.name.startswith('_'):\n"
@@ -95,29 +95,29 @@ def too_wide(settings: type) -> Iterator[str]:
 BAD = [
     (
         rules.one_way_doors,
-        "data/a.py",
+        "split/a.py",
         "def f():\n    from tunesmith.model import load",
-        "data must not import tunesmith.model",
+        "split must not import tunesmith.model",
     ),
-    (rules.one_way_doors, "data/a.py", "from tunesmith import cli", "data must not import tunesmith.cli"),
-    (rules.one_way_doors, "metrics/a.py", "import tunesmith.data.record", "metrics must not import"),
+    (rules.one_way_doors, "split/a.py", "from tunesmith import cli", "split must not import tunesmith.cli"),
+    (rules.one_way_doors, "metrics/a.py", "import tunesmith.records.record", "metrics must not import"),
     (rules.one_way_doors, "attic/a.py", "", "no place among the doors"),
-    (rules.short_functions, "data/a.py", "def f():\n" + "    x = 1\n" * 60, "f has 61 lines"),
-    (rules.few_parameters, "data/a.py", "def f(a,b,c,d,e,f,g,*,h,i,j): ...", "10 parameters"),
+    (rules.short_functions, "split/a.py", "def f():\n" + "    x = 1\n" * 60, "f has 61 lines"),
+    (rules.few_parameters, "split/a.py", "def f(a,b,c,d,e,f,g,*,h,i,j): ...", "10 parameters"),
     (rules.no_asking_what_it_is, "train/a.py", "x = hasattr(y, 'z')", "hasattr outside"),
     (rules.no_asking_what_it_is, "train/a.py", "map(getattr, x)", "getattr outside"),
-    (rules.telling_names, "data/text_utils.py", "", "'utils' does not say"),
+    (rules.telling_names, "split/text_utils.py", "", "'utils' does not say"),
     (rules.telling_names, "common/a.py", "", "'common' does not say"),
-    (rules.documented, "data/a.py", "x = 1", "no docstring"),
-    (rules.light_shelves, "methods/a.py", "import torch.nn", "imports torch.nn at its top"),
+    (rules.documented, "split/a.py", "x = 1", "no docstring"),
+    (rules.light_registries, "methods/a.py", "import torch.nn", "imports torch.nn at its top"),
     (
-        rules.light_shelves,
-        "data/sources/a.py",
+        rules.light_registries,
+        "records/sources/a.py",
         "try:\n    from datasets import x\nexcept E: ...",
         "imports datasets",
     ),
-    (rules.light_shelves, "tasks/a.py", "import numpy as np", "imports numpy"),
-    (rules.light_shelves, "cli/a.py", "from transformers import x", "imports transformers"),
+    (rules.light_registries, "tasks/a.py", "import numpy as np", "imports numpy"),
+    (rules.light_registries, "cli/a.py", "from transformers import x", "imports transformers"),
     (rules.thin_commands, "cli/a.py", "class A: ...", "class A belongs"),
     (rules.thin_commands, "cli/a.py", "def f():\n" + "    x = 1\n" * 40, "f has 41 lines"),
 ]
@@ -126,18 +126,18 @@ GOOD = [
     (
         rules.one_way_doors,
         "train/a.py",
-        "from tunesmith.data.batch import Batch\nfrom tunesmith import __version__",
+        "from tunesmith.batching.batch import Batch\nfrom tunesmith import __version__",
     ),
-    (rules.one_way_doors, "data/a.py", "if TYPE_CHECKING:\n    from tunesmith.model import load"),
-    (rules.one_way_doors, "data/a.py", "from tunesmith.data.record import Record"),
-    (rules.short_functions, "data/a.py", "def f():\n" + "    x = 1\n" * 59),
-    (rules.few_parameters, "data/a.py", "class A:\n    def f(self,a,b,c,d,e,f,g,h,i): ..."),
+    (rules.one_way_doors, "split/a.py", "if TYPE_CHECKING:\n    from tunesmith.model import load"),
+    (rules.one_way_doors, "split/a.py", "from tunesmith.records.record import Record"),
+    (rules.short_functions, "split/a.py", "def f():\n" + "    x = 1\n" * 59),
+    (rules.few_parameters, "split/a.py", "class A:\n    def f(self,a,b,c,d,e,f,g,h,i): ..."),
     (rules.no_asking_what_it_is, "model/families/a.py", "hasattr(y, 'z')"),
-    (rules.light_shelves, "methods/a.py", "def f():\n    import torch"),
-    (rules.light_shelves, "methods/a.py", "if TYPE_CHECKING:\n    import torch"),
-    (rules.light_shelves, "metrics/a.py", "import numpy as np"),
-    (rules.light_shelves, "evaluate/engines/_inner.py", "import torch"),
-    (rules.light_shelves, "train/loss.py", "import torch"),
+    (rules.light_registries, "methods/a.py", "def f():\n    import torch"),
+    (rules.light_registries, "methods/a.py", "if TYPE_CHECKING:\n    import torch"),
+    (rules.light_registries, "metrics/a.py", "import numpy as np"),
+    (rules.light_registries, "evaluate/engines/_inner.py", "import torch"),
+    (rules.light_registries, "train/loss.py", "import torch"),
 ]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunesmith.data.boxes import Box
+from tunesmith.images.boxes import Box
 from tunesmith.metrics import Outcomes
 from tunesmith.tasks._matching import box_marks, ious
 

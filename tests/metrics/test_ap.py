@@ -5,7 +5,7 @@ import pytest
 
 from tests.metrics.made import agree, repeated
 from tests.metrics.made_boxes import LABELS, Pictured, coco, equal, found, least_lucky, pictures
-from tunesmith.data.boxes import Box
+from tunesmith.images.boxes import Box
 from tunesmith.metrics.ap import ap
 
 

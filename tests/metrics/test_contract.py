@@ -1,4 +1,4 @@
-"""What holds for every metric on the shelf."""
+"""What holds for every metric in the registry."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.metrics.made import classified
-from tunesmith.config.shelf import Shelf
-from tunesmith.evaluate.choice import function_of, metric_of
+from tunesmith.config.registry import Registry
+from tunesmith.evaluate.defaults import function_of, metric_of
 from tunesmith.metrics import Outcomes
 
-NAMES = [kind.replace("-", "_") for kind in Shelf("tunesmith.metrics").kinds()]
+NAMES = [kind.replace("-", "_") for kind in Registry("tunesmith.metrics").kinds()]
 
 
 def outcomes(right: bool) -> Outcomes:

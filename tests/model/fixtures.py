@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.tiny import tiny_model
+from tunesmith.batching.collator import collate
 from tunesmith.config.experiment import Model
-from tunesmith.data.collate import collate
-from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable
+from tunesmith.records.conversation import Conversation, Turn
 
 PAIRS = {"What is up?": "The sky.", "And down?": "The sea, mostly.", "Name one": '{"category": "World"}'}
 CONVERSATIONS = [

@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.model.fixtures import logits, tiny
 from tunesmith.errors import ModelError
+from tunesmith.kernels.modules import own_name
 from tunesmith.model.adapters import Shape, has_adapter, put_on, quietly, refuse_other_shape
-from tunesmith.model.modules import own_name
 
 QUERIES = ["model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"]
 UPS = ["model.layers.0.mlp.up_proj", "model.layers.1.mlp.up_proj"]

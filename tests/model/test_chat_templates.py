@@ -9,10 +9,10 @@ import pytest
 from tests.model.families.pictures import conversations, picture
 from tests.tiny import CHATML, tiny_model, tiny_seeing_model
 from tunesmith.config.experiment import Model
-from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.errors import ModelError
 from tunesmith.model.families import Family
 from tunesmith.model.load import load_family
+from tunesmith.records.conversation import Conversation, Text, Turn
 
 SOFT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 """For text; of a list it writes Python's own form."""

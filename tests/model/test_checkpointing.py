@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.model.fixtures import tiny, train
+from tunesmith.kernels.fusion.patch import exchange
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
-from tunesmith.model.kernels.exchange import exchange
 from tunesmith.model.trainable import Trainable, make_trainable
 
 

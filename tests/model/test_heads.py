@@ -14,17 +14,17 @@ from safetensors.torch import load_file, save_file
 from tests.model.families.pictures import FAMILIES, conversations, seeing
 from tests.tiny import tiny_model, tiny_seeing_model
 from tests.train.small import examples, loaded
+from tunesmith.batching.batch import Segments
+from tunesmith.batching.collator import collate
 from tunesmith.config.experiment import Model
 from tunesmith.config.head import Head
-from tunesmith.data.batch import Segments
-from tunesmith.data.collate import collate
 from tunesmith.errors import ModelError
+from tunesmith.kernels.modules import transformers_model
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.heads import hidden_width, load_head, new_head, refuse_other_head, save_head
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.modules import transformers_model
 from tunesmith.model.saving import save_result, trained_state
 from tunesmith.model.trainable import make_trainable
 

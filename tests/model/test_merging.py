@@ -12,16 +12,16 @@ from tests.model.fixtures import logits, tiny, train
 from tests.tiny import tiny_seeing_model
 from tunesmith.config.experiment import Model
 from tunesmith.errors import ModelError
+from tunesmith.kernels.modules import own_modules, own_name, transformers_model
 from tunesmith.methods.lora import Lora
 from tunesmith.model.adapters import has_adapter
-from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.merging import merge, refuse_other_answers
-from tunesmith.model.modules import own_modules, own_name, transformers_model
 from tunesmith.model.probing import probe
-from tunesmith.model.quantise import is_quantised
 from tunesmith.model.trainable import make_trainable
+from tunesmith.precision.fp8 import Fp8Linear
+from tunesmith.precision.quantize import is_quantised
 
 
 def adapted(folder: Path, method: Lora, **settings: object) -> LoadedModel:

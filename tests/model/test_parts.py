@@ -11,18 +11,18 @@ from safetensors.torch import load_file
 
 from tests.model.families.pictures import FAMILIES, conversations, seeing
 from tests.tiny import tiny_seeing_model
+from tunesmith.batching.collator import collate
 from tunesmith.config.experiment import Model
-from tunesmith.data.collate import collate
 from tunesmith.errors import ModelError
 from tunesmith.methods import Method
 from tunesmith.methods.frozen import Frozen
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
-from tunesmith.model.kernels.fp8 import Fp8Linear
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result, trained_state
 from tunesmith.model.trainable import Trainable, make_trainable
+from tunesmith.precision.fp8 import Fp8Linear
 from tunesmith.train.loss import answer_loss
 
 PARTS = ("vision", "projector", "language")

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.model.fixtures import CONVERSATIONS, logits, tiny, train
 from tests.model.test_trainable import METHODS
 from tests.tiny import tiny_model
+from tunesmith.batching.collator import collate
 from tunesmith.config.experiment import Model
-from tunesmith.data.collate import collate
 from tunesmith.errors import ModelError
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora

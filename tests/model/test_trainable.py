@@ -11,6 +11,7 @@ from tests.model.fixtures import logits, tiny, train
 from tests.tiny import tiny_model
 from tunesmith.config.experiment import Model
 from tunesmith.errors import ModelError
+from tunesmith.kernels.modules import own_modules
 from tunesmith.methods import Method
 from tunesmith.methods.frozen import Frozen
 from tunesmith.methods.full import Full
@@ -18,7 +19,6 @@ from tunesmith.methods.lora import Lora
 from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.modules import own_modules
 from tunesmith.model.trainable import Trainable, make_trainable
 
 METHODS: dict[str, Method] = {

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ImageDraw
 from ruamel.yaml import YAML
 
-from tests.data.pictures import put, scene
+from tests.images.made import put, scene
 from tests.tiny import tiny_seeing_model
 from tunesmith import load_experiment
 from tunesmith.pipeline.steps import Steps

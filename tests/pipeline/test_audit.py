@@ -10,10 +10,10 @@ import pytest
 from tests.pipeline import pictured
 from tests.pipeline.small import small_experiment
 from tunesmith import load_experiment
-from tunesmith.data.sampling import fixed_sample
 from tunesmith.pipeline.audit import audit
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import stage_examples, write_audit
+from tunesmith.records.sampling import fixed_sample
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.pictures import put, scene
+from tests.images.made import put, scene
 from tests.model.families.pictures import picture
-from tunesmith.data.boxes import Box
-from tunesmith.data.example import Placed
+from tunesmith.batching.example import Placed
+from tunesmith.images.boxes import Box
 from tunesmith.pipeline.drawing import COLOURS, as_seen, draw, preview, with_boxes
 
 GREY = Image.new("RGB", (400, 300), (90, 90, 90))

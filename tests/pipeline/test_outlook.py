@@ -8,10 +8,10 @@ from tests.pipeline import pictured
 from tests.pipeline.small import small_experiment
 from tunesmith import load_experiment
 from tunesmith.errors import ExperimentError, ModelError
+from tunesmith.forecast.outlook import ways_of
 from tunesmith.pipeline.audit import audited_examples
 from tunesmith.pipeline.outlook import outlook, parse_gib
 from tunesmith.pipeline.steps import Steps
-from tunesmith.plan.outlook import ways_of
 
 
 def steps_of(folder: Path, *overrides: str) -> Steps:

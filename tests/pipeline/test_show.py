@@ -13,11 +13,10 @@ from tests.pipeline import pictured
 from tests.pipeline.small import lora_stage, small_experiment
 from tests.tiny import tiny_model, tiny_seeing_model
 from tunesmith import load_experiment
+from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Model
-from tunesmith.data.boxes import Box, Boxes
-from tunesmith.data.conversation import Conversation, Turn
-from tunesmith.data.example import Example
 from tunesmith.errors import DataError
+from tunesmith.images.boxes import Box, Boxes
 from tunesmith.model.families import Family
 from tunesmith.model.load import load_family
 from tunesmith.pipeline.show import (
@@ -32,6 +31,7 @@ from tunesmith.pipeline.show import (
     runs,
 )
 from tunesmith.pipeline.steps import Steps
+from tunesmith.records.conversation import Conversation, Turn
 
 TALK = Conversation(
     "a.jsonl:7",

@@ -9,10 +9,10 @@ import pytest
 
 from tests.pipeline.small import QUICK, lora_stage, small_experiment, steps_of
 from tunesmith import load_experiment
-from tunesmith.data.prepare import Prepared
 from tunesmith.errors import DataError, ExperimentError
 from tunesmith.files import read_json, write_json
 from tunesmith.pipeline.steps import Steps
+from tunesmith.split.prepare import Prepared
 
 
 @pytest.fixture(scope="module")

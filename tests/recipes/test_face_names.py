@@ -12,13 +12,13 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from tests.tiny import tiny_seeing_model
 from tunesmith import run
 from tunesmith.config.read import read_variants
-from tunesmith.data.prepare import Prepared
-from tunesmith.data.sources.digits import Digits
 from tunesmith.model.families import family_of
 from tunesmith.model.heads import new_head
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import make_trainable
+from tunesmith.records.demo_sources.digits import Digits
+from tunesmith.split.prepare import Prepared
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "face-names.yaml"
 NAMES = ["Ada", "Bo", "Cy"]

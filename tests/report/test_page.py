@@ -13,11 +13,11 @@ import pytest
 from tests.report.chromium import content_width, needs_chromium, screenshot
 from tests.report.run_folder_maker import make_experiment, make_pictured, write_lines
 from tests.tiny import CLIP
+from tunesmith.audit.lengths import summarise
+from tunesmith.audit.pictures import count_pictures
 from tunesmith.config.experiment import Pixels
 from tunesmith.errors import DataError
 from tunesmith.model.families._sight import Sight
-from tunesmith.plan.audit import summarise
-from tunesmith.plan.pictures import count_pictures
 from tunesmith.report.page import write_report
 
 VOID = {"meta", "line", "circle", "path", "br", "use", "image"}

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.conversation import Text
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.images.picture import Picture
+from tunesmith.records.conversation import Text
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer as ModelAnswer
 from tunesmith.tasks import Unread
 from tunesmith.tasks.answer import Answer

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
+from tunesmith.images.picture import Picture
+from tunesmith.records.record import Record
 from tunesmith.tasks._box_survey import BoxSurvey
 from tunesmith.tasks._boxes import BoxFormat, BoxUnit, Notation
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.images.picture import Picture
+from tunesmith.records.record import Record
 from tunesmith.tasks import _boxes
 from tunesmith.tasks._boxes import WHOLE, BoxFormat, BoxUnit, Notation, boxes_at
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.conversation import Text, Turn
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.images.picture import Picture
+from tunesmith.records.conversation import Text, Turn
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer
 from tunesmith.tasks.chat import Chat
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tunesmith.config.shelf import Shelf
-from tunesmith.data.record import Record
+from tunesmith.config.registry import Registry
 from tunesmith.errors import DataError
+from tunesmith.records.record import Record
 from tunesmith.tasks.classify import Classify
 
 TOPICS = ["World", "Sports", "Business", "Sci/Tech"]
@@ -108,7 +108,7 @@ def test_impossible_settings_are_refused_when_the_file_is_read(
 
 
 def test_the_experiment_files_grammar_has_it() -> None:
-    read = TypeAdapter(Shelf("tunesmith.tasks").union())
+    read = TypeAdapter(Registry("tunesmith.tasks").union())
     made = read.validate_python({"kind": "classify", "labels": TOPICS, "prompt": "{text}", "answer": "json"})
     assert made == task(answer="json")
     assert read.validate_python(made.model_dump(mode="json")) == made

@@ -1,4 +1,4 @@
-"""What holds for every task on the shelf."""
+"""What holds for every task in the registry."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from tunesmith.config.experiment import Evaluate
-from tunesmith.config.shelf import Shelf
-from tunesmith.data.conversation import Conversation, Text, Turn
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
+from tunesmith.config.registry import Registry
 from tunesmith.errors import DataError
-from tunesmith.evaluate.choice import metric_of, resolve_metrics
+from tunesmith.evaluate.defaults import metric_of, resolve_metrics
 from tunesmith.evaluate.evaluate import row_of
 from tunesmith.evaluate.scores import score
+from tunesmith.images.picture import Picture
+from tunesmith.records.conversation import Conversation, Text, Turn
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._overlap import BLEU_MARKS
 
@@ -50,7 +50,7 @@ AMOUNTS = {"tokens", "objects", *BLEU_MARKS}
 
 
 def made(kind: str) -> tuple[Task, Record]:
-    task: Task = Shelf("tunesmith.tasks").item(kind)(**CASES[kind].settings)
+    task: Task = Registry("tunesmith.tasks").item(kind)(**CASES[kind].settings)
     return task, Record("file.jsonl:3", CASES[kind].fields)
 
 
@@ -62,7 +62,7 @@ def perfect(kind: str, conversation: Conversation) -> Answer:
 
 
 def test_every_task_has_a_case() -> None:
-    assert sorted(CASES) == Shelf("tunesmith.tasks").kinds()
+    assert sorted(CASES) == Registry("tunesmith.tasks").kinds()
 
 
 @pytest.mark.parametrize("kind", CASES)

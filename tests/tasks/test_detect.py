@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tunesmith.data.boxes import AskForBoxes, Box, Boxes
-from tunesmith.data.conversation import Text, Turn
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.images.boxes import AskForBoxes, Box, Boxes
+from tunesmith.images.picture import Picture
 from tunesmith.model.families._boxes import read, write_json, write_tokens
+from tunesmith.records.conversation import Text, Turn
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Unread
 from tunesmith.tasks.detect import Detect
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.record import Record
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Unread
 from tunesmith.tasks.classify import Classify
 

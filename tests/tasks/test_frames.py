@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.pictures import saved
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
-from tunesmith.data.upright import open_upright
+from tests.images.made import saved
 from tunesmith.errors import DataError
+from tunesmith.images.decode import open_upright
+from tunesmith.images.picture import Picture
+from tunesmith.records.record import Record
 from tunesmith.tasks import _frames
 from tunesmith.tasks._boxes import Notation, boxes_at
 from tunesmith.tasks._frames import BoxFrame

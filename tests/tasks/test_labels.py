@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.records.record import Record
 from tunesmith.tasks import _labels
 from tunesmith.tasks.classify import Classify
 

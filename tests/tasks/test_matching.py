@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from tunesmith.data.boxes import Box
+from tunesmith.images.boxes import Box
 from tunesmith.metrics._boxes import THRESHOLDS
 from tunesmith.tasks._matching import box_marks, ious
 from tunesmith.tasks.detect import Detect

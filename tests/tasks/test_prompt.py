@@ -5,8 +5,8 @@ import doctest
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.records.record import Record
 from tunesmith.tasks import _prompt
 from tunesmith.tasks._prompt import Template, fields_of, fill
 

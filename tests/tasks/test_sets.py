@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Unread
 from tunesmith.tasks._sets import marks_of_set
 from tunesmith.tasks.classify import Classify

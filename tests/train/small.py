@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from tests.tiny import tiny_model
+from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Batch, Model, Optimizer, Stage
-from tunesmith.data.example import Example
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
-from tunesmith.pipeline.seeds import seed_everything
+from tunesmith.pipeline.determinism import seed_everything
 from tunesmith.train.examples import Examples
 
 VOCABULARY = 200

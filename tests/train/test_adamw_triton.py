@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.model.kernels.triton_runs import compare, needs_triton
+from tests.kernels.triton_runs import compare, needs_triton
 
 COMPARE = """
 from tunesmith.train import adamw_triton

@@ -10,6 +10,7 @@ from tests.train.small import examples, stage, trainable
 from tunesmith.config.experiment import Optimizer
 from tunesmith.errors import DataError
 from tunesmith.model.saving import trained_state
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import (
     Progress,
     discard_checkpoints,
@@ -22,7 +23,6 @@ from tunesmith.train.checkpoint import (
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import answer_loss
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.updates import Updates
 
 
 @pytest.mark.parametrize("kind", ["adamw", "adamw-8bit", "adafactor"])

@@ -14,12 +14,12 @@ from tunesmith.config.experiment import Checkpoints, Divergence, Optimizer, Stag
 from tunesmith.config.settings import Duration
 from tunesmith.errors import ModelError
 from tunesmith.model.trainable import Trainable
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import Progress, latest_checkpoint
 from tunesmith.train.divergence import Watchdog, blind_loss
 from tunesmith.train.loss import answer_loss
 from tunesmith.train.observers import Event, Update
 from tunesmith.train.stages import Judge, train_stage
-from tunesmith.train.updates import Updates
 
 
 def trained(

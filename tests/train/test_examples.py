@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from tests.tiny import tiny_seeing_model
+from tunesmith.batching.example import Example, Placed
 from tunesmith.config.experiment import Length, Model
-from tunesmith.data.conversation import Conversation, Text, Turn
-from tunesmith.data.example import Example, Placed
-from tunesmith.data.picture import Picture
 from tunesmith.errors import DataError
+from tunesmith.images.picture import Picture
 from tunesmith.model.load import load_family
+from tunesmith.records.conversation import Conversation, Text, Turn
 from tunesmith.train.examples import Examples, render_examples
 
 

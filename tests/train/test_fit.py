@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from tests.train.small import examples, stage, trainable
+from tunesmith.batching.batch import Batch
 from tunesmith.config.experiment import Optimizer
-from tunesmith.data.batch import Batch
 from tunesmith.errors import ModelError
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import trained_state
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import AnswerLoss, answer_loss
 from tunesmith.train.observers import Update
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.underway import Underway
-from tunesmith.train.updates import Updates
+from tunesmith.train.pending_update import Underway
 
 SETTINGS = Optimizer(learning_rate=1e-2)
 
@@ -127,7 +127,7 @@ def test_an_update_that_does_not_fit_is_cut_smaller_and_nothing_is_lost(tmp_path
 def test_a_forecast_that_was_too_small_is_corrected_by_what_was_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunesmith.train.updates.peak_memory_gib", lambda device: 6.0)
+    monkeypatch.setattr("tunesmith.train.batch_plan.peak_memory_gib", lambda device: 6.0)
     model = trainable(tmp_path, dropout=0.0)
     updates = Updates("adapt", examples(24), 8, 10_000, steps=2, seed=1, expected_gib=lambda size: size / 40)
     largest = max(len(batch.tokens) for batch in updates.micro_batches(0))

@@ -7,15 +7,16 @@ import torch
 from torch.nn import functional
 
 from tests.train.small import examples, loaded, stage
+from tunesmith.batching.collator import collate
+from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Batch
 from tunesmith.config.experiment import Loss as LossSettings
 from tunesmith.config.head import Head
-from tunesmith.data.collate import collate
-from tunesmith.data.example import Example
 from tunesmith.methods.full import Full
 from tunesmith.model.heads import new_head
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import make_trainable
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import (
@@ -27,7 +28,6 @@ from tunesmith.train.loss import (
     focal_binary_nats,
     focal_nats,
 )
-from tunesmith.train.updates import Updates
 
 
 def test_the_loss_is_that_of_transformers_summed_over_the_trained_tokens(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import torch
 
 from tests.model.families.pictures import FAMILIES, picture
 from tests.tiny import tiny_model, tiny_seeing_model
+from tunesmith.batching.collator import collate
 from tunesmith.config.experiment import Model
-from tunesmith.data.collate import collate
-from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
+from tunesmith.records.conversation import Conversation, Text, Turn
 from tunesmith.train.fit import backward
 from tunesmith.train.loss import answer_loss
 

@@ -4,17 +4,17 @@ from pathlib import Path
 import torch
 
 from tests.train.small import examples, stage, trainable
+from tunesmith.batching.batch import Batch
 from tunesmith.config.experiment import Checkpoints, Stage
 from tunesmith.config.settings import Duration
-from tunesmith.data.batch import Batch
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import trained_state
 from tunesmith.model.trainable import Trainable
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import Progress, latest_checkpoint
 from tunesmith.train.loss import AnswerLoss, answer_loss
 from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart, Update
 from tunesmith.train.stages import Judge, train_stage
-from tunesmith.train.updates import Updates
 
 EVERY_STEP = Checkpoints(every=Duration(1.0, "steps"))
 

@@ -13,22 +13,22 @@ from benchmarks.speed.methods import CLASSES
 from benchmarks.speed.weights import drawn
 from benchmarks.speed.workloads import Sample, picture_file
 
+from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Loss, Model, Optimizer
 from tunesmith.config.head import Head
-from tunesmith.data.example import Example
-from tunesmith.data.picture import Picture
+from tunesmith.images.picture import Picture
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import checkpoint
 from tunesmith.model.heads import hidden_width, new_head
 from tunesmith.model.load import load
 from tunesmith.model.trainable import make_trainable
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import ClassLoss, answer_loss
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.underway import Underway
-from tunesmith.train.updates import Updates
+from tunesmith.train.pending_update import Underway
 
 
 def run(job: Job, clock: Clock) -> None:

@@ -18,7 +18,7 @@ def command(
 
     terminal = Console(highlight=False)
     with Console(stderr=True).status("Trying out what is there"):
-        from tunesmith.plan.machine import survey
+        from tunesmith.doctor.machine import survey
 
         found = survey()
     if json:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, fi
 
 from tunesmith.config.document import Document, Location
 from tunesmith.config.faults import Fault, raise_faults
+from tunesmith.config.registry import Registry
 from tunesmith.config.settings import (
     Duration,
     DurationText,
@@ -19,20 +20,19 @@ from tunesmith.config.settings import (
     Settings,
     parse_duration,
 )
-from tunesmith.config.shelf import Shelf
 
 if TYPE_CHECKING:
-    from tunesmith.data.sources import Source as AnySource
     from tunesmith.evaluate.engines import Engine as AnyEngine
     from tunesmith.methods import Method as AnyMethod
+    from tunesmith.records.sources import Source as AnySource
     from tunesmith.tasks import Task as AnyTask
     from tunesmith.train.observers import Observer as AnyObserver
 else:
-    AnySource = Shelf("tunesmith.data.sources").union()
-    AnyTask = Shelf("tunesmith.tasks").union()
-    AnyMethod = Shelf("tunesmith.methods").union()
-    AnyEngine = Shelf("tunesmith.evaluate.engines").union()
-    AnyObserver = Shelf("tunesmith.train.observers").union()
+    AnySource = Registry("tunesmith.records.sources", "tunesmith.records.demo_sources").union()
+    AnyTask = Registry("tunesmith.tasks").union()
+    AnyMethod = Registry("tunesmith.methods").union()
+    AnyEngine = Registry("tunesmith.evaluate.engines").union()
+    AnyObserver = Registry("tunesmith.train.observers").union()
 
 Precision = Literal["bf16", "fp32", "nf4", "nf4-fp8", "int8", "fp8"]
 QUANTISED = ("fp8", "int8", "nf4", "nf4-fp8")

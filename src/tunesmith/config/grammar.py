@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
+from tunesmith.config.registry import AnyItem
 from tunesmith.config.settings import Settings, docstrings
-from tunesmith.config.shelf import AnyItem
 
 
 def plain_types(annotation: Any) -> list[Any]:
@@ -20,8 +20,8 @@ def plain_types(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def is_shelf(plain: Any) -> TypeGuard[type[AnyItem]]:
-    """True for what stands for the settings of all items of a shelf."""
+def is_registry(plain: Any) -> TypeGuard[type[AnyItem]]:
+    """True for what stands for the settings of all items of a registry."""
     return isinstance(plain, type) and issubclass(plain, AnyItem)
 
 
@@ -42,7 +42,7 @@ def meaning_of(settings: type[Settings], name: str) -> str:
 
 
 def kind_of(settings: type[Settings]) -> str | None:
-    """The one word that stands after `kind:` for this class; None for a class that is on no shelf."""
+    """The one word that stands after `kind:` for this class; None for a class that is in no registry."""
     field = settings.model_fields.get("kind")
     words = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
     return words[0] if len(words) == 1 else None
@@ -52,8 +52,8 @@ def kinds_among(types: list[Any]) -> list[str]:
     """The words that may stand after `kind:` for a value of one of `types`."""
     kinds: list[str] = []
     for one in types:
-        if is_shelf(one):
-            kinds += one.shelf.kinds()
+        if is_registry(one):
+            kinds += one.registry.kinds()
         elif is_settings(one) and (kind := kind_of(one)):
             kinds.append(kind)
     return kinds
@@ -76,8 +76,8 @@ def settings_among(types: list[Any], value: Any) -> list[type[Settings]]:
     told = value.get("kind") if isinstance(value, Mapping) else None
     found: list[type[Settings]] = []
     for one in types:
-        if is_shelf(one):
-            found += [one.shelf.item(kind) for kind in one.shelf.kinds() if told in (None, kind)]
+        if is_registry(one):
+            found += [one.registry.item(kind) for kind in one.registry.kinds() if told in (None, kind)]
         elif is_settings(one) and (told is None or kind_of(one) in (None, told)):
             found.append(one)
     return found

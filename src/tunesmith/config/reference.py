@@ -10,16 +10,16 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from tunesmith.config.experiment import Experiment
-from tunesmith.config.grammar import fields_of, is_settings, is_shelf, kind_of, meaning_of, plain_types
+from tunesmith.config.grammar import fields_of, is_registry, is_settings, kind_of, meaning_of, plain_types
+from tunesmith.config.registry import Registry
 from tunesmith.config.settings import Duration, Settings
-from tunesmith.config.shelf import Shelf
 
-SHELVES = {
-    "Sources: `data.source`": Shelf("tunesmith.data.sources"),
-    "Tasks: `task`": Shelf("tunesmith.tasks"),
-    "Methods: `stages.N.parts.PART`": Shelf("tunesmith.methods"),
-    "Engines: `evaluate.engine`": Shelf("tunesmith.evaluate.engines"),
-    "Trackers: `track.N`": Shelf("tunesmith.train.observers"),
+REGISTRIES = {
+    "Sources: `data.source`": Registry("tunesmith.records.sources", "tunesmith.records.demo_sources"),
+    "Tasks: `task`": Registry("tunesmith.tasks"),
+    "Methods: `stages.N.parts.PART`": Registry("tunesmith.methods"),
+    "Engines: `evaluate.engine`": Registry("tunesmith.evaluate.engines"),
+    "Trackers: `track.N`": Registry("tunesmith.train.observers"),
 }
 _INTRODUCTION = """# Every setting
 
@@ -40,16 +40,19 @@ _WORDS = {
 
 def reference() -> str:
     """The whole page as Markdown."""
-    items = {heading: [shelf.item(kind) for kind in shelf.kinds()] for heading, shelf in SHELVES.items()}
-    on_shelf = [item for shelf in items.values() for item in shelf]
+    items = {
+        heading: [registry.item(kind) for kind in registry.kinds()]
+        for heading, registry in REGISTRIES.items()
+    }
+    registered = [item for registry in items.values() for item in registry]
     sections = [_INTRODUCTION]
-    for settings, place in _inside(Experiment, "", on_shelf):
+    for settings, place in _inside(Experiment, "", registered):
         sections.append(_section(settings, f"## `{place}`" if place else "## The experiment"))
-    for heading, shelf in items.items():
+    for heading, registry in items.items():
         sections.append(f"## {heading}\n")
-        for item in shelf:
+        for item in registry:
             sections.append(_section(item, f"### `kind: {kind_of(item)}`"))
-            for settings, place in _inside(item, "", on_shelf):
+            for settings, place in _inside(item, "", registered):
                 if place:
                     kind = f" of kind `{kind_of(settings)}`" if kind_of(settings) else ""
                     sections.append(_section(settings, f"#### `{place}`{kind}"))
@@ -57,14 +60,14 @@ def reference() -> str:
 
 
 def _inside(
-    settings: type[Settings], place: str, on_shelf: list[type[Settings]]
+    settings: type[Settings], place: str, registered: list[type[Settings]]
 ) -> Iterator[tuple[type[Settings], str]]:
-    """A class and the classes inside it that are on no shelf, each with where it stands in the file."""
+    """A class and the classes inside it that are in no registry, each with where it stands in the file."""
     yield settings, place
     for name, field in fields_of(settings).items():
         for inner, suffix in _classes_in(field.annotation):
-            if inner not in on_shelf:
-                yield from _inside(inner, f"{place}.{name}{suffix}".lstrip("."), on_shelf)
+            if inner not in registered:
+                yield from _inside(inner, f"{place}.{name}{suffix}".lstrip("."), registered)
 
 
 def _classes_in(annotation: Any, suffix: str = "") -> Iterator[tuple[type[Settings], str]]:
@@ -91,7 +94,7 @@ def _type_text(annotation: Any) -> str:
     texts: list[str] = []
     for plain in plain_types(annotation):
         origin, arguments = get_origin(plain), get_args(plain)
-        if is_shelf(plain):
+        if is_registry(plain):
             texts.append("one of the kinds below")
         elif is_settings(plain):
             texts.append("one of the kinds below" if kind_of(plain) else "see below")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunesmith.config.experiment import Experiment, Pictures
-from tunesmith.config.shelf import Shelf
-from tunesmith.data.record import Record
-from tunesmith.data.sources import BadRow, Source
-from tunesmith.data.sources.images import files_in
-from tunesmith.data.sources.jsonl import Jsonl
+from tunesmith.config.registry import Registry
 from tunesmith.errors import DataError, ExperimentError, counted, did_you_mean
 from tunesmith.files import expanded
+from tunesmith.records.record import Record
+from tunesmith.records.sources import BadRow, Source
+from tunesmith.records.sources.images import files_in
+from tunesmith.records.sources.jsonl import Jsonl
 from tunesmith.tasks import Task
 
 STANDARD_INPUT = "-"
@@ -179,7 +179,9 @@ def _source(name: str, trained_on: Source) -> Source:
     path = {"path": name, "columns": {}}
     if trained_on.kind == kind:
         return trained_on.model_copy(update={**path, **settings})
-    source: Source = Shelf("tunesmith.data.sources").item(kind)(**path, **settings)
+    source: Source = Registry("tunesmith.records.sources", "tunesmith.records.demo_sources").item(kind)(
+        **path, **settings
+    )
     return source
 
 

@@ -14,10 +14,10 @@ from tunesmith.files import expanded, read_note
 from tunesmith.runs.sealing import refuse_changed_run
 
 if TYPE_CHECKING:
-    from tunesmith.data.conversation import Conversation
     from tunesmith.deploy.result import Result
     from tunesmith.evaluate.engines import Engine
     from tunesmith.model.loaded import LoadedModel
+    from tunesmith.records.conversation import Conversation
 
 _TRAINED_ELSEWHERE = "data.pictures.folder=null"
 """New records have their pictures beside themselves, and not where those of the training data are."""
@@ -40,7 +40,7 @@ class Found:
         """The model with what the stage left, and all that it takes to ask it. ModelError if the base model has
         moved, is another one, or does not fit."""
         from tunesmith.deploy.result import Result
-        from tunesmith.evaluate.choice import engine_without_references
+        from tunesmith.evaluate.defaults import engine_without_references
 
         engine = engine_without_references(self.experiment.task, self.experiment.evaluate)
         engine = engine if max_new_tokens is None else _limited(engine, max_new_tokens)
@@ -49,8 +49,8 @@ class Found:
 
     def load_model(self) -> LoadedModel:
         """The model alone with what the stage left. ModelError as `load`."""
+        from tunesmith.model.base_fingerprint import refuse_other_base
         from tunesmith.model.heads import refuse_lost_head
-        from tunesmith.model.likeness import refuse_other_base
         from tunesmith.model.load import load
 
         model = self.model
@@ -110,8 +110,8 @@ class Found:
     def shots(self) -> tuple[Conversation, ...]:
         """The solved examples that stand before every question, from the run's training records; ExperimentError if
         those are not there."""
-        from tunesmith.data.prepare import Prepared
-        from tunesmith.data.sampling import fixed_sample
+        from tunesmith.records.sampling import fixed_sample
+        from tunesmith.split.prepare import Prepared
 
         task = self.experiment.task
         if not task.shots:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from tunesmith.data.record import Record
-from tunesmith.data.sources import BadRow
 from tunesmith.deploy.inputs import Input, inputs_of
 from tunesmith.deploy.loading import find_result
 from tunesmith.errors import DataError, ExperimentError, counted, visible
 from tunesmith.evaluate.progress import counting
+from tunesmith.records.record import Record
+from tunesmith.records.sources import BadRow
 
 if TYPE_CHECKING:
     from tunesmith.deploy.writing import Form

@@ -10,16 +10,16 @@ from typing import Any
 
 from tunesmith.config.experiment import Experiment
 from tunesmith.config.experiment import Pictures as PictureSettings
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.marks import refuse_marks
-from tunesmith.data.picture_values import with_picture_values
-from tunesmith.data.record import Record
-from tunesmith.data.sources import BadRow
-from tunesmith.data.taking import Taking
-from tunesmith.data.unread import without_ignored
 from tunesmith.errors import DataError
 from tunesmith.evaluate.engines import Engine
 from tunesmith.model.loaded import LoadedModel
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.image_ingestion import Taking
+from tunesmith.records.marks import refuse_marks
+from tunesmith.records.picture_values import with_picture_values
+from tunesmith.records.record import Record
+from tunesmith.records.sources import BadRow
+from tunesmith.records.unread import without_ignored
 from tunesmith.tasks import Answer, Task, Unread
 
 _MOST_NAMED = 20

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.record import Record
-from tunesmith.evaluate.choice import function_of, resolve_engine
+from tunesmith.evaluate.defaults import function_of, resolve_engine
 from tunesmith.evaluate.evaluate import row_of
 from tunesmith.evaluate.scores import outcomes_of
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Task
 
 if TYPE_CHECKING:

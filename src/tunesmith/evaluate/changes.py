@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from tunesmith.config.settings import FloatOrNull
 from tunesmith.errors import counted
-from tunesmith.evaluate.choice import metric_of
+from tunesmith.evaluate.defaults import metric_of
 from tunesmith.evaluate.estimates import FEWEST_UNITS, Units
 from tunesmith.evaluate.intervals import FEWEST_OF_RARER
 from tunesmith.evaluate.pairs import Pair, pairs_of
@@ -69,7 +69,7 @@ class Draft:
     test: Literal["mcnemar", "swaps", "sign flips"]
     too_few: str | None
     tested: float
-    exchanged: Float[np.ndarray, "draw"]
+    exchanged: Float[np.ndarray, " draw"]
     deviation: float = math.nan
     """Standard deviation over all exchanges, where it is known."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from tunesmith.config.settings import FloatOrNull
 from tunesmith.errors import ExperimentError
 from tunesmith.evaluate.changes import Change, Draft, drafts_of, exchanges_of, perhaps_worse, settled
-from tunesmith.evaluate.choice import primary_metric, resolve_metrics
+from tunesmith.evaluate.defaults import primary_metric, resolve_metrics
 from tunesmith.evaluate.estimates import Units
 from tunesmith.evaluate.form import FormAndContent, form_and_content
 from tunesmith.evaluate.groups import groups_of

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tunesmith.errors import counted
-from tunesmith.evaluate.choice import function_of, metric_of
+from tunesmith.evaluate.defaults import function_of, metric_of
 from tunesmith.evaluate.intervals import (
     FEWEST_OF_RARER,
     bounded_interval,
@@ -42,9 +42,9 @@ _NORMAL_WIDTH = 3.92
 class Units:
     """Which unit each row belongs to."""
 
-    index: Int[np.ndarray, "row"]
+    index: Int[np.ndarray, " row"]
     number: int
-    place: Int[np.ndarray, "unit"]
+    place: Int[np.ndarray, " unit"]
     """Of each unit, among the units of all rows that these rows are taken from."""
 
     @staticmethod
@@ -59,7 +59,7 @@ class Units:
         kept, index = np.unique(self.index[np.asarray(rows, int)], return_inverse=True)
         return Units(index, len(kept), self.place[kept])
 
-    def sums(self, columns: Float[np.ndarray, "row *column"]) -> Float[np.ndarray, "unit *column"]:
+    def sums(self, columns: Float[np.ndarray, " row *column"]) -> Float[np.ndarray, " unit *column"]:
         """Sums of columns over the rows of each unit."""
         if self.number == len(self.index):
             return columns
@@ -77,8 +77,8 @@ class Units:
 class UnitShare:
     """What a share counts in each unit."""
 
-    part: Float[np.ndarray, "unit"]
-    whole: Float[np.ndarray, "unit"]
+    part: Float[np.ndarray, " unit"]
+    whole: Float[np.ndarray, " unit"]
     is_f1: bool
 
     def interval(self) -> tuple[float, float]:
@@ -95,7 +95,7 @@ class Estimate:
 
     name: str
     value: float
-    without: Float[np.ndarray, "block"]
+    without: Float[np.ndarray, " block"]
     """Its value without each unit, or without each block of units."""
     units: Units
     share: UnitShare | None = None
@@ -146,10 +146,10 @@ class UnitCount:
     """A count summed over the rows of each unit."""
 
     name: str
-    part: Float[np.ndarray, "unit"]
-    whole: Float[np.ndarray, "unit"]
-    seen: Float[np.ndarray, "unit"]
-    size: Float[np.ndarray, "unit"]
+    part: Float[np.ndarray, " unit"]
+    whole: Float[np.ndarray, " unit"]
+    seen: Float[np.ndarray, " unit"]
+    size: Float[np.ndarray, " unit"]
 
     @staticmethod
     def of(count: Count, units: Units) -> UnitCount:
@@ -159,7 +159,7 @@ class UnitCount:
         )
 
 
-def share_without(statistic: Shares, count: UnitCount) -> Float[np.ndarray, "unit"]:
+def share_without(statistic: Shares, count: UnitCount) -> Float[np.ndarray, " unit"]:
     """A share without each unit."""
     return statistic.value(*(one.sum() - one for one in (count.part, count.whole, count.seen)))
 

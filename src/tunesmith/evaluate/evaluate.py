@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
-from tunesmith.evaluate.answered import answered_in
 from tunesmith.evaluate.engines import Engine
 from tunesmith.evaluate.groups import check_fields, fields_of
 from tunesmith.evaluate.progress import counting
+from tunesmith.evaluate.resumable_rows import answered_in
 from tunesmith.evaluate.rows import Row, write_rows
 from tunesmith.evaluate.scores import Scores, score
 from tunesmith.evaluate.units import units_of
 from tunesmith.files import write_sums
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Task, Unread
 
 if TYPE_CHECKING:

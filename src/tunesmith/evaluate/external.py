@@ -14,10 +14,6 @@ from typing import Any
 from tunesmith.config.experiment import Evaluate
 from tunesmith.config.experiment import Pictures as PictureSettings
 from tunesmith.config.read import experiment_from
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.record import Record
-from tunesmith.data.sources import BadRow
-from tunesmith.data.taking import Taking
 from tunesmith.errors import DataError
 from tunesmith.evaluate.changes import Change
 from tunesmith.evaluate.compare import Comparison, compare_rows
@@ -32,6 +28,10 @@ from tunesmith.evaluate.predictions import (
 )
 from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.scores import Score, Scores, score
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.image_ingestion import Taking
+from tunesmith.records.record import Record
+from tunesmith.records.sources import BadRow
 from tunesmith.tasks import Task
 
 Predictions = Mapping[Any, Any]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.data.fields import value_at
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError, counted
 from tunesmith.evaluate.rows import Row
+from tunesmith.records.fields import value_at
+from tunesmith.records.record import Record
 from tunesmith.tasks._prompt import text_of
 
 MOST_VALUES = 50

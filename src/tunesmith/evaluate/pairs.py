@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from tunesmith.evaluate.choice import metric_of
+from tunesmith.evaluate.defaults import metric_of
 from tunesmith.evaluate.estimates import Estimate, UnitCount, Units, all_estimates_of
 from tunesmith.evaluate.intervals import (
     centred_interval,
@@ -33,7 +33,7 @@ class Exchange:
     name: str
     change: float
     """The change that is tested; without the steps of a metric that has some."""
-    exchanged: Float[np.ndarray, "draw"]
+    exchanged: Float[np.ndarray, " draw"]
     changed: int
     """Units in which the number's counts are not the same in both evaluations."""
     step: float = 0.0
@@ -50,9 +50,9 @@ class Exchange:
 class PairedShare:
     """A share of the same rows in both evaluations: what each unit gained and lost, of how many."""
 
-    gained: Float[np.ndarray, "unit"]
-    lost: Float[np.ndarray, "unit"]
-    whole: Float[np.ndarray, "unit"]
+    gained: Float[np.ndarray, " unit"]
+    lost: Float[np.ndarray, " unit"]
+    whole: Float[np.ndarray, " unit"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.experiment import Evaluate
-from tunesmith.data.boxes import Box
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError, counted, did_you_mean
-from tunesmith.evaluate.choice import possible_metrics
+from tunesmith.evaluate.defaults import possible_metrics
 from tunesmith.evaluate.evaluate import row_of
 from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.units import units_of
+from tunesmith.images.boxes import Box
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Task, Unread
 
 _NUM_NAMED = 5

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from tunesmith.evaluate.changes import Change, Draft, drafts_of, settled
-from tunesmith.evaluate.choice import metric_of, primary_metric
 from tunesmith.evaluate.compare import in_order_of
+from tunesmith.evaluate.defaults import metric_of, primary_metric
 from tunesmith.evaluate.estimates import Estimate, Units, estimates_of
 from tunesmith.evaluate.intervals import NORMAL
 from tunesmith.evaluate.rows import Row
@@ -110,7 +110,7 @@ def rank_outcomes(
 
 
 def shrink(
-    values: Float[np.ndarray, "model"], without: Float[np.ndarray, "model block"], best: int
+    values: Float[np.ndarray, " model"], without: Float[np.ndarray, "model block"], best: int
 ) -> tuple[float, float]:
     """Value and standard error of the best of several models, from their values and those without each unit.
 

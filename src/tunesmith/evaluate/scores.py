@@ -14,7 +14,7 @@ import numpy as np
 from tunesmith.config.settings import FloatOrNull
 from tunesmith.errors import DataError
 from tunesmith.evaluate.calibration import Calibration, calibration_of
-from tunesmith.evaluate.choice import (
+from tunesmith.evaluate.defaults import (
     metric_of,
     primary_metric,
     resolve_engine,

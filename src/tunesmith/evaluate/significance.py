@@ -33,7 +33,7 @@ class Signs:
         return Signs(chance.integers(0, 256, size=(draws, -(-units // 8)), dtype=np.uint8), is_exact=False)
 
     @staticmethod
-    def enumerated(changed: Int[np.ndarray, "changed"], units: int) -> Signs:
+    def enumerated(changed: Int[np.ndarray, " changed"], units: int) -> Signs:
         """Every exchange of the units that changed; the others stay as they are, for nothing comes of them."""
         each = np.arange(2 ** len(changed))
         bits = np.zeros((len(each), -(-units // 8)), np.uint8)
@@ -42,7 +42,7 @@ class Signs:
         return Signs(bits, is_exact=True)
 
     @staticmethod
-    def of(changed: Int[np.ndarray, "changed"], units: int, draws: int, seed: int) -> Signs:
+    def of(changed: Int[np.ndarray, " changed"], units: int, draws: int, seed: int) -> Signs:
         """All exchanges if few units changed, else drawn ones."""
         if len(changed) <= MOST_ENUMERATED:
             return Signs.enumerated(changed, units)
@@ -54,7 +54,7 @@ class Signs:
         return len(self._bits)
 
     def sums(
-        self, units: Int[np.ndarray, "unit"], columns: Float[np.ndarray, "unit column"]
+        self, units: Int[np.ndarray, " unit"], columns: Float[np.ndarray, "unit column"]
     ) -> Float[np.ndarray, "draw column"]:
         """Signed sum of each column over these units, by exchange."""
         step = max(1, _NUMBERS_AT_ONCE // max(1, len(units)))
@@ -82,7 +82,7 @@ def mcnemar_mid_p(fixed: int, broken: int) -> float:
     return min(1.0, two_sided)
 
 
-def exchange_p(change: Any, exchanged: Float[np.ndarray, "draw *many"], is_exact: bool) -> Any:
+def exchange_p(change: Any, exchanged: Float[np.ndarray, " draw *many"], is_exact: bool) -> Any:
     """Two-sided mid-p-value of a change among what exchanges of units give (Fisher 1935; as approximate randomisation
     Noreen 1989; the drawn ones count themselves as one: Davison and Hinkley 1997, section 4.2.3)."""
     size = np.abs(np.asarray(change, float))
@@ -95,7 +95,7 @@ def exchange_p(change: Any, exchanged: Float[np.ndarray, "draw *many"], is_exact
 
 
 def flip_p(
-    differences: Float[np.ndarray, "unit"], draws: int, seed: int, signs: Signs | None = None
+    differences: Float[np.ndarray, " unit"], draws: int, seed: int, signs: Signs | None = None
 ) -> float:
     """Two-sided mid-p-value of the sum of the units' differences under all, or drawn, flips of their signs (Fisher
     1935). Units that did not change have no part in it."""

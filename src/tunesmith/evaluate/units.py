@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.data.clusters import Clusters
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.fields import value_at
-from tunesmith.data.picture import Picture, pictures_in
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError, counted
 from tunesmith.evaluate.groups import check_fields
+from tunesmith.images.picture import Picture, pictures_in
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.fields import value_at
+from tunesmith.records.record import Record
+from tunesmith.split.union_find import Clusters
 
 _SHORTEST_CONTEXT = 100
 """Characters. Shorter texts that several records share (a category, a place) do not make them one unit."""

@@ -1,4 +1,4 @@
-"""The shelf of methods: one file per way of training one part of a model."""
+"""The registry of methods: one file per way of training one part of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shelf of metrics: one file per metric. Marks of rows in, a number (or one per class) out. No torch.
+"""The registry of metrics: one file per metric. Marks of rows in, a number (or one per class) out. No torch.
 
 A metric is a function named after its file. It is handed all rows at once, with a weight per row: its interval comes
 from calling it again without each unit of rows. `METRIC` may say what kind of number it is (`_statistics.py`), which
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Outcomes:
     """The rows of one evaluation as columns."""
 
-    marks: Mapping[str, Float[np.ndarray, "row"]]
+    marks: Mapping[str, Float[np.ndarray, " row"]]
     """By the name that the task gave it; NaN where the row has none."""
     unread: np.ndarray
     """True where the answer could not be read; shape (row,)."""
@@ -30,9 +30,9 @@ class Outcomes:
     """Class names in order, for a task that has classes."""
     positive: int | None = None
     """Index of the positive class of a binary task that names one."""
-    truth: Int[np.ndarray, "row"] | None = None
+    truth: Int[np.ndarray, " row"] | None = None
     """Index of the true class."""
-    predicted: Int[np.ndarray, "row"] | None = None
+    predicted: Int[np.ndarray, " row"] | None = None
     """Index of the predicted class; -1 where unread."""
     scores: Float[np.ndarray, "row label"] | None = None
     """Probability of each class, where the engine gave them."""
@@ -65,7 +65,7 @@ class Metric:
 class MetricFunction(Protocol):
     """What a metric's file holds: a function of this form, and `METRIC`."""
 
-    def __call__(self, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+    def __call__(self, outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
         """Values by name, the same names for any weights. A name without a slash is the metric itself
         (`f1_macro`), `f1/World` is one class of it. NaN where there is nothing to measure."""
         ...

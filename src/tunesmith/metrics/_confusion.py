@@ -12,7 +12,7 @@ from tunesmith.metrics import Outcomes
 from tunesmith.metrics._statistics import Count, count_of
 
 
-def confusion(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> Float[np.ndarray, "label column"]:
+def confusion(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> Float[np.ndarray, "label column"]:
     """Weight of the rows by true class (row) and predicted class (column); the last column is unread."""
     assert outcomes.truth is not None
     assert outcomes.predicted is not None

@@ -10,13 +10,15 @@ from jaxtyping import Float
 from tunesmith.metrics import Outcomes
 
 
-def mean(values: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value"]) -> float:
+def mean(values: Float[np.ndarray, " value"], weights: Float[np.ndarray, " value"]) -> float:
     """Weighted mean of the values that are not NaN; NaN if none of them weighs anything."""
     return ratio(values, np.ones_like(values), weights)
 
 
 def ratio(
-    parts: Float[np.ndarray, "value"], wholes: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value"]
+    parts: Float[np.ndarray, " value"],
+    wholes: Float[np.ndarray, " value"],
+    weights: Float[np.ndarray, " value"],
 ) -> float:
     """Weighted sum of parts by weighted sum of wholes, over rows that have both; NaN if there are none."""
     weights = np.where(np.isnan(parts) | np.isnan(wholes), 0.0, weights)
@@ -24,7 +26,7 @@ def ratio(
     return float(weights @ np.nan_to_num(parts) / whole) if whole > 0 else float("nan")
 
 
-def median(values: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value"]) -> float:
+def median(values: Float[np.ndarray, " value"], weights: Float[np.ndarray, " value"]) -> float:
     """Weighted median of the values that are not NaN; where the halves meet between two of them, their mean."""
     measured = ~np.isnan(values) & (weights > 0)
     if not measured.any():
@@ -37,10 +39,10 @@ def median(values: Float[np.ndarray, "value"], weights: Float[np.ndarray, "value
     return float(values[order][middle].mean())
 
 
-def is_over(limit: float, name: str) -> Callable[[Outcomes], Float[np.ndarray, "row"]]:
+def is_over(limit: float, name: str) -> Callable[[Outcomes], Float[np.ndarray, " row"]]:
     """A function that gives 1 for each row with a mark of more than the limit, 0 for the others, NaN without a mark."""
 
-    def values(outcomes: Outcomes) -> Float[np.ndarray, "row"]:
+    def values(outcomes: Outcomes) -> Float[np.ndarray, " row"]:
         marks = outcomes.marks[name]
         return np.where(np.isnan(marks), np.nan, marks > limit)
 

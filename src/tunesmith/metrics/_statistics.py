@@ -19,13 +19,13 @@ class Count:
 
     name: str
     """Of the metric: `accuracy`, `f1/World`."""
-    part: Float[np.ndarray, "row"]
+    part: Float[np.ndarray, " row"]
     """What counts."""
-    whole: Float[np.ndarray, "row"]
+    whole: Float[np.ndarray, " row"]
     """Of how many."""
-    seen: Float[np.ndarray, "row"]
+    seen: Float[np.ndarray, " row"]
     """Above 0 where the row makes the number exist: without any such row it is NaN, without any whole it is 0."""
-    size: Float[np.ndarray, "row"]
+    size: Float[np.ndarray, " row"]
     """What the row adds to the weight of this share in a mean by size."""
 
 
@@ -51,7 +51,7 @@ class Shares:
         share = np.where(whole > 0, part / np.where(whole > 0, whole, 1), 0.0)
         return np.where(np.asarray(seen) > 0, 2 * share / (1 + share) if self.is_f1 else share, np.nan)
 
-    def of(self, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+    def of(self, outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
         """The numbers by name for rows that weigh so much."""
         return {
             one.name: float(self.value(weights @ one.part, weights @ one.whole, weights @ one.seen))
@@ -70,7 +70,7 @@ class MeanOfShares:
     with_shares: bool = False
     """True if the shares are numbers of the metric too."""
 
-    def of(self, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+    def of(self, outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
         """The mean by its name, and the shares if they are the metric's too, for rows that weigh so much."""
         shares = self.shares.of(outcomes, weights)
         sizes = [float(weights @ one.size) if self.by_size else 1.0 for one in self.shares.counts(outcomes)]
@@ -93,7 +93,7 @@ class Sums:
     )
     """The same without steps, for how far the numbers vary; None if `values` has no steps."""
 
-    def of(self, outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+    def of(self, outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
         """The numbers by name for rows that weigh so much."""
         return {name: float(value) for name, value in self.values(weights @ self.columns(outcomes)).items()}
 
@@ -103,7 +103,7 @@ class Median:
     """The median of a value of each row."""
 
     name: str
-    values: Callable[[Outcomes], Float[np.ndarray, "row"]]
+    values: Callable[[Outcomes], Float[np.ndarray, " row"]]
     """NaN where a row has none."""
 
 
@@ -115,13 +115,13 @@ class NoInterval:
 Statistic = Shares | MeanOfShares | Sums | Median | NoInterval
 
 
-def mean_of(name: str, values: Callable[[Outcomes], Float[np.ndarray, "row"] | None]) -> Sums:
+def mean_of(name: str, values: Callable[[Outcomes], Float[np.ndarray, " row"] | None]) -> Sums:
     """The mean of a value of each row, of the rows that have it (NaN where there is none, None if no row has)."""
     return ratio_of(name, lambda outcomes: _with_ones(values(outcomes)))
 
 
 def ratio_of(
-    name: str, both: Callable[[Outcomes], tuple[Float[np.ndarray, "row"], Float[np.ndarray, "row"]] | None]
+    name: str, both: Callable[[Outcomes], tuple[Float[np.ndarray, " row"], Float[np.ndarray, " row"]] | None]
 ) -> Sums:
     """The sum of one value by the sum of another, over the rows that have both."""
 
@@ -140,7 +140,7 @@ def ratio_of(
     return Sums(columns, values)
 
 
-def share_of(name: str, values: Callable[[Outcomes], Float[np.ndarray, "row"] | None]) -> Shares:
+def share_of(name: str, values: Callable[[Outcomes], Float[np.ndarray, " row"] | None]) -> Shares:
     """The share of rows whose value is 1, of the rows that have it (NaN where there is none, None if no row has)."""
 
     def counts(outcomes: Outcomes) -> Iterator[Count]:
@@ -151,7 +151,7 @@ def share_of(name: str, values: Callable[[Outcomes], Float[np.ndarray, "row"] | 
     return Shares(counts)
 
 
-def mark(name: str) -> Callable[[Outcomes], Float[np.ndarray, "row"] | None]:
+def mark(name: str) -> Callable[[Outcomes], Float[np.ndarray, " row"] | None]:
     """A function that takes a mark of the rows by its name; None if they have no such mark."""
     return lambda outcomes: outcomes.marks.get(name)
 

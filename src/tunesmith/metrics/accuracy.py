@@ -12,6 +12,6 @@ _STATISTIC = share_of("accuracy", mark("correct"))
 METRIC = Metric(needs=("correct",), statistic=_STATISTIC)
 
 
-def accuracy(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def accuracy(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Share of rows whose answer is right; an unread one is wrong."""
     return _STATISTIC.of(outcomes, weights)

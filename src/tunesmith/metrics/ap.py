@@ -12,7 +12,7 @@ _STATISTIC = average_precision("ap")
 METRIC = Metric(needs=NEEDED, statistic=_STATISTIC)
 
 
-def ap(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def ap(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Mean of COCO's AP at IoUs of 0.5, 0.55, ..., 0.95, all boxes being equally sure
     (`_boxes.average_precision`)."""
     return _STATISTIC.of(outcomes, weights)

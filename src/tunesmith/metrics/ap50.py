@@ -12,6 +12,6 @@ _STATISTIC = average_precision("ap50", [50])
 METRIC = Metric(needs=NEEDED, statistic=_STATISTIC)
 
 
-def ap50(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def ap50(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """COCO's AP at an IoU of 0.5, all boxes being equally sure (`_boxes.average_precision`)."""
     return _STATISTIC.of(outcomes, weights)

@@ -13,6 +13,6 @@ _STATISTIC = MeanOfShares("balanced_accuracy", Shares(true_class_counts))
 METRIC = Metric(needs=("classes",), statistic=_STATISTIC)
 
 
-def balanced_accuracy(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def balanced_accuracy(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Mean recall over the classes that occur (Brodersen et al. 2010)."""
     return _STATISTIC.of(outcomes, weights)

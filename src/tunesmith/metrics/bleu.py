@@ -38,7 +38,7 @@ _STATISTIC = Sums(_columns, _values)
 METRIC = Metric(unit="number", needs=(*_LENGTHS, *_MATCHES, "text"), statistic=_STATISTIC, most=100.0)
 
 
-def bleu(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def bleu(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Corpus BLEU from 0 to 100 (Papineni et al. 2002, section 2.3), an order without a match smoothed as
     sacrebleu does it (Post 2018): the first counts half a match, the next a quarter. An unread answer has no
     words. NaN where no accepted answer has four words, for there is no run of four to share."""

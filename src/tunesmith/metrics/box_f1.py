@@ -13,6 +13,6 @@ _STATISTIC = Shares(box_f1_counts, is_f1=True)
 METRIC = Metric(needs=("objects", "predicted", "matched_50", "text"), statistic=_STATISTIC)
 
 
-def box_f1(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def box_f1(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Harmonic mean of precision and recall at an IoU of 0.5 (van Rijsbergen 1979, chapter 7)."""
     return _STATISTIC.of(outcomes, weights)

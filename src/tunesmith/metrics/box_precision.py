@@ -13,6 +13,6 @@ _STATISTIC = Shares(box_precision_counts)
 METRIC = Metric(needs=("objects", "predicted", "matched_50", "text"), statistic=_STATISTIC)
 
 
-def box_precision(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def box_precision(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Precision at an IoU of 0.5; 0 if no box is predicted, NaN if none is there either."""
     return _STATISTIC.of(outcomes, weights)

@@ -13,6 +13,6 @@ _STATISTIC = Shares(box_recall_counts)
 METRIC = Metric(needs=("objects", "predicted", "matched_50", "text"), statistic=_STATISTIC)
 
 
-def box_recall(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def box_recall(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Recall at an IoU of 0.5; 0 if boxes are predicted where none is there, NaN if there is neither."""
     return _STATISTIC.of(outcomes, weights)

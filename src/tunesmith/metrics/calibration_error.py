@@ -11,7 +11,7 @@ from tunesmith.metrics._statistics import NoInterval
 METRIC = Metric(better="lower", needs=("classes", "scores"), statistic=NoInterval())
 
 
-def calibration_error(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def calibration_error(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Expected calibration error over bins of equally many records, as many as leave accuracy rising from bin to bin
     (Roelofs et al. 2022, the monotonic sweep), which is less biased than a fixed number of bins.
 
@@ -26,7 +26,7 @@ def calibration_error(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> 
     return {"calibration_error": _gaps(right[order], confidence[order])}
 
 
-def _gaps(right: Float[np.ndarray, "row"], confidence: Float[np.ndarray, "row"]) -> float:
+def _gaps(right: Float[np.ndarray, " row"], confidence: Float[np.ndarray, " row"]) -> float:
     """Mean distance of accuracy and confidence by bin, of rows in the order of their confidence."""
     rows = len(right)
     sums_right, sums_confidence = (np.concatenate([[0.0], np.cumsum(one)]) for one in (right, confidence))

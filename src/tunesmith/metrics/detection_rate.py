@@ -12,6 +12,6 @@ _STATISTIC = share_of("detection_rate", mark("detected"))
 METRIC = Metric(needs=("detected", "text"), statistic=_STATISTIC)
 
 
-def detection_rate(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def detection_rate(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Share of answers with at least one box that can be read, right or wrong, where there is something to find."""
     return _STATISTIC.of(outcomes, weights)

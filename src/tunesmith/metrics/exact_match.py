@@ -12,6 +12,6 @@ _STATISTIC = share_of("exact_match", mark("correct"))
 METRIC = Metric(needs=("correct", "text"), statistic=_STATISTIC)
 
 
-def exact_match(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def exact_match(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Share of answers with an accepted answer's words (Rajpurkar et al. 2016); an unread one has none."""
     return _STATISTIC.of(outcomes, weights)

@@ -13,6 +13,6 @@ _STATISTIC = Shares(f1_counts, is_f1=True)
 METRIC = Metric(needs=("classes",), per_class=True, statistic=_STATISTIC)
 
 
-def f1(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def f1(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """F1 by class; a class's unread answers are not found."""
     return _STATISTIC.of(outcomes, weights)

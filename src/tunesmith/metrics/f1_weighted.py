@@ -13,6 +13,6 @@ _STATISTIC = MeanOfShares("f1_weighted", Shares(class_f1_counts, is_f1=True), by
 METRIC = Metric(needs=("classes",), statistic=_STATISTIC)
 
 
-def f1_weighted(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def f1_weighted(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Mean F1 over classes, weighted by how often each is the true one."""
     return _STATISTIC.of(outcomes, weights)

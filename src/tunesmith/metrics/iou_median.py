@@ -17,6 +17,6 @@ METRIC = Metric(
 )
 
 
-def iou_median(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def iou_median(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Median IoU of the answers, an unread one having 0; of two in the middle, their mean."""
     return {"iou_median": median(outcomes.marks["iou"], weights)}

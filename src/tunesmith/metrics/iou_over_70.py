@@ -13,6 +13,6 @@ _STATISTIC = share_of("iou_over_70", is_over(0.7, "iou"))
 METRIC = Metric(needs=("iou", "text"), statistic=_STATISTIC)
 
 
-def iou_over_70(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def iou_over_70(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Share of answers with an IoU over 0.7; an unread one has none."""
     return _STATISTIC.of(outcomes, weights)

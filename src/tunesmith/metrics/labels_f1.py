@@ -13,6 +13,6 @@ _STATISTIC = Shares(all_labels_counts, is_f1=True)
 METRIC = Metric(needs=("hits", "false_alarms", "misses"), statistic=_STATISTIC)
 
 
-def labels_f1(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def labels_f1(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """F1 over all labels of all rows (micro average: Sebastiani 2002, section 7.1)."""
     return _STATISTIC.of(outcomes, weights)

@@ -13,7 +13,7 @@ _STATISTIC = MeanOfShares("labels_f1_macro", Shares(label_counts, is_f1=True), w
 METRIC = Metric(needs=("hits", "false_alarms", "misses"), statistic=_STATISTIC)
 
 
-def labels_f1_macro(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def labels_f1_macro(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Mean F1 over the classes that occur as truth or in an answer (Sebastiani 2002, section 7.1), and that of each
     class as `labels_f1_macro/label`."""
     return _STATISTIC.of(outcomes, weights)

@@ -14,6 +14,6 @@ _STATISTIC = Sums(_LOSS.columns, lambda sums: {"perplexity": np.exp(_LOSS.values
 METRIC = Metric(better="lower", unit="number", needs=("nats", "tokens", "scores"), statistic=_STATISTIC)
 
 
-def perplexity(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def perplexity(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Exponential of the loss per token (Jelinek et al. 1977)."""
     return _STATISTIC.of(outcomes, weights)

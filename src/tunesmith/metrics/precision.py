@@ -13,6 +13,6 @@ _STATISTIC = Shares(precision_counts)
 METRIC = Metric(needs=("classes",), per_class=True, statistic=_STATISTIC)
 
 
-def precision(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def precision(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Precision by class; an unread answer is no prediction."""
     return _STATISTIC.of(outcomes, weights)

@@ -13,6 +13,6 @@ _STATISTIC = Shares(recall_counts)
 METRIC = Metric(needs=("classes",), per_class=True, statistic=_STATISTIC)
 
 
-def recall(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def recall(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Recall by class; an unread answer is not found."""
     return _STATISTIC.of(outcomes, weights)

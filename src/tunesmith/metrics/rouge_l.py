@@ -12,6 +12,6 @@ _STATISTIC = mean_of("rouge_l", mark("rouge_l"))
 METRIC = Metric(needs=("rouge_l", "text"), statistic=_STATISTIC)
 
 
-def rouge_l(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def rouge_l(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Mean over answers of their ROUGE-L F-measure (Lin 2004); 0 for an unread one."""
     return _STATISTIC.of(outcomes, weights)

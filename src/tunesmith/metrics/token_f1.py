@@ -12,6 +12,6 @@ _STATISTIC = mean_of("token_f1", mark("token_f1"))
 METRIC = Metric(needs=("token_f1", "text"), statistic=_STATISTIC)
 
 
-def token_f1(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def token_f1(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Mean over answers of their token F1 (Rajpurkar et al. 2016); 0 for an unread one."""
     return _STATISTIC.of(outcomes, weights)

@@ -13,6 +13,6 @@ _STATISTIC = share_of("top_3", is_among_likeliest(3))
 METRIC = Metric(needs=("classes", "scores"), statistic=_STATISTIC)
 
 
-def top_3(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def top_3(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Share of rows whose true class is one of the 3 likeliest; absent where there are no more than 3 classes."""
     return _STATISTIC.of(outcomes, weights)

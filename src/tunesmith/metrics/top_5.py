@@ -13,6 +13,6 @@ _STATISTIC = share_of("top_5", is_among_likeliest(5))
 METRIC = Metric(needs=("classes", "scores"), statistic=_STATISTIC)
 
 
-def top_5(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def top_5(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Share of rows whose true class is one of the 5 likeliest; absent where there are no more than 5 classes."""
     return _STATISTIC.of(outcomes, weights)

@@ -12,6 +12,6 @@ _STATISTIC = share_of("unread", lambda outcomes: outcomes.unread.astype(float))
 METRIC = Metric(better="lower", needs=("text",), statistic=_STATISTIC)
 
 
-def unread(outcomes: Outcomes, weights: Float[np.ndarray, "row"]) -> dict[str, float]:
+def unread(outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
     """Share of rows whose answer could not be read."""
     return _STATISTIC.of(outcomes, weights)

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from tunesmith.errors import ModelError, counted
-from tunesmith.model.kernels.adapters import exchange
-from tunesmith.model.modules import is_adapter, own_name
+from tunesmith.kernels.fusion.lora_linear import exchange
+from tunesmith.kernels.modules import is_adapter, own_name
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel

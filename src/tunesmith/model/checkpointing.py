@@ -8,9 +8,9 @@ from typing import Literal
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from tunesmith.model.kernels.exchange import make_products_again, whole_layers
-from tunesmith.model.modules import transformers_model
-from tunesmith.model.offload import Offload
+from tunesmith.kernels.fusion.patch import make_products_again, whole_layers
+from tunesmith.kernels.modules import transformers_model
+from tunesmith.model.activation_offload import Offload
 
 Level = Literal["none", "selective", "full", "offload"]
 LEVELS: tuple[Level, ...] = ("none", "selective", "full", "offload")

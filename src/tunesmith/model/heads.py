@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tunesmith.batching.batch import Segments
 from tunesmith.config.head import Head
-from tunesmith.data.batch import Segments
 from tunesmith.errors import ModelError
 from tunesmith.files import read_json, write_json
 

@@ -30,10 +30,12 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from tunesmith import kernels
 from tunesmith.config.experiment import Model as ModelSettings
 from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.files import expanded
-from tunesmith.model import attention, kernels
+from tunesmith.kernels.attention import packed
+from tunesmith.kernels.fusion.lora_linear import exchange
 from tunesmith.model.adapters import quietly
 from tunesmith.model.chat_templates import settle_template
 from tunesmith.model.checkpointing import checkpoint
@@ -41,10 +43,7 @@ from tunesmith.model.families import FOR_PICTURES, FOR_TEXT, Family, family_of
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.gguf import converted, gguf_of_package
 from tunesmith.model.heads import load_head
-from tunesmith.model.kernels import fp8, nf4
-from tunesmith.model.kernels.adapters import exchange
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.quantise import keep_trainable_on_cpu, quantisation, refuse_prequantised, without_ends
 from tunesmith.model.reading import (
     FROM_ITS_SOURCE,
     first_line,
@@ -54,6 +53,13 @@ from tunesmith.model.reading import (
     unreadable,
 )
 from tunesmith.model.saving import is_of_a_stage, put_changed
+from tunesmith.precision import fp8, nf4
+from tunesmith.precision.quantize import (
+    keep_trainable_on_cpu,
+    quantisation,
+    refuse_prequantised,
+    without_ends,
+)
 from tunesmith.runs.artifacts import refuse_changed
 
 
@@ -68,7 +74,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
         refuse_changed(start)
     device = _device(settings.device)
     compute = torch.float32 if settings.precision("language") == "fp32" else torch.bfloat16
-    name, reason = attention.choose(settings.attention, device, compute)
+    name, reason = packed.choose(settings.attention, device, compute)
     place = base_folder(settings, start)
     if is_of_a_stage(Path(place)) and Path(place).parent != start:
         refuse_changed(Path(place).parent)
@@ -77,7 +83,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     model = _weights(settings, place, config, device, family)
     fused, fused_reason = kernels.choose(settings.kernels, device, compute)
     in_eight_bits = _in_eight_bits(model, settings, device, family, fused)
-    attention.use(model, name)
+    packed.use(model, name)
     kernels.use(model, fused, device)
     family.ready(model)
     changed = _changed(model, start)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tunesmith.data.batch import Batch
+from tunesmith.batching.batch import Batch
 from tunesmith.model.families import Family
 from tunesmith.model.heads import ClassHead
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.errors import ModelError
+from tunesmith.kernels.modules import adapted_layer, is_adapter, own_modules, own_name
 from tunesmith.model.adapters import has_adapter, quietly
-from tunesmith.model.likeness import checksum
+from tunesmith.model.base_fingerprint import checksum
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.modules import adapted_layer, is_adapter, own_modules, own_name
 from tunesmith.model.probing import probe, probe_layers
-from tunesmith.model.quantise import dequantised, is_quantised
+from tunesmith.precision.quantize import dequantised, is_quantised
 
 Logits = Mapping[str, Tensor]
 """What `probe` gives."""

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tunesmith.data.collate import collate, to_device
-from tunesmith.data.example import Example
-from tunesmith.data.picture import Picture
-from tunesmith.model.kernels.fp8 import plain_products
+from tunesmith.batching.collator import collate, to_device
+from tunesmith.batching.example import Example
+from tunesmith.images.picture import Picture
+from tunesmith.kernels.modules import own_name, transformers_model
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.modules import own_name, transformers_model
+from tunesmith.precision.fp8 import plain_products
 
 PROBE_TOKENS = 64
 PICTURE_SIZES = ((120, 90), (70, 200))

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from tunesmith.errors import ModelError, counted
 from tunesmith.files import read_json, whole_folder, write_json
+from tunesmith.kernels.modules import is_adapter, own_name, transformers_model
+from tunesmith.model.base_fingerprint import checksum
 from tunesmith.model.heads import save_head
-from tunesmith.model.kernels.narrow import narrow
-from tunesmith.model.likeness import checksum
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.modules import is_adapter, own_name, transformers_model
-from tunesmith.model.quantise import is_quantised
 from tunesmith.model.trainable import Trainable
+from tunesmith.precision.quantize import is_quantised
+from tunesmith.precision.stochastic_rounding import narrow
 
 CHANGED = "changed.safetensors"
 

@@ -11,14 +11,14 @@ from torch import nn
 
 from tunesmith.config.experiment import HEAD
 from tunesmith.errors import ModelError, did_you_mean
+from tunesmith.kernels.fusion.patch import exchange, exchange_linear
+from tunesmith.kernels.modules import adapted_layer, is_adapter, own_name
 from tunesmith.methods import Method
 from tunesmith.methods.frozen import Frozen
 from tunesmith.model.adapters import has_adapter, put_on, refuse_other_shape
-from tunesmith.model.kernels.exchange import exchange, exchange_linear
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.merging import merge
-from tunesmith.model.modules import adapted_layer, is_adapter, own_name
-from tunesmith.model.quantise import has_scales, is_quantised, num_weights
+from tunesmith.precision.quantize import has_scales, is_quantised, num_weights
 
 if TYPE_CHECKING:
     from peft import LoraConfig

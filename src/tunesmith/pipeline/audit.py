@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from rich.progress import track
 
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.sampling import fixed_sample
+from tunesmith.audit.lengths import Audit, audit_characters, audit_tokens
 from tunesmith.pipeline.steps import Steps
-from tunesmith.plan.audit import Audit, audit_characters, audit_tokens
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.sampling import fixed_sample
 from tunesmith.train.examples import Examples
 
 

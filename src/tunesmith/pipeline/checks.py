@@ -6,21 +6,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunesmith.config.experiment import Stage
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.record import Record
-from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ExperimentError, ModelError, TunesmithError, counted, did_you_mean
 from tunesmith.evaluate.attainable import missing_metrics
-from tunesmith.evaluate.choice import metric_faults, primary_metric, resolve_engine
+from tunesmith.evaluate.defaults import metric_faults, primary_metric, resolve_engine
 from tunesmith.evaluate.evaluate import conversations_of
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.evaluate.units import check_unit
 from tunesmith.pipeline.runs import is_trained
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import judged_records, ordered_by, stage_examples
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.filter import matcher
+from tunesmith.records.record import Record
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Render
 from tunesmith.train.schedule import warmup_note
-from tunesmith.train.updates import Updates
 
 _MOST_NAMED = 20
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.text import Text
 
-from tunesmith.data.boxes import Box
-from tunesmith.data.example import Placed
-from tunesmith.data.pixels import read_patches
+from tunesmith.batching.example import Placed
+from tunesmith.batching.patches import read_patches
 from tunesmith.files import whole_file
+from tunesmith.images.boxes import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,17 +10,17 @@ from rich.progress import Progress
 
 from tunesmith.config.experiment import Stage
 from tunesmith.errors import ExperimentError, ModelError
+from tunesmith.forecast.choose import largest_shape
+from tunesmith.forecast.fake_model import Machine, Skeleton, skeleton
+from tunesmith.forecast.memory import GIB, Forecast, forecast
+from tunesmith.forecast.outlook import CARDS, Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
+from tunesmith.forecast.time import matrix_rate
 from tunesmith.model.checkpointing import LEVELS, Level
 from tunesmith.pipeline.checks import refuse_unknown_parts
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import loss_of
-from tunesmith.plan.choice import largest_shape
-from tunesmith.plan.memory import GIB, Forecast, forecast
-from tunesmith.plan.outlook import CARDS, Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
-from tunesmith.plan.skeleton import Machine, Skeleton, skeleton
-from tunesmith.plan.speed import matrix_rate
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Examples
-from tunesmith.train.updates import Updates
 
 SMALLER = ("nf4", "fp8")
 """Precisions below 16 bits for which it is said what fits, the smallest first; int8 is no better than fp8, and nf4-fp8

@@ -7,13 +7,13 @@ import json
 import re
 from pathlib import Path
 
-from tunesmith.data.picture import Picture
 from tunesmith.errors import ExperimentError
 from tunesmith.evaluate.evaluate import conversations_of
 from tunesmith.evaluate.predictions import matched, read_predictions, rows_of_predictions, settings_of_rows
 from tunesmith.evaluate.rows import write_rows
 from tunesmith.evaluate.scores import Scores, score
 from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.images.picture import Picture
 from tunesmith.pipeline.folder import key_of
 from tunesmith.pipeline.steps import Steps
 

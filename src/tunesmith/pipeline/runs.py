@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.config.experiment import Experiment, Stage
 from tunesmith.config.read import read_experiment
 from tunesmith.errors import ExperimentError, TunesmithError
-from tunesmith.evaluate.choice import primary_metric
+from tunesmith.evaluate.defaults import primary_metric
 from tunesmith.files import read_note, whole_folder, write_json
 from tunesmith.pipeline.folder import RunFolder, key_of
 from tunesmith.pipeline.log import copy_log

@@ -11,15 +11,15 @@ from typing import Any
 
 from rich.text import Text
 
-from tunesmith.data.boxes import Box, Boxes
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.example import Example, Placed
-from tunesmith.data.picture import Picture
-from tunesmith.data.sampling import fixed_sample
+from tunesmith.batching.example import Example, Placed
 from tunesmith.errors import counted, visible
+from tunesmith.images.boxes import Box, Boxes
+from tunesmith.images.picture import Picture
 from tunesmith.model.families import Family
 from tunesmith.pipeline.drawing import as_seen, draw, preview
 from tunesmith.pipeline.steps import Steps
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.sampling import fixed_sample
 
 TRAINED, SEEN, CONTROL, FOLDED = "bold green", "dim", "reverse", "cyan"
 MOST_OF_A_NAME = 100

@@ -13,17 +13,9 @@ from typing import Any
 
 from tunesmith.config.experiment import Evaluate, Experiment, Model, Stage
 from tunesmith.config.read import dump_experiment
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.prepare import Prepared, prepare, prepared_key
-from tunesmith.data.reading import Use, sources_of
-from tunesmith.data.record import Record
-from tunesmith.data.sampling import fixed_sample
-from tunesmith.data.sources import Source
-from tunesmith.data.unread import RowNotes
-from tunesmith.data.where import matcher
 from tunesmith.errors import DataError, ModelError, counted
-from tunesmith.evaluate.choice import resolve_engine
 from tunesmith.evaluate.compare import compare
+from tunesmith.evaluate.defaults import resolve_engine
 from tunesmith.evaluate.engines import Engine
 from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.scores import Scores
@@ -35,7 +27,15 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment, with_later
 from tunesmith.pipeline.folder import ExperimentFolder, RunFolder, at_work, files_key, key_of
 from tunesmith.pipeline.runs import Keys, choose, evaluation_key, why_new
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.filter import matcher
+from tunesmith.records.record import Record
+from tunesmith.records.sampling import fixed_sample
+from tunesmith.records.sources import Source
+from tunesmith.records.unread import RowNotes
 from tunesmith.runs.sealing import is_incomplete, unseal
+from tunesmith.split.prepare import Prepared, prepare, prepared_key
+from tunesmith.split.reading import Use, sources_of
 from tunesmith.tasks import Task
 from tunesmith.train.balance import balanced
 from tunesmith.train.examples import Render, Rendered, renderer

@@ -12,30 +12,31 @@ from typing import Any
 from rich.console import Console as Terminal
 from rich.progress import track
 
+from tunesmith.audit.lengths import audit_tokens
 from tunesmith.config.experiment import Stage
-from tunesmith.data.fields import value_at
-from tunesmith.data.record import Record
-from tunesmith.data.sampling import fixed_sample
 from tunesmith.errors import DataError, ExperimentError, ModelError, counted
-from tunesmith.evaluate.choice import primary_metric
+from tunesmith.evaluate.defaults import primary_metric
 from tunesmith.files import read_note, write_json
+from tunesmith.model.base_fingerprint import traits_of
 from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
-from tunesmith.model.likeness import traits_of
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import make_trainable
+from tunesmith.pipeline.determinism import be_repeatable, seed_everything
+from tunesmith.pipeline.example_cache import kept
+from tunesmith.pipeline.execution_plan import settle
 from tunesmith.pipeline.folder import key_of
-from tunesmith.pipeline.kept import kept
 from tunesmith.pipeline.log import rewind_log
-from tunesmith.pipeline.room import settle
 from tunesmith.pipeline.runs import Trained, is_done, is_trained, take_over, trained_before
-from tunesmith.pipeline.seeds import be_repeatable, seed_everything
 from tunesmith.pipeline.steps import Steps
-from tunesmith.plan.audit import audit_tokens
+from tunesmith.records.fields import value_at
+from tunesmith.records.record import Record
+from tunesmith.records.sampling import fixed_sample
 from tunesmith.runs.artifacts import DONE, left_by, refuse_changed
 from tunesmith.tasks import Task
 from tunesmith.train.balance import Classes, class_weights, count_classes
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import latest_checkpoint, set_damaged_aside, step_of
 from tunesmith.train.examples import Rendered, render_examples
 from tunesmith.train.loss import ClassLoss, Loss, MultiClassLoss, WeighedAnswerLoss, answer_loss
@@ -44,7 +45,6 @@ from tunesmith.train.observers._console import Console
 from tunesmith.train.observers._jsonl import Jsonl
 from tunesmith.train.schedule import warmup_note
 from tunesmith.train.stages import Judge, train_stage
-from tunesmith.train.updates import Updates
 
 
 def train(steps: Steps, terminal: Terminal) -> Trained:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tunesmith.errors import DataError, ExperimentError, counted
 from tunesmith.evaluate.changes import Change
-from tunesmith.evaluate.choice import metric_of
 from tunesmith.evaluate.compare import in_order_of
+from tunesmith.evaluate.defaults import metric_of
 from tunesmith.evaluate.ranking import Ranking, rank
 from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.scores import Score

@@ -170,7 +170,7 @@ def _drawn(kind: Literal["true", "said"], box: Any, picture: Thumbnail) -> Drawn
 
 def _thumbnail(file: Path, name: str) -> Thumbnail:
     """A small JPEG of the file; ValueError if it cannot be read, DataError without Pillow."""
-    from tunesmith.data.upright import open_upright
+    from tunesmith.images.decode import open_upright
 
     image = open_upright(file)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tunesmith.errors import counted
 from tunesmith.evaluate.changes import Change, Verdict
-from tunesmith.evaluate.choice import meaning_of, metric_of
 from tunesmith.evaluate.compare import WorseClass, WorseGroup
+from tunesmith.evaluate.defaults import meaning_of, metric_of
 from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import words
 from tunesmith.report.run_folder import RunFolder

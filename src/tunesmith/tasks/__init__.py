@@ -1,4 +1,4 @@
-"""The shelf of tasks: how a record is asked about, how an answer is read, and how a reading is marked.
+"""The registry of tasks: how a record is asked about, how an answer is read, and how a reading is marked.
 
 One file per task. A task is one frozen object for training and evaluation alike, so they cannot drift apart.
 """
@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Self, final
 
 from tunesmith.config.head import Head
 from tunesmith.config.settings import Settings
-from tunesmith.data.boxes import Box
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.marks import refuse_marks
-from tunesmith.data.record import Record
-from tunesmith.data.survey import Survey
-from tunesmith.data.unread import RowNotes, unread_fields
+from tunesmith.images.boxes import Box
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.marks import refuse_marks
+from tunesmith.records.record import Record
+from tunesmith.records.survey import Survey
+from tunesmith.records.unread import RowNotes, unread_fields
 from tunesmith.tasks._prompt import Template, all_of
 
 

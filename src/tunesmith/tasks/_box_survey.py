@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import get_args
 
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
-from tunesmith.data.survey import Survey
 from tunesmith.errors import DataError, counted
+from tunesmith.images.picture import Picture
+from tunesmith.records.record import Record
+from tunesmith.records.survey import Survey
 from tunesmith.tasks._boxes import (
     NO_AREA,
     NO_NUMBER,

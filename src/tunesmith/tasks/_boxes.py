@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tunesmith.data.boxes import Corners
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError, counted
+from tunesmith.images.boxes import Corners
+from tunesmith.images.picture import Picture
+from tunesmith.records.record import Record
 from tunesmith.tasks._frames import BoxFrame, Frame, frames_of, refuse_unknown_frame
 from tunesmith.tasks._prompt import value_of
 

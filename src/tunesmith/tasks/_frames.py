@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tunesmith.data.boxes import Corners
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.images.boxes import Corners
+from tunesmith.images.picture import Picture
+from tunesmith.records.record import Record
 
 BoxFrame = Literal["upright", "stored"]
 """The picture as its EXIF orientation turns it, or as its pixels lie in the file."""

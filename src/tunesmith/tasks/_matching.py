@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tunesmith.data.boxes import Box
+from tunesmith.images.boxes import Box
 from tunesmith.metrics._boxes import THRESHOLDS
 
 _Pairs = Float[np.ndarray, "said true"]
@@ -52,7 +52,7 @@ def _counts(pairs: _Pairs) -> dict[str, float]:
     return counts
 
 
-def _best(pairs: _Pairs) -> Float[np.ndarray, "match"]:
+def _best(pairs: _Pairs) -> Float[np.ndarray, " match"]:
     """Values of the pairs, each box in at most one, that have the largest sum (Kuhn 1955)."""
     from scipy.optimize import linear_sum_assignment
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.data.conversation import Role
-from tunesmith.data.layouts import PICTURE_PARTS, own_picture, text_of_part
 from tunesmith.errors import did_you_mean
+from tunesmith.records.chat_formats import PICTURE_PARTS, own_picture, text_of_part
+from tunesmith.records.conversation import Role
 from tunesmith.tasks._places import PLACE, between_places
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")

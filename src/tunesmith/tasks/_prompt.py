@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from tunesmith.data.conversation import Conversation, Piece, Text, Turn
-from tunesmith.data.fields import value_at
-from tunesmith.data.layouts import history_of
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
-from tunesmith.data.unread import tells_picture
 from tunesmith.errors import DataError, did_you_mean
+from tunesmith.images.picture import Picture
+from tunesmith.records.chat_formats import history_of
+from tunesmith.records.conversation import Conversation, Piece, Text, Turn
+from tunesmith.records.fields import value_at
+from tunesmith.records.record import Record
+from tunesmith.records.unread import tells_picture
 from tunesmith.tasks._places import between_places, order_of_places
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from tunesmith.config.settings import FieldNames
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer as ModelAnswer
 from tunesmith.tasks import Task, Unread
 from tunesmith.tasks._overlap import BLEU_MARKS, bleu_counts, exact_match, rouge_l, token_f1

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from tunesmith.config.settings import FieldNames
-from tunesmith.data.conversation import Conversation, Piece, Text, Turn
-from tunesmith.data.layouts import LAYOUT_FIELDS, pictures_field, with_messages, with_pictures_apart
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
+from tunesmith.images.picture import Picture
+from tunesmith.records.chat_formats import LAYOUT_FIELDS, pictures_field, with_messages, with_pictures_apart
+from tunesmith.records.conversation import Conversation, Piece, Text, Turn
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._messages import Message, faults_of_order, read_message, tools_of
 from tunesmith.tasks._places import MARK, between_places, order_of_places

@@ -11,10 +11,10 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 
 from tunesmith.config.head import Head
 from tunesmith.config.settings import FieldNames
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.fields import value_at
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError, did_you_mean
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.fields import value_at
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._forms import AnyForm, HeadForm, LetterForm, TextForm
 from tunesmith.tasks._labels import ClassNames, LabelValues, codes_by_text, common_reading, reading_of

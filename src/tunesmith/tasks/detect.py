@@ -11,12 +11,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
 from tunesmith.config.settings import Settings
-from tunesmith.data.boxes import AskForBoxes, Box, Boxes, BoxForm
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.picture import Picture
-from tunesmith.data.record import Record
-from tunesmith.data.survey import Survey
 from tunesmith.errors import DataError, counted
+from tunesmith.images.boxes import AskForBoxes, Box, Boxes, BoxForm
+from tunesmith.images.picture import Picture
+from tunesmith.records.conversation import Conversation
+from tunesmith.records.record import Record
+from tunesmith.records.survey import Survey
 from tunesmith.tasks import Answer, Task, Unread
 from tunesmith.tasks._box_survey import BoxSurvey
 from tunesmith.tasks._boxes import BoxFormat, BoxUnit, Notation, boxes_at

@@ -37,13 +37,13 @@ def balanced(classes: Sequence[int], settings: Balance, seed: int) -> list[int]:
     return sorted(drawn)
 
 
-def count_classes(examples: Sequence[Sequence[int] | None], num_classes: int) -> Int[np.ndarray, "label"]:
+def count_classes(examples: Sequence[Sequence[int] | None], num_classes: int) -> Int[np.ndarray, " label"]:
     """Number of examples of each class."""
     flat = [one for classes in examples for one in classes or ()]
     return np.bincount(np.array(flat, dtype=np.int64), minlength=num_classes)
 
 
-def class_weights(counts: Int[np.ndarray, "label"], settings: LossSettings) -> tuple[float, ...] | None:
+def class_weights(counts: Int[np.ndarray, " label"], settings: LossSettings) -> tuple[float, ...] | None:
     """What an example of each class counts, or None if all count alike.
 
     1 / n, or one by the effective number of n examples, (1 - beta^n) / (1 - beta) (Cui et al. 2019, equation 2);

@@ -18,9 +18,9 @@ from tunesmith.config.experiment import Stage
 from tunesmith.errors import ModelError, counted
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import latest_checkpoint, step_of
 from tunesmith.train.observers import Event, Update
-from tunesmith.train.updates import Updates
 
 _MOST_NAMED = 20
 

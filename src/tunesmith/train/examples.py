@@ -12,12 +12,12 @@ from typing import Any, Literal, overload
 import numpy as np
 from jaxtyping import Bool, Int
 
+from tunesmith.batching.example import Example, Placed
 from tunesmith.config.experiment import Length
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.example import Example, Placed
-from tunesmith.data.picture import Picture
 from tunesmith.errors import DataError, counted
+from tunesmith.images.picture import Picture
 from tunesmith.model.families import Family
+from tunesmith.records.conversation import Conversation
 from tunesmith.tasks import Task
 
 
@@ -92,12 +92,12 @@ class Examples(Sequence[Example]):
         return int(self._ends[index + 1] - self._ends[index])
 
     @property
-    def lengths(self) -> Int[np.ndarray, "example"]:
+    def lengths(self) -> Int[np.ndarray, " example"]:
         """Tokens of every example."""
         return np.diff(self._ends)
 
     @property
-    def picture_lengths(self) -> Int[np.ndarray, "example"]:
+    def picture_lengths(self) -> Int[np.ndarray, " example"]:
         """Tokens of every example that stand for pictures."""
         return np.array(
             [sum(one.num_tokens for one in self._pictures.get(index, ())) for index in range(len(self))], int
@@ -129,7 +129,7 @@ class Examples(Sequence[Example]):
         return float(self._trained.mean()) if len(self._trained) else 0.0
 
 
-def _last_run(trained: Bool[np.ndarray, "token"]) -> int:
+def _last_run(trained: Bool[np.ndarray, " token"]) -> int:
     """Length of the last run of trained tokens."""
     places = np.flatnonzero(trained)
     gaps = np.flatnonzero(np.diff(places) > 1)

@@ -9,17 +9,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tunesmith.batching.batch import Batch
 from tunesmith.config.experiment import Optimizer as OptimizerSettings
-from tunesmith.data.batch import Batch
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.loss import Loss
 from tunesmith.train.memory import peak_memory_gib
 from tunesmith.train.observers import Update
 from tunesmith.train.optimizer import clipped_step, set_learning_rate
+from tunesmith.train.pending_update import Underway, Watch
 from tunesmith.train.schedule import factor, warmup_steps
-from tunesmith.train.underway import Underway, Watch
-from tunesmith.train.updates import Updates
 
 
 def fit(

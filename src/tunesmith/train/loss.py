@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from tunesmith.batching.batch import Batch
 from tunesmith.config.experiment import Loss as LossSettings
-from tunesmith.data.batch import Batch
-from tunesmith.model.kernels.cross_entropy import cross_entropy
+from tunesmith.kernels.ops.cross_entropy import cross_entropy
 from tunesmith.model.loaded import LoadedModel
 
 
@@ -75,7 +75,7 @@ class WeighedAnswerLoss(AnswerLoss):
         """Sum of the weights of all trained tokens."""
         return float(self.num_trained(batch) if self.class_weights is None else self._weights(batch).sum())
 
-    def _weights(self, batch: Batch) -> Float[Tensor, "prediction"]:
+    def _weights(self, batch: Batch) -> Float[Tensor, " prediction"]:
         """The weight of each trained token."""
         assert batch.labels is not None
         assert self.class_weights is not None
@@ -139,14 +139,14 @@ class MultiClassLoss(ClassLoss):
         return self.num_trained(batch)
 
 
-def of_classes(class_weights: Sequence[float], labels: Int[Tensor, "segment 2"]) -> Float[Tensor, "segment"]:
+def of_classes(class_weights: Sequence[float], labels: Int[Tensor, "segment 2"]) -> Float[Tensor, " segment"]:
     """The weight of each segment, one class a segment."""
     return torch.tensor(class_weights, device=labels.device)[labels[:, 1]]
 
 
 def focal_nats(
-    logits: Float[Tensor, "row label"], targets: Int[Tensor, "row"], gamma: float, smoothing: float
-) -> Float[Tensor, "row"]:
+    logits: Float[Tensor, "row label"], targets: Int[Tensor, " row"], gamma: float, smoothing: float
+) -> Float[Tensor, " row"]:
     """Cross-entropy of each row with a target of which the share `smoothing` is spread over all labels alike (Szegedy
     et al. 2016, section 7), times (1 - p)^gamma, p being the target's probability (Lin et al. 2017, equation 4)."""
     nats = functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)

@@ -12,6 +12,7 @@ from typing import Literal
 from tunesmith.config.experiment import Checkpoints, Stage
 from tunesmith.config.settings import Duration
 from tunesmith.model.trainable import Trainable
+from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import (
     Progress,
     discard_checkpoints,
@@ -26,8 +27,7 @@ from tunesmith.train.loss import Loss
 from tunesmith.train.memory import forget_peak
 from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.underway import Underway
-from tunesmith.train.updates import Updates
+from tunesmith.train.pending_update import Underway
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.evaluate.engines.test_score import CLASSIFIED, CLASSIFY
 from tests.evaluate.loaded import tiny
-from tunesmith.data.example import Example
+from tunesmith.batching.example import Example
 from tunesmith.evaluate.engines._candidates import Question, lay_out
 
 

@@ -5,11 +5,11 @@ import torch
 from transformers import GenerationConfig
 
 from tests.evaluate.loaded import tiny
-from tunesmith.data.conversation import Conversation, Turn
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError, ExperimentError
 from tunesmith.evaluate.engines.generate import Generate
-from tunesmith.model.attention import for_generation
+from tunesmith.kernels.attention.packed import for_generation
+from tunesmith.records.conversation import Conversation, Turn
+from tunesmith.records.record import Record
 from tunesmith.tasks.answer import Answer
 from tunesmith.tasks.classify import Classify
 

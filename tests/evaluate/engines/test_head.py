@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from tests.evaluate.loaded import tiny
+from tunesmith.batching.collator import collate
 from tunesmith.config.experiment import Evaluate
-from tunesmith.data.collate import collate
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError, ModelError
-from tunesmith.evaluate.choice import resolve_engine, resolve_metrics
+from tunesmith.evaluate.defaults import resolve_engine, resolve_metrics
 from tunesmith.evaluate.engines.head import Head as HeadEngine
 from tunesmith.evaluate.engines.score import Score
 from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.model.heads import new_head
 from tunesmith.model.loaded import LoadedModel
+from tunesmith.records.record import Record
 from tunesmith.tasks.classify import Classify
 
 LABELS = ["World", "Sports", "Business", "Sci/Tech"]

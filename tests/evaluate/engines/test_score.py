@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tests.evaluate.loaded import tiny
-from tunesmith.data.conversation import Conversation, Turn
-from tunesmith.data.record import Record
 from tunesmith.errors import DataError
 from tunesmith.evaluate.engines.score import Score
-from tunesmith.model.attention import for_generation
+from tunesmith.kernels.attention.packed import for_generation
+from tunesmith.records.conversation import Conversation, Turn
+from tunesmith.records.record import Record
 from tunesmith.tasks import Answer, Task
 from tunesmith.tasks.chat import Chat
 from tunesmith.tasks.classify import Classify

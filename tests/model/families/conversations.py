@@ -9,9 +9,9 @@ import numpy as np
 from transformers import AutoConfig
 
 from tests.tiny import CHATML, tiny_tokenizer
-from tunesmith.data.conversation import Conversation, Turn
-from tunesmith.data.example import Example
+from tunesmith.batching.example import Example
 from tunesmith.model.families import Family, family_of
+from tunesmith.records.conversation import Conversation, Turn
 
 ASKED = Turn.of("user", "What is 2 + 2?")
 CONVERSATIONS = {

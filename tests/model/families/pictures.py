@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Model
-from tunesmith.data.conversation import Conversation, Text, Turn
-from tunesmith.data.example import Example
-from tunesmith.data.picture import Picture
+from tunesmith.images.picture import Picture
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
+from tunesmith.records.conversation import Conversation, Text, Turn
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 SIZES = ((130, 90), (60, 200), (224, 224))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tunesmith.data.boxes import Box
+from tunesmith.images.boxes import Box
 from tunesmith.model.families import _boxes
 from tunesmith.model.families._boxes import in_space, read, write_json, write_tokens
 

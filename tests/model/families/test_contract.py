@@ -20,9 +20,9 @@ from tests.model.families.conversations import (
 )
 from tests.model.families.qwen_vocabulary import qwen_tokenizer
 from tests.tiny import CHATML, official_template
-from tunesmith.data.conversation import Conversation
 from tunesmith.errors import DataError
 from tunesmith.model.families import Family, _ahead, family_of
+from tunesmith.records.conversation import Conversation
 
 FAMILIES = {
     "generic": ("llama", "", False),

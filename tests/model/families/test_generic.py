@@ -10,12 +10,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from tests.model.families.conversations import CONVERSATIONS, assert_same, tiny_family
 from tests.tiny import CHATML, tiny_model, tiny_tokenizer
-from tunesmith.data.collate import collate
-from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.batching.collator import collate
 from tunesmith.errors import DataError, ModelError
-from tunesmith.model import attention
+from tunesmith.kernels.attention import packed
 from tunesmith.model.families import family_of
 from tunesmith.model.families.generic import Generic
+from tunesmith.records.conversation import Conversation, Turn
 
 
 def test_a_model_type_without_a_file_gets_the_generic_family() -> None:
@@ -29,7 +29,7 @@ def test_logits_are_those_of_the_predicting_tokens_only(tmp_path: Path) -> None:
     family = tiny_family(tmp_path / "other", "llama")
     batch = collate([family.render(CONVERSATIONS["plain"]), family.render(CONVERSATIONS["json"])])
     whole = model(batch.tokens[None], position_ids=batch.positions, use_cache=False).logits[0]
-    attention.use(model, "sdpa")
+    packed.use(model, "sdpa")
     ours = family.logits(model, batch)
     assert ours.shape == (batch.num_trained, 1024)
     torch.testing.assert_close(ours, whole[batch.predicting], atol=1e-5, rtol=0)

@@ -6,9 +6,9 @@ import pytest
 
 from tests.model.families.pictures import picture, seeing
 from tests.tiny import tiny_seeing_model
-from tunesmith.data.boxes import AskForBoxes, Box, Boxes
-from tunesmith.data.conversation import Conversation, Turn
+from tunesmith.images.boxes import AskForBoxes, Box, Boxes
 from tunesmith.model.loaded import LoadedModel
+from tunesmith.records.conversation import Conversation, Turn
 
 
 @pytest.fixture(scope="module")

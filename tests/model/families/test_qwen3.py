@@ -12,9 +12,9 @@ from tests.model.families.conversations import (
     trained_text,
 )
 from tests.tiny import CHATML, official_template
-from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.errors import DataError, ModelError
 from tunesmith.model.families import Family
+from tunesmith.records.conversation import Conversation, Text, Turn
 
 THOUGHT = Conversation("t:1", (ASKED,), "<think>\nTwo and two.\n</think>\n\nFour.")
 

@@ -19,12 +19,12 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from tests.model.families.conversations import assert_same
 from tests.model.families.pictures import FAMILIES, conversations, rendered, seeing
 from tests.tiny import tiny_seeing_model
-from tunesmith.data.collate import collate
-from tunesmith.data.conversation import Conversation, Text, Turn
-from tunesmith.data.positions import positions_of
+from tunesmith.batching.collator import collate
+from tunesmith.batching.positions import positions_of
 from tunesmith.errors import DataError
 from tunesmith.model.families import _ahead
 from tunesmith.model.loaded import LoadedModel
+from tunesmith.records.conversation import Conversation, Text, Turn
 from tunesmith.train.loss import answer_loss
 
 

@@ -5,8 +5,8 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from tunesmith.config.experiment import Pixels
-from tunesmith.data.picture import Picture
 from tunesmith.errors import DataError, ModelError
+from tunesmith.images.picture import Picture
 from tunesmith.model.families._sight import Sight
 
 FILE = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "patch_size": 16, "merge_size": 2}

@@ -12,8 +12,8 @@ from transformers.vision_utils import (
 
 from tests.model.families.pictures import picture, seeing
 from tests.tiny import tiny_seeing_model
-from tunesmith.data.conversation import Conversation, Text, Turn
 from tunesmith.model.families._tower import _layout, _moved, add_at
+from tunesmith.records.conversation import Conversation, Text, Turn
 
 GRIDS = ((16, 16), (4, 26), (10, 6), (2, 2))
 THW = torch.tensor([[1, *grid] for grid in GRIDS])
@@ -65,7 +65,7 @@ def test_what_was_seen_is_added_by_index_or_by_mask() -> None:
 def test_the_patch_embedding_is_trained_like_the_convolution_that_it_is(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Both slices in time of the convolution's kernel get the same gradient, for the picture is shown twice."""
     loaded = seeing(tiny_seeing_model(tmp_path, "qwen2_vl"))
-    from tunesmith.data.collate import collate
+    from tunesmith.batching.collator import collate
     from tunesmith.train.loss import answer_loss
 
     asked = Conversation("p:1", (Turn("user", (picture(tmp_path, 60, 60), Text("?"))),), "noise")

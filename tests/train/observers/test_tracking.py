@@ -15,12 +15,12 @@ from tunesmith.train.observers.trackio import Trackio
 SCRIPT = """
 import sys
 from pathlib import Path
-from tunesmith.config.shelf import Shelf
+from tunesmith.config.registry import Registry
 from tunesmith.errors import ExperimentError
 
 sys.modules["{package}"] = None
 try:
-    Shelf("tunesmith.train.observers").item("{package}")().watch(Path(), "run", {{}})
+    Registry("tunesmith.train.observers").item("{package}")().watch(Path(), "run", {{}})
 except ExperimentError as error:
     print(error)
 """
@@ -44,8 +44,8 @@ def test_numbers_of_an_update_carry_speed_and_memory() -> None:
 
 def test_reading_an_experiment_file_does_not_import_a_tracker() -> None:
     script = (
-        "import sys; from tunesmith.config.shelf import Shelf; shelf = Shelf('tunesmith.train.observers'); "
-        "[shelf.item(kind) for kind in shelf.kinds()]; "
+        "import sys; from tunesmith.config.registry import Registry; registry = Registry('tunesmith.train.observers'); "
+        "[registry.item(kind) for kind in registry.kinds()]; "
         "print(sorted({'torch', 'tensorboard', 'wandb', 'trackio'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The shelf of engines: one file per way of getting answers out of a model."""
+"""The registry of engines: one file per way of getting answers out of a model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tunesmith.config.settings import Settings
 
 if TYPE_CHECKING:
-    from tunesmith.data.conversation import Conversation
     from tunesmith.model.families import Family
     from tunesmith.model.loaded import LoadedModel
+    from tunesmith.records.conversation import Conversation
     from tunesmith.tasks import Answer, Task
 
 

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Float64, Int32, Int64
 from torch import Tensor
 
-from tunesmith.data.batch import Batch, Segments
-from tunesmith.data.collate import collate_pixels, default_workers, to_device
-from tunesmith.data.example import Example
-from tunesmith.data.positions import with_pictures
+from tunesmith.batching.batch import Batch, Segments
+from tunesmith.batching.collator import collate_pixels, default_workers, to_device
+from tunesmith.batching.example import Example
+from tunesmith.batching.positions import with_pictures
 from tunesmith.evaluate.engines._inference import inference
 from tunesmith.model.loaded import LoadedModel
 
@@ -75,11 +75,11 @@ class Laid:
     """Questions as one packed batch, and where each candidate's tokens are predicted."""
 
     batch: Batch
-    rows: Int64[Tensor, "weighed"]
+    rows: Int64[Tensor, " weighed"]
     """Prediction of the batch that weighs a token."""
-    tokens: Int64[Tensor, "weighed"]
+    tokens: Int64[Tensor, " weighed"]
     """The token that it weighs."""
-    candidates: Int64[Tensor, "weighed"]
+    candidates: Int64[Tensor, " weighed"]
     """Candidate (counted over all questions) whose token it is."""
 
 
@@ -144,9 +144,9 @@ def _joined(parts: Sequence[np.ndarray]) -> Int64[Tensor, "all"]:
 
 def _log_probabilities(
     logits: Float[Tensor, "prediction vocabulary"],
-    rows: Int64[Tensor, "weighed"],
-    tokens: Int64[Tensor, "weighed"],
-) -> Float64[Tensor, "weighed"]:
+    rows: Int64[Tensor, " weighed"],
+    tokens: Int64[Tensor, " weighed"],
+) -> Float64[Tensor, " weighed"]:
     """Log probability of each token by its row of logits; the logits are never copied to fp32 all at once."""
     totals = torch.cat([some.float().logsumexp(-1) for some in logits.split(_ROWS_AT_ONCE)])
     return logits[rows, tokens].double() - totals[rows].double()

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from tunesmith.data.example import Example
+from tunesmith.batching.example import Example
 from tunesmith.evaluate.engines._inference import inference
-from tunesmith.model.attention import for_generation
+from tunesmith.kernels.attention.packed import for_generation
+from tunesmith.kernels.modules import transformers_model
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.model.modules import transformers_model
 
 
 def write(loaded: LoadedModel, prompts: Sequence[Example], max_new_tokens: int) -> list[list[int]]:

@@ -13,10 +13,10 @@ from tunesmith.evaluate.engines import Engine
 from tunesmith.tasks import Answer
 
 if TYPE_CHECKING:
-    from tunesmith.data.conversation import Conversation
-    from tunesmith.data.example import Example
+    from tunesmith.batching.example import Example
     from tunesmith.model.families import Family
     from tunesmith.model.loaded import LoadedModel
+    from tunesmith.records.conversation import Conversation
     from tunesmith.tasks import Task
 
 MARGIN = 16

@@ -13,8 +13,8 @@ from tunesmith.evaluate.engines import Engine
 from tunesmith.tasks import Answer
 
 if TYPE_CHECKING:
-    from tunesmith.data.conversation import Conversation
     from tunesmith.model.loaded import LoadedModel
+    from tunesmith.records.conversation import Conversation
     from tunesmith.tasks import Task
 
 _THERE = 0.5
@@ -35,7 +35,7 @@ class Head(Engine):
     ) -> Iterator[tuple[int, Answer]]:
         """The longest questions first. ModelError if the model has no head or another one than the task asks for,
         DataError names all conversations that are longer than the model allows."""
-        from tunesmith.data.collate import collate, default_workers, to_device
+        from tunesmith.batching.collator import collate, default_workers, to_device
         from tunesmith.evaluate.engines._inference import batches, inference, refuse_too_long
         from tunesmith.model.heads import refuse_other_head
 

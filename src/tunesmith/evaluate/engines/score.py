@@ -12,8 +12,8 @@ from tunesmith.evaluate.engines import Engine
 from tunesmith.tasks import Answer
 
 if TYPE_CHECKING:
-    from tunesmith.data.conversation import Conversation
     from tunesmith.model.loaded import LoadedModel
+    from tunesmith.records.conversation import Conversation
     from tunesmith.tasks import Task
 
 

@@ -1,4 +1,4 @@
-"""The shelf of model families: one file per `model_type` in a model's `config.json`; `generic` for all
+"""The registry of model families: one file per `model_type` in a model's `config.json`; `generic` for all
 others.
 
 A family knows what is particular to its models, and nothing outside this folder does: how a conversation
@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Int32
 
-from tunesmith.config.shelf import Shelf
-from tunesmith.data.boxes import Box, Boxes
-from tunesmith.data.conversation import Conversation
-from tunesmith.data.example import Example
-from tunesmith.data.picture import Picture
+from tunesmith.batching.example import Example
+from tunesmith.config.registry import Registry
 from tunesmith.errors import ModelError
+from tunesmith.images.boxes import Box, Boxes
+from tunesmith.images.picture import Picture
+from tunesmith.records.conversation import Conversation
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from tunesmith.data.batch import Batch
+    from tunesmith.batching.batch import Batch
     from tunesmith.model.families._sight import Sight
 
 Trained = Literal["answer", "assistant", "all"]
@@ -90,7 +90,9 @@ class Family(ABC):
         return next(iter(self.prompt_all([conversation])))
 
     @abstractmethod
-    def continuation(self, conversation: Conversation, text: str | None = None) -> Int32[np.ndarray, "token"]:
+    def continuation(
+        self, conversation: Conversation, text: str | None = None
+    ) -> Int32[np.ndarray, " token"]:
         """Tokens that `render` would put (and train) after the prompt if the answer were `text` (none is the
         reference), its end included."""
 
@@ -153,7 +155,7 @@ class Family(ABC):
 
 
 def family_of(model_type: str) -> type[Family]:
-    """The family of a model type; the generic one if no file on the shelf has its name."""
-    shelf = Shelf("tunesmith.model.families")
+    """The family of a model type; the generic one if no file in the registry has its name."""
+    registry = Registry("tunesmith.model.families")
     kind = model_type.replace("_", "-")
-    return shelf.item(kind if kind in shelf.kinds() else "generic")  # type: ignore[no-any-return]
+    return registry.item(kind if kind in registry.kinds() else "generic")  # type: ignore[no-any-return]

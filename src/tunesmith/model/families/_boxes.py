@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tunesmith.data.boxes import Box, Corners
+from tunesmith.images.boxes import Box, Corners
 
 NOTHING = "None"
 """What stands for no box at all among special tokens; in JSON it is the empty list."""

@@ -13,23 +13,23 @@ import torch
 from jaxtyping import Bool, Float, Int32
 from torch import Tensor, nn
 
-from tunesmith.data.boxes import AskForBoxes, Box, Boxes, BoxForm
-from tunesmith.data.collate import collate_pixels, default_workers
-from tunesmith.data.conversation import Conversation, Piece, Text, Turn
-from tunesmith.data.example import Example
-from tunesmith.data.picture import Picture
+from tunesmith.batching.collator import collate_pixels, default_workers
+from tunesmith.batching.example import Example
 from tunesmith.errors import DataError, ModelError, counted
 from tunesmith.files import write_json
+from tunesmith.images.boxes import AskForBoxes, Box, Boxes, BoxForm
+from tunesmith.images.picture import Picture
+from tunesmith.kernels.modules import own_modules, transformers_model
 from tunesmith.model.families import _boxes
 from tunesmith.model.families._sight import Sight
 from tunesmith.model.families._tower import Tower, add_at
 from tunesmith.model.families.qwen2 import Qwen2
-from tunesmith.model.modules import own_modules, transformers_model
+from tunesmith.records.conversation import Conversation, Piece, Text, Turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from tunesmith.data.batch import Batch
+    from tunesmith.batching.batch import Batch
 
 VISION = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 PLACEHOLDER = "<|image_pad|>"
@@ -196,8 +196,8 @@ class Seeing(Qwen2):
     def _example(
         self,
         conversation: Conversation,
-        tokens: Int32[np.ndarray, "token"],
-        trained: Bool[np.ndarray, "token"],
+        tokens: Int32[np.ndarray, " token"],
+        trained: Bool[np.ndarray, " token"],
     ) -> Example:
         """The example with as many placeholders for each picture as it has tokens."""
         pictures = conversation.pictures

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tunesmith.batching.example import Placed
 from tunesmith.config.experiment import Pixels
-from tunesmith.data.example import Placed
-from tunesmith.data.picture import Picture
-from tunesmith.data.sizes import pixel_limits, target_size
 from tunesmith.errors import DataError, ModelError
+from tunesmith.images.picture import Picture
+from tunesmith.images.resize import pixel_limits, target_size
 
 OF_QWEN2_VL = {"patch_size": 14, "merge_size": 2, "min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
 """What transformers takes for what a file does not say."""

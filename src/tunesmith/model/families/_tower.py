@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from tunesmith.data.batch import Segments
+from tunesmith.batching.batch import Segments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -29,9 +29,9 @@ class Layout:
 
     places: Int64[Tensor, "patch 2"]
     """Row and column of each patch in its picture."""
-    order: Int64[Tensor, "token"] | None
+    order: Int64[Tensor, " token"] | None
     """Token of the batch that stands at each place of the tower's line; None if they stand as in the batch."""
-    back: Int64[Tensor, "token"] | None
+    back: Int64[Tensor, " token"] | None
     """Place in the tower's line of each token of the batch, likewise."""
     pictures: Segments
     """One segment a picture."""
@@ -145,8 +145,10 @@ class _Move(torch.autograd.Function):
 
 
 def _moved(
-    rows: Float[Tensor, "row *width"], order: Int64[Tensor, "row"] | None, back: Int64[Tensor, "row"] | None
-) -> Float[Tensor, "row *width"]:
+    rows: Float[Tensor, " row *width"],
+    order: Int64[Tensor, " row"] | None,
+    back: Int64[Tensor, " row"] | None,
+) -> Float[Tensor, " row *width"]:
     """The rows in this order, of which `back` is the way back; as they are without one."""
     return rows if order is None else _Move.apply(rows, order, back)  # type: ignore[no-any-return]
 
@@ -158,7 +160,7 @@ def forget_layouts() -> None:
 
 
 @lru_cache(maxsize=16)
-def _of_each_value(colours: tuple[float, ...], size: int, device: torch.device) -> Float[Tensor, "value"]:
+def _of_each_value(colours: tuple[float, ...], size: int, device: torch.device) -> Float[Tensor, " value"]:
     """A number for each colour, repeated for each of a patch's `size` values of that colour; kept on the device, as
     copying it there would make every pass wait."""
     return torch.tensor(colours, device=device).repeat_interleave(size)
@@ -201,7 +203,7 @@ def _places(rows: int, columns: int, merge: int) -> Int64[np.ndarray, "patch 2"]
     return np.stack([axis.reshape(blocks).transpose(0, 2, 1, 3).ravel() for axis in (row, column)], axis=1)
 
 
-def _windows(tokens: list[tuple[int, int]], side: int) -> tuple[Int64[np.ndarray, "token"], list[int]]:
+def _windows(tokens: list[tuple[int, int]], side: int) -> tuple[Int64[np.ndarray, " token"], list[int]]:
     """Tokens in the order of the windows that they lie in (from left to right and top to bottom), and tokens in
     each window."""
     order, sizes, start = [], [], 0
@@ -235,7 +237,7 @@ def _between(
 
 
 def _rotation(
-    places: Int64[Tensor, "patch 2"], frequencies: Float[Tensor, "frequency"]
+    places: Int64[Tensor, "patch 2"], frequencies: Float[Tensor, " frequency"]
 ) -> tuple[Float[Tensor, "patch width"], Float[Tensor, "patch width"]]:
     """Cosine and sine by which each patch's queries and keys are turned: rows in one half, columns in the other
     (Wang et al. 2024, Qwen2-VL, section 2.1)."""

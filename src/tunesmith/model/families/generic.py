@@ -14,19 +14,19 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor, nn
 
-from tunesmith.data.conversation import Conversation, Text, Turn
-from tunesmith.data.example import Example
+from tunesmith.batching.example import Example
 from tunesmith.errors import DataError, ModelError
+from tunesmith.kernels.modules import own_modules, transformers_model
 from tunesmith.model.families import FOR_TEXT, Family, Trained
 from tunesmith.model.families._ahead import ahead
 from tunesmith.model.families._stops import write_stops
-from tunesmith.model.modules import own_modules, transformers_model
 from tunesmith.model.reading import first_line
+from tunesmith.records.conversation import Conversation, Text, Turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-    from tunesmith.data.batch import Batch
+    from tunesmith.batching.batch import Batch
     from tunesmith.model.families._sight import Sight
 
 Tokens = Int32[np.ndarray, "token"]
@@ -67,7 +67,7 @@ class Encoded:
     """A text as tokens."""
 
     tokens: Tokens
-    ends: Int[np.ndarray, "token"] | None = None
+    ends: Int[np.ndarray, " token"] | None = None
     """Where in the text each token ends, if that was asked for."""
 
 
@@ -260,7 +260,7 @@ class Generic(Family):
         return ()
 
     def _example(
-        self, conversation: Conversation, tokens: Tokens, trained: Bool[np.ndarray, "token"]
+        self, conversation: Conversation, tokens: Tokens, trained: Bool[np.ndarray, " token"]
     ) -> Example:
         """The example of these tokens, as the chat template has them."""
         return Example(conversation.record, tokens, trained, conversation.classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.data.picture import Picture
+from tunesmith.images.picture import Picture
 from tunesmith.model.families._seeing import Seeing
 
 

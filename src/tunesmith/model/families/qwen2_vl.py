@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tunesmith.data.boxes import BoxForm
-from tunesmith.data.picture import Picture
+from tunesmith.images.boxes import BoxForm
+from tunesmith.images.picture import Picture
 from tunesmith.model.families._seeing import Seeing
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from tunesmith.data.conversation import Conversation
 from tunesmith.errors import DataError
 from tunesmith.model.families.qwen2 import Qwen2
+from tunesmith.records.conversation import Conversation
 
 OPEN, CLOSE = "<think>", "</think>"
 

@@ -1,6 +1,6 @@
-"""The shelf of observers: one file per place that training reports to.
+"""The registry of observers: one file per place that training reports to.
 
-An item on the shelf is settings; `watch` opens what listens. Events are plain values that a listener only takes note
+An item in the registry is settings; `watch` opens what listens. Events are plain values that a listener only takes note
 of, so none can change the course of training.
 """
 

@@ -1,0 +1,1 @@
+"""From examples to batches: sampler, packer, shared prefixes, decode workers, collator, positions and segments."""

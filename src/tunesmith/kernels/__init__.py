@@ -1,0 +1,57 @@
+"""Fused kernels in the place of a model's plain layers: the same function, fewer passes over memory.
+
+A layer is exchanged by its own forward pass, and a whole one (`exchange`) by a class of its own too, so that nothing
+outside the loaded model changes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Literal
+
+import torch
+from torch import nn
+
+from tunesmith.errors import ModelError
+
+Setting = Literal["auto", "fused", "liger", "none"]
+
+
+def choose(setting: Setting, device: torch.device, compute: torch.dtype) -> tuple[str, str]:
+    """The kernels and why those; ModelError if they were asked for and cannot be had."""
+    missing = {
+        "fused": _why_not(device, "triton") or _why_no_fp32(compute),
+        "liger": _why_not(device, "liger_kernel"),
+    }
+    if setting == "none":
+        return "none", "asked for"
+    if setting != "auto":
+        if missing[setting]:
+            possible = ", ".join(["auto", *(name for name, why in missing.items() if not why), "none"])
+            raise ModelError(
+                f"model.kernels: {setting} cannot run here ({missing[setting]}). Possible: {possible}"
+            )
+        return setting, "asked for"
+    best = next((name for name, why in missing.items() if not why), "none")
+    without = "; ".join(f"no {name}: {why}" for name, why in missing.items() if why)
+    return best, without or "the fastest there is"
+
+
+def use(model: nn.Module, kernels: str, device: torch.device) -> None:
+    """Exchange every single layer for which there is a kernel. Whole layers follow once it is known what is trained
+    (`exchange.exchange`)."""
+    if kernels != "none" and not _why_not(device, "liger_kernel"):
+        from tunesmith.kernels.fusion.liger import exchange
+
+        exchange(model)
+
+
+def _why_not(device: torch.device, package: str) -> str:
+    if device.type != "cuda":
+        return f"it needs a GPU, this is {device.type}"
+    name = package.replace("_", "-")
+    return "" if importlib.util.find_spec(package) else f"{name} is not installed"
+
+
+def _why_no_fp32(compute: torch.dtype) -> str:
+    return "it needs 16 bit, this is fp32" if compute == torch.float32 else ""

@@ -1,0 +1,1 @@
+"""Sources for demonstration and tests: drawn digits, Python's own docstrings, film ratings."""

@@ -1,0 +1,96 @@
+"""Source `hub`: a data set of the Hugging Face hub, or a local folder laid out like one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tunesmith.errors import DataError, did_you_mean
+from tunesmith.records.record import Record
+from tunesmith.records.sources import BadRow, Source
+from tunesmith.records.sources._class_labels import class_names, with_class_names
+from tunesmith.records.sources._rows import require_columns
+from tunesmith.records.sources._tables import columns_of, readable, rows_at_once, rows_of_batch
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class Hub(Source):
+    """A data set by the `datasets` library. A class label reads as its name, also inside lists and objects; columns of
+    bytes are left out, except pictures that a task asks about."""
+
+    kind: Literal["hub"] = "hub"
+    path: str
+    """Name on the hub (`fancyzhx/ag_news`), or a local folder: in hub layout, or from
+    `Dataset.save_to_disk`."""
+    config: str | None = None
+    """Name of the configuration (subset); none is the default one."""
+    split: str = "train"
+    """Which split, such as `train`, `test`, or `train[:1000]`."""
+    revision: str | None = None
+    """Branch, tag or commit. Only a commit makes sure that the rows stay the same."""
+
+    def rows(self, base: Path) -> Iterator[Record | BadRow]:
+        """One row a row, named `path/split:number` from 1; DataError if there is no such data set or
+        split."""
+        return self._rows(base, ())
+
+    def rows_with_pictures(self, base: Path, fields: tuple[str, ...]) -> Iterator[Record | BadRow]:
+        """Rows with bytes, or objects with `bytes` and `path`, in these fields: files as they are, not decoded."""
+        return self._rows(base, columns_of(fields, self.columns))
+
+    def beside(self, base: Path, where: str) -> str:
+        """The folder of a local data set."""
+        return self.path if (base / Path(self.path).expanduser()).is_dir() else ""
+
+    def _rows(self, base: Path, with_bytes: Collection[str]) -> Iterator[Record | BadRow]:
+        dataset = self._load(base)
+        names = readable(dataset.features.arrow_schema, with_bytes)
+        labels = class_names({name: dataset.features[name] for name in names})
+        left_out = tuple(name for name in dataset.features if name not in names)
+        where = "/".join(part for part in (self.path, self.config, self.split) if part)
+        require_columns(where, self.columns, names)
+        first = 1
+        chosen = dataset.select_columns(names).with_format("arrow")
+        for table in chosen.iter(rows_at_once(chosen.data.nbytes, chosen.data.num_rows)):
+            for batch in with_class_names(table, labels).combine_chunks().to_batches():
+                yield from rows_of_batch(where, first, batch, self.columns, left_out)
+                first += batch.num_rows
+        if first == 1:
+            raise DataError(f"{where}: is empty: it holds no rows.")
+
+    def fingerprint(self, base: Path) -> str:
+        """Name and revision; of a local folder, name, size and time of change of every file."""
+        folder = base / Path(self.path).expanduser()
+        name = f"{self.path} {self.config} {self.split} {self.revision}"
+        if not folder.is_dir():
+            return name
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
+        return "; ".join([name, *(f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats)])
+
+    def _load(self, base: Path) -> Dataset:
+        import datasets
+
+        folder = base / Path(self.path).expanduser()
+        try:
+            if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+                return self._saved(folder)
+            path = str(folder) if folder.is_dir() else self.path
+            return datasets.load_dataset(path, self.config, split=self.split, revision=self.revision)
+        except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"hub data set {self.path!r}: {str(error) or type(error).__name__}") from error
+
+    def _saved(self, folder: Path) -> Dataset:
+        import datasets
+
+        saved = datasets.load_from_disk(str(folder))
+        if isinstance(saved, datasets.Dataset):
+            return saved
+        if self.split not in saved:
+            raise ValueError(
+                f"has no split {self.split!r} ({', '.join(saved)})." + did_you_mean(self.split, saved)
+            )
+        return saved[self.split]

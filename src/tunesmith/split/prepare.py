@@ -1,0 +1,428 @@
+"""Prepared data: all records in one file, each on its side, with a certificate that no side holds another's
+records.
+
+Made once for each setting of `data`, then shared by every variant; everything after works on the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from tunesmith.config.experiment import Data
+from tunesmith.errors import DataError, counted, in_words
+from tunesmith.files import whole_folder, write_json, write_sums
+from tunesmith.images.roots import Places
+from tunesmith.images.thumbnails import Thumbnails
+from tunesmith.records.image_ingestion import Taking
+from tunesmith.records.progress import Report, reporting
+from tunesmith.records.sources import Source
+from tunesmith.records.store import RecordStore, Selection, write_store
+from tunesmith.split import leaks as leaks_room
+from tunesmith.split import manifest, similar_images
+from tunesmith.split.assign import Amount, Choice, wanted
+from tunesmith.split.contradictions import contradicting, contradictions
+from tunesmith.split.dedup_keys import KeyBuilder, Keys, Told
+from tunesmith.split.leaks import Leaks
+from tunesmith.split.reading import BadRows, Reader, Use, sources_of
+from tunesmith.split.remarks import Remarks
+from tunesmith.split.sides import Side, SideName
+from tunesmith.split.similar_texts import Alike, AlikeBuilder
+from tunesmith.split.union_find import Clusters
+
+_FORMAT = 2
+_RECORDS = "records.arrow"
+_SIGNATURES = "alike"
+_THUMBNAILS = "thumbnails"
+_AGAIN = "Remove the folder and prepare the data again."
+_KEPT = (Side.TRAIN, Side.VALIDATION, Side.TEST)
+_DROP_ADVICE = (
+    "Take them out of one of the two, or set data.leaks.action to drop: "
+    "then the first of each pair is left out and counted."
+)
+_KEEP_ADVICE = (
+    "One record of each pair would have to change sides. If the first was added after the manifest was made, take it "
+    "out of the data. Or set data.leaks.action to drop: then the first of each pair is left out and counted, and what "
+    "is held out stays."
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared folder, opened."""
+
+    folder: Path
+    certificate: dict[str, Any]
+    """What `manifest.json` holds: settings, counts, checksum, leaks found and dropped, bad rows."""
+    base: Path = Path()
+    """Folder of the experiment file, from which the pictures are found that were not copied."""
+
+    @staticmethod
+    def open(folder: Path, base: Path = Path()) -> Prepared:
+        """The folder that `prepare` made; DataError if it is none."""
+        return Prepared(folder, manifest.read_certificate(folder), base)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of records by side: train, validation, test, dropped."""
+        return dict(self.certificate["counts"])
+
+    @property
+    def decision(self) -> str | None:
+        """What was decided over the whole sources, for `Task.decided`."""
+        return self.certificate.get("decision")
+
+    def records(self, side: SideName) -> Selection:
+        """Records of one side in the order of their sources, read from disk when they are asked for."""
+        return Selection(self._store, np.flatnonzero(self._sides == Side[side.upper()]))
+
+    def verify(self) -> None:
+        """Nothing, if every record is what the manifest says and no side holds another's records; else
+        DataError names the records, or the pairs. Near-duplicates and look-alike pictures are not looked for again:
+        records and sides are those among which they were."""
+        table = manifest.read_rows(self.folder / manifest.ROWS)
+        told = self.certificate["told"]
+        told = Told(**{**told, "by": tuple(told["by"]), "asked": tuple(told.get("asked", ()))})
+        keys = KeyBuilder(told)
+        changed: list[str] = []
+        hashes = table["sha256"].to_pylist()
+        if len(hashes) != len(self._store):
+            raise DataError(
+                f"{self.folder}: {counted(len(self._store), 'record')}, but {len(hashes)} in the manifest. {_AGAIN}"
+            )
+        for index, (id, _, text) in enumerate(self._store.stored()):
+            sha256 = hashlib.sha256(text.encode()).hexdigest()
+            if sha256 != hashes[index]:
+                changed.append(id)
+            elif not changed:
+                keys.add(id, sha256, self._fields(index, text))
+        if changed:
+            names = ", ".join(changed[: leaks_room.NUM_NAMED])
+            raise DataError(
+                f"{self.folder}: {counted(len(changed), 'record is', 'records are')} not what the manifest says: "
+                f"{names}. {_AGAIN}"
+            )
+        found = keys.keys()
+        pictures = None if found.seen is None else similar_images.versions(found.seen)
+        leaks_room.refuse(leaks_room.find(found, self._sides, pictures=pictures), self._store, _AGAIN)
+
+    @cached_property
+    def _store(self) -> RecordStore:
+        manifest.refuse_changed(self.folder / _RECORDS)
+        return RecordStore(self.folder / _RECORDS, self._fields)
+
+    @cached_property
+    def _fields(self) -> Callable[[int, str], dict[str, Any]]:
+        """Makes the fields of a record of its number and its JSON text."""
+        runs = self.certificate.get("pictures_beside")
+        if not runs:
+            return lambda _, text: dict(json.loads(text))
+        return Places(self.folder, self.base, tuple((index, folder) for index, folder in runs)).fields
+
+    @cached_property
+    def _sides(self) -> Int[np.ndarray, " record"]:
+        return manifest.sides_in(manifest.read_rows(self.folder / manifest.ROWS))
+
+
+def prepared_key(
+    data: Data, asked: tuple[str, ...], base: Path, checked: str = "", pictures: tuple[str, ...] = ()
+) -> str:
+    """Twelve hexadecimal digits that change when the prepared data would: settings of `data`, fields that the
+    task asks about and those of them that hold pictures, the sources' fingerprints, and `checked`, a text for
+    whatever the check of records goes by."""
+    settings = data.model_dump(mode="json", exclude={"length"})
+    earlier = data.split.manifest and _earlier(data.split.manifest, base)
+    stated = [_FORMAT, settings, list(asked), _fingerprint(data, base), checked, earlier, list(pictures)]
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def prepare(
+    data: Data,
+    asked: tuple[str, ...],
+    base: Path,
+    folder: Path,
+    use: Use | None = None,
+    progress: Report | None = None,
+    checked: str = "",
+    pictures: tuple[str, ...] = (),
+    decide: Callable[[], str | None] | None = None,
+) -> Prepared:
+    """The prepared folder, made unless it is there already with the same key.
+
+    `asked` are the fields that the task's question is made of, `base` is what relative paths are relative
+    to, `use` is what the task does with a record, `checked` is a text that changes when
+    `use` does, and `pictures` are the fields that hold pictures. `decide` is called before the rows are read and says
+    what has to be known of the whole sources (see `Task.decide`); the certificate keeps it as `decision`. DataError if
+    rows cannot be read, the hold-out cannot be had, or records leak; then the folder is as it was before.
+    """
+    key = prepared_key(data, asked, base, checked, pictures)
+    if not _is_prepared(folder, key):
+        with whole_folder(folder) as making, reporting(progress) as report:
+            decision = decide() if decide is not None else None
+            _Preparation(data, asked, pictures, base, making, report, decision).make(use, key)
+    return Prepared.open(folder, base)
+
+
+@dataclass
+class _Preparation:
+    """One making of a prepared folder."""
+
+    data: Data
+    asked: tuple[str, ...]
+    pictures: tuple[str, ...]
+    base: Path
+    folder: Path
+    report: Report
+    decision: str | None = None
+
+    def make(self, use: Use | None, key: str) -> None:
+        """Write the store, the manifest and the certificate into the folder."""
+        near = self.data.leaks.near
+        told = self._told()
+        builder = KeyBuilder(told)
+        gathered = AlikeBuilder(self.folder / _SIGNATURES, near) if near is not None else None
+        with write_store(self.folder / _RECORDS) as writer:
+            thumbnails = Thumbnails(self.folder / _THUMBNAILS) if self._looks_for_alike else None
+            taking = (
+                Taking(self.data.pictures, self.pictures, self.folder, thumbnails=thumbnails)
+                if self.pictures
+                else None
+            )
+            reader = Reader(writer, builder, gathered, use, taking, self.data.join)
+            reader.read(self.data, self.base, self.report)
+            if self.data.on_bad_rows == "stop":
+                reader.bad.refuse(reader.advice())
+        keys = builder.keys()
+        store = RecordStore(self.folder / _RECORDS)
+        if not len(store):
+            first = ": ".join(reader.bad.first[0])
+            raise DataError(
+                f"data: no row can be used, of {counted(reader.bad.count, 'row')}; the first is {first}"
+            )
+        alike = None
+        if gathered is not None:
+            alike = gathered.found(keys, self.report)
+            shutil.rmtree(self.folder / _SIGNATURES)
+        pictures = self._alike(keys, thumbnails)
+        sides, found, written, remarks = _Sides(self.data, self.base, keys, alike, pictures, store).chosen()
+        checksum = manifest.write_rows(self.folder, store, sides, keys.text)
+        certificate = self._certificate(keys, sides, reader.bad)
+        certificate |= {
+            "decision": self.decision,
+            "key": key,
+            "checksum": checksum,
+            "told": vars(told),
+            **written,
+        }
+        certificate["contradictions"] = contradictions(keys, store)
+        certificate["notes"] = [*reader.notes(), *remarks, *contradicting(certificate["contradictions"])]
+        if keys.seen is not None:
+            certificate["pictures_beside"] = reader.folders.runs
+            certificate["leaks"]["pictures"] = self.data.leaks.pictures
+        certificate["leaks"] |= _leaks_found(found, store)
+        write_json(self.folder / manifest.CERTIFICATE, certificate)
+        write_sums(self.folder, _RECORDS, manifest.ROWS, manifest.CERTIFICATE)
+
+    @property
+    def _looks_for_alike(self) -> bool:
+        """True if pictures are laid over one another."""
+        return bool(self.pictures) and self.data.leaks.pictures is not None
+
+    def _alike(self, keys: Keys, thumbnails: Thumbnails | None) -> Int[np.ndarray, " picture"] | None:
+        """Equal numbers for pictures that are the same file or look alike; None if there are no pictures."""
+        found = None
+        if keys.seen is not None:
+            found = similar_images.versions(keys.seen, self.data.leaks.pictures, thumbnails, self.report)
+        if thumbnails is not None:
+            shutil.rmtree(self.folder / _THUMBNAILS)
+        return found
+
+    def _told(self) -> Told:
+        split = self.data.split
+        by = tuple(split.by) if split.by is not None else self.asked
+        asked = () if by == self.asked else self.asked
+        return Told(by, split.by is not None, split.group, split.stratify, asked)
+
+    def _certificate(self, keys: Keys, sides: Int[np.ndarray, " record"], bad: BadRows) -> dict[str, Any]:
+        counts = np.bincount(sides, minlength=len(Side)).tolist()
+        return {
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "source": _fingerprint(self.data, self.base),
+            "settings": self.data.model_dump(mode="json"),
+            "by": list(self._told().by),
+            "counts": {side.word: counts[side] for side in (*_KEPT, Side.DROPPED)},
+            "strata": _strata(keys, sides),
+            "bad_rows": {
+                "count": bad.count,
+                "first": bad.first,
+                "alike": [alike.count for alike in bad.alike],
+            },
+            "leaks": {"action": self.data.leaks.action, "near": self.data.leaks.near},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """The choice of a side for every record."""
+
+    data: Data
+    base: Path
+    keys: Keys
+    alike: Alike | None
+    pictures: Int[np.ndarray, " picture"] | None
+    store: RecordStore
+
+    def chosen(self) -> tuple[Int[np.ndarray, " record"], Leaks, dict[str, Any], list[str]]:
+        """The side of every record, the leaks that were dropped on the way, what the certificate says of both, and what
+        a reader should know, in sentences."""
+        split, keys = self.data.split, self.keys
+        clusters, repeats = self._linked()
+        roots = clusters.roots()
+        sides, free = keys.origin.copy(), keys.origin == Side.TRAIN
+        written: dict[str, Any] = {"duplicates": repeats}
+        if split.manifest is not None:
+            known = manifest.earlier(self.base / split.manifest.expanduser(), self.store, keys.text)
+            written["earlier"] = {"manifest": str(split.manifest), **known.to_json()}
+            sides, free = self._kept(known, roots)
+        found = leaks_room.find(keys, sides, self.alike, self.pictures)
+        if self.data.leaks.action == "refuse":
+            leaks_room.refuse(found, self.store, _DROP_ADVICE if split.manifest is None else _KEEP_ADVICE)
+        sides[found.records] = Side.DROPPED
+        _refuse_no_training(sides)
+        at = np.flatnonzero(free & (sides == Side.TRAIN))
+        amounts = self._amounts(len(at) if split.manifest is None else int((sides != Side.DROPPED).sum()))
+        remarks = Remarks(keys, roots, repeats, self.store)
+        choice = Choice(keys.side[at], roots[at], keys.stratum[at], split.seed)
+        missing = amounts if split.manifest is None else [_missing(one, sides, len(at)) for one in amounts]
+        sides[at] = choice.sides(missing, remarks.largest())
+        _refuse_no_training(sides)
+        said = [*manifest.kept(written.get("earlier")), *remarks.of(sides, amounts)]
+        return sides, found, written, said
+
+    def _linked(self) -> tuple[Clusters, dict[str, int]]:
+        """Clusters of records that belong together, and numbers of records that repeat another by what they repeat."""
+        keys = self.keys
+        clusters = Clusters(len(keys.id))
+        repeats = {
+            "content": len(keys.id) - len(np.unique(keys.content)),
+            "text": clusters.link_equal(keys.text),
+        }
+        if self.alike is not None:
+            before = len(np.unique(clusters.roots()))
+            self.alike.link(clusters)
+            repeats["near"] = before - len(np.unique(clusters.roots()))
+        if self.pictures is not None:
+            repeats["picture"] = len(self.pictures) - len(np.unique(self.pictures))
+        if keys.group is not None:
+            clusters.link_equal(keys.group)
+        if keys.seen is not None and self.pictures is not None:
+            similar_images.link(clusters, keys.seen, self.pictures)
+        return clusters, repeats
+
+    def _kept(
+        self, known: manifest.Earlier, roots: Int[np.ndarray, " record"]
+    ) -> tuple[Int[np.ndarray, " record"], Bool[np.ndarray, " record"]]:
+        """The sides that records had before, which added ones of the same cluster share; and which records are free to
+        be on any side. DataError names records that a source of their own puts on another side."""
+        sides, origin = known.sides.copy(), self.keys.origin
+        added = sides < 0
+        moved = np.flatnonzero(~added & (origin != Side.TRAIN) & (sides != origin) & (sides != Side.DROPPED))
+        if len(moved):
+            listed = [
+                f"  {self.store[at].id}: {Side(int(sides[at])).word} before, {Side(int(origin[at])).word} now"
+                for at in moved[: leaks_room.NUM_NAMED].tolist()
+            ]
+            raise DataError(
+                "\n".join(
+                    [
+                        f"data.split.manifest: {counted(len(moved), 'record')} would have to change sides:",
+                        *listed,
+                        "Take them out of the source of the side that they were not on, or leave `manifest` out.",
+                    ]
+                )
+            )
+        sides[added] = origin[added]
+        # The least protected side of a cluster: an added record that is near a held-out one as well is then a leak.
+        least = np.full(len(sides), Side.TEST + 1)
+        held = ~added & (sides != Side.DROPPED)
+        np.minimum.at(least, roots[held], sides[held])
+        follows = added & (origin == Side.TRAIN) & (least[roots] <= Side.TEST)
+        sides[follows] = least[roots[follows]]
+        return sides, added & (origin == Side.TRAIN) & ~follows
+
+    def _amounts(self, total: int) -> list[Amount]:
+        split = self.data.split
+        asked = ((Side.TEST, "holdout", split.holdout), (Side.VALIDATION, "validation", split.validation))
+        return [
+            wanted(side, f"data.split.{name}", amount, total)
+            for side, name, amount in asked
+            if not isinstance(amount, Source)
+        ]
+
+
+def _missing(amount: Amount, sides: Int[np.ndarray, " record"], num_free: int) -> Amount:
+    """What a side that an earlier manifest filled lacks yet: of a share, that share of the added records."""
+    if amount.share is not None:
+        return replace(amount, number=round(amount.share * num_free))
+    return replace(amount, number=min(num_free, max(0, amount.number - int((sides == amount.side).sum()))))
+
+
+def _strata(keys: Keys, sides: Int[np.ndarray, " record"]) -> dict[str, dict[str, int]]:
+    """Number of records by side and stratum; nothing if records are not stratified."""
+    if not keys.strata:
+        return {}
+    tallies = {
+        side.word: np.bincount(keys.stratum[sides == side], minlength=len(keys.strata)) for side in _KEPT
+    }
+    return {side: dict(zip(keys.strata, tally.tolist(), strict=True)) for side, tally in tallies.items()}
+
+
+def _leaks_found(found: Leaks, store: RecordStore) -> dict[str, Any]:
+    return {
+        "exact_pairs": len(found.why) - found.num_near - found.num_pictures,
+        "near_pairs": found.num_near,
+        "picture_pairs": found.num_pictures,
+        "dropped": len(found.why),
+        "examples": found.named(store),
+    }
+
+
+def _refuse_no_training(sides: Int[np.ndarray, " record"]) -> None:
+    if not (sides == Side.TRAIN).any():
+        held = ", ".join(f"{(sides == side).sum()} {side.word}" for side in Side if side != Side.TRAIN)
+        raise DataError(
+            f"data.split: no record is left to train on, of {len(sides)} ({held}). "
+            "Lower data.split.holdout and data.split.validation, or give more records."
+        )
+
+
+def _fingerprint(data: Data, base: Path) -> str:
+    return " | ".join(f"{side.word}: {source.fingerprint(base)}" for side, source in sources_of(data))
+
+
+def _earlier(path: Path, base: Path) -> str:
+    where = base / path.expanduser()
+    where = where / manifest.ROWS if where.is_dir() else where
+    if not where.is_file():
+        raise DataError(
+            f"data.split.manifest: {path} does not exist in {in_words(base)}. Give a manifest.parquet, or its folder."
+        )
+    return hashlib.sha256(where.read_bytes()).hexdigest()
+
+
+def _is_prepared(folder: Path, key: str) -> bool:
+    manifest.refuse_changed(folder / manifest.CERTIFICATE)
+    try:
+        return manifest.read_certificate(folder).get("key") == key
+    except DataError:
+        return False

@@ -1,0 +1,81 @@
+"""Which layers are exchanged, and that on a GPU a model answers and learns as with its plain ones."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from tests.model.families.pictures import FAMILIES, conversations
+from tests.tiny import tiny_model, tiny_seeing_model
+from tunesmith import kernels
+from tunesmith.batching.collator import collate, to_device
+from tunesmith.config.experiment import Model
+from tunesmith.errors import ModelError
+from tunesmith.kernels.fusion import liger
+from tunesmith.model.load import load
+from tunesmith.records.conversation import Conversation, Turn
+from tunesmith.train.loss import answer_loss
+
+needs_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available() or find_spec("liger_kernel") is None,
+    reason="Liger's kernels run on a GPU only",
+)
+TEXT = [Conversation("a:1", (Turn.of("user", "What is 2 + 2?"),), "Four, as ever."), Conversation(
+    "a:2", (Turn.of("user", "Say something longer than that, please."),), "No.")]  # fmt: skip
+
+
+def test_without_a_gpu_there_are_none_and_the_reason_is_said() -> None:
+    said = "no fused: it needs a GPU, this is cpu; no liger: it needs a GPU, this is cpu"
+    assert kernels.choose("auto", torch.device("cpu"), torch.bfloat16) == ("none", said)
+    with pytest.raises(ModelError) as caught:
+        kernels.choose("liger", torch.device("cpu"), torch.bfloat16)
+    assert str(caught.value) == (
+        "model.kernels: liger cannot run here (it needs a GPU, this is cpu). Possible: auto, none"
+    )
+
+
+def test_none_leaves_the_model_as_it_is() -> None:
+    layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    kernels.use(layer, "none", torch.device("cpu"))
+    assert "forward" not in vars(layer[0])
+
+
+@pytest.mark.parametrize(("name", "is_known"), [("qwen2", True), ("qwen2_5_vl", True), ("helium", False)])
+def test_heads_that_are_turned_in_another_way_are_left_to_the_architecture(name: str, is_known: bool) -> None:
+    architecture = ModuleType("copied")
+    known = vars(importlib.import_module(f"transformers.models.{name}.modeling_{name}"))
+    plain = {one: known[one] for one in liger.ROTATIONS if one in known}
+    vars(architecture).update(plain)
+    liger._exchange_rotations(architecture)
+    assert all((vars(architecture)[one] is not plain[one]) == is_known for one in plain)
+
+
+@needs_gpu
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3", "llama", *FAMILIES])
+def test_loss_and_gradients_are_those_of_the_plain_layers(tmp_path: Path, model_type: str) -> None:
+    sees = model_type in FAMILIES
+    place = (tiny_seeing_model if sees else tiny_model)(tmp_path / "model", model_type)
+    asked = conversations(tmp_path) if sees else TEXT
+    found = {}
+    for name in ("none", "liger"):
+        loaded = load(Model(path=str(place), weights="fp32", kernels=name, attention="eager"))
+        exchanged = [type(module).__name__ for module in loaded.model.modules() if "forward" in vars(module)]
+        assert (len(exchanged) > 4) == (name == "liger")
+        loaded.model.requires_grad_(True)
+        batch = to_device(collate([loaded.family.render(one) for one in asked]), loaded.device)
+        nats = answer_loss(loaded, batch)
+        nats.backward()
+        found[name] = (
+            nats.detach(),
+            {weight_name: weight.grad for weight_name, weight in loaded.model.named_parameters()},
+        )
+    torch.testing.assert_close(found["liger"][0], found["none"][0], rtol=1e-4, atol=1e-4)
+    for weight_name, gradient in found["none"][1].items():
+        torch.testing.assert_close(
+            found["liger"][1][weight_name], gradient, rtol=2e-3, atol=2e-4, msg=weight_name
+        )
