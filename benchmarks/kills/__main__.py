@@ -1,6 +1,6 @@
 """Small experiments are killed, starved of disk and damaged, and inputs are mutated: is anything wrong in silence?
 
-    python -m benchmarks.kills [kills|disks|damage|fuzz] [--number N] [--seed 1] [--minutes 600] [--folder FOLDER]
+    python -m benchmarks.kills [kills|disks|damage|fuzz] [--number N] [--seed 1] [--processes 1] [--minutes 600]
 
 `kills` (1,000 by default): a run of three stages, with evaluations in training, in one of two variants with a head, is
 killed by SIGKILL at random instants and started again until it ends; every file is compared with those of a run that
@@ -10,8 +10,9 @@ same runs on file systems that are full after so many bytes (needs the right to 
 goes on, predicts, is merged, is reported. `fuzz`: rows, pictures, experiment files and model folders, mutated.
 
 Prints a table of what was tried, right, a clear error (a message and its exit code) or wrong (another result in
-silence, a traceback, a crash, no end), and ends with 1 if anything was wrong. Everything happens in forks of one
-process, so one processor is used.
+silence, a traceback, a crash, no end), and ends with 1 if anything was wrong. Commands run in forks of one process that
+has imported everything. With `--processes`, the campaign is divided over that many processes, each with a folder of its
+own in `--folder`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ from benchmarks.kills.disks import starved
 from benchmarks.kills.forked import preload
 from benchmarks.kills.fuzz import mutated
 from benchmarks.kills.interrupted import killed
-from benchmarks.kills.tally import tallied
+from benchmarks.kills.parts import Part, in_processes
+from benchmarks.kills.tally import tallied, write_log
 
+LOG = "outcomes.jsonl"
 CAMPAIGNS = {
     "kills": (killed, 1000),
     "disks": (starved, 60),
@@ -48,15 +51,22 @@ def main() -> int:
     parser.add_argument("--number", type=int, help="how many kills, sizes of disks, damages or inputs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=600, help="stop after so many, with what was tried")
+    parser.add_argument("--processes", type=int, default=1, help="over how many processes it is divided")
     parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder")
     asked = parser.parse_args()
     run, number = CAMPAIGNS[asked.campaign]
     preload()
     with tempfile.TemporaryDirectory(prefix="tunesmith-kills-") as temporary:
         folder = asked.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        outcomes = run(folder, asked.number or number, asked.seed)
-        tally = tallied(outcomes, folder / f"{asked.campaign}.jsonl", asked.minutes)
+
+        def share(part: Part) -> None:
+            own = folder / str(part.index)
+            own.mkdir(parents=True, exist_ok=True)
+            write_log(run(own, asked.number or number, asked.seed, part), own / LOG, asked.minutes)
+
+        parts = [Part(index, asked.processes) for index in range(asked.processes)]
+        in_processes(parts, share)
+        tally = tallied(folder / str(part.index) / LOG for part in parts)
     print(tally.table())
     if tally.kills:
         print(f"\n{tally.kills:,} kills")

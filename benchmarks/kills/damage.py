@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.kills.forked import Ended, call
 from benchmarks.kills.interrupted import references, undisturbed
 from benchmarks.kills.left import differences, left_in
+from benchmarks.kills.parts import Part
 from benchmarks.kills.tally import Outcome
 
 VARIANT = "head"
@@ -44,8 +45,9 @@ class Trial:
     harm: str
 
 
-def damaged(folder: Path, number: int, seed: int) -> Iterator[Outcome]:
-    """What became of so many of all trials, drawn by the seed; each clear error is followed by what it advises."""
+def damaged(folder: Path, number: int, seed: int, part: Part) -> Iterator[Outcome]:
+    """What became of this part of so many trials, drawn by the seed; each clear error is followed by what it
+    advises."""
     reference = references(folder)[VARIANT].left
     file, chance = folder / "small.yaml", random.Random(seed)
     _keep_unfinished(folder, file)
@@ -59,8 +61,9 @@ def damaged(folder: Path, number: int, seed: int) -> Iterator[Outcome]:
         for harm in HARMS
         for command in commands
     ]
-    for trial in chance.sample(trials, min(number, len(trials))):
-        yield from _tried(folder, trial, wanted, reference, chance)
+    drawn = chance.sample(range(len(trials)), min(number, len(trials)))
+    for index in drawn[part.index :: part.count]:
+        yield from _tried(folder, trials[index], wanted, random.Random(f"{seed} {index}"))
 
 
 def _keep_unfinished(folder: Path, file: Path) -> None:
@@ -127,9 +130,7 @@ def _result(folder: Path, command: str, reference: dict[str, Any]) -> object:
     return _left(folder, command)
 
 
-def _tried(
-    folder: Path, trial: Trial, wanted: dict[str, object], reference: object, chance: random.Random
-) -> Iterator[Outcome]:
+def _tried(folder: Path, trial: Trial, wanted: dict[str, object], chance: random.Random) -> Iterator[Outcome]:
     shutil.rmtree(folder / "runs")
     shutil.copytree(folder / trial.start, folder / "runs")
     harmed = folder / "runs" / trial.file

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.kills.forked import Ended, call
 from benchmarks.kills.interrupted import VARIANTS, Reference, references
 from benchmarks.kills.left import differences, left_in
+from benchmarks.kills.parts import Part
 from benchmarks.kills.tally import Outcome
 
 FULL = 5
@@ -17,13 +18,13 @@ PAGE = 4096
 ROOM = "64m"
 
 
-def starved(folder: Path, number: int, seed: int) -> Iterator[Outcome]:
-    """What became of runs on so many sizes of a disk, from two pages to what a run needs, and of the same runs when
-    they were called again after room was made. `seed` is not needed: the sizes are evenly spread."""
+def starved(folder: Path, number: int, seed: int, part: Part) -> Iterator[Outcome]:
+    """What became of runs on this part of so many sizes of a disk, from two pages to what a run needs, and of the same
+    runs when they were called again after room was made. `seed` is not needed: the sizes are evenly spread."""
     known = references(folder)
     needed = sum(file.stat().st_size + PAGE for file in (folder / "runs").rglob("*"))
     runs = folder / "runs"
-    for index in range(number):
+    for index in range(part.index, number, part.count):
         variant = VARIANTS[index % len(VARIANTS)]
         size = PAGE * (2 + index * needed // (number * PAGE))
         subprocess.run(["rm", "-rf", runs], check=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kills.parts import Part
 from benchmarks.kills.tally import Outcome
 from ruamel.yaml import YAML
 
@@ -47,8 +48,8 @@ class Input:
     attempt: Callable[[Path], None]
 
 
-def mutated(folder: Path, number: int, seed: int) -> Iterator[Outcome]:
-    """What became of so many mutated inputs."""
+def mutated(folder: Path, number: int, seed: int, part: Part) -> Iterator[Outcome]:
+    """What became of this part of so many mutated inputs."""
     shutil.rmtree(folder / "seeds", ignore_errors=True)
     makers = {
         "rows": _rows(folder / "seeds"),
@@ -57,7 +58,7 @@ def mutated(folder: Path, number: int, seed: int) -> Iterator[Outcome]:
         "model folders": _models(folder / "seeds"),
     }
     for what, share in SHARES.items():
-        left = list(range(round(number * share)))
+        left = list(range(part.index, round(number * share), part.count))
         while left:
             batch = [
                 Input(

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.kills.forked import Ended, call, warm_up
 from benchmarks.kills.left import differences, left_in
 from benchmarks.kills.material import experiment
+from benchmarks.kills.parts import Part
 from benchmarks.kills.tally import Outcome
 
 VARIANTS = ("plain", "head")
@@ -49,10 +50,10 @@ def undisturbed(folder: Path, file: Path, variant: str) -> Ended:
     return ended
 
 
-def killed(folder: Path, kills: int, seed: int) -> Iterator[Outcome]:
-    """What became of one run after another, killed once or several times, until so many kills were made."""
-    known, chance, made, number = references(folder), random.Random(seed), 0, 0
-    while made < kills:
+def killed(folder: Path, kills: int, seed: int, part: Part) -> Iterator[Outcome]:
+    """What became of one run after another, killed once or several times, until this part of the kills was made."""
+    known, chance, made, number = references(folder), random.Random(f"{seed} {part.index}"), 0, part.index
+    while made < part.size(kills):
         variant = VARIANTS[number % len(VARIANTS)]
         outcome, own = one_run(folder, variant, known[variant], chance)
         number, made = number + 1, made + own

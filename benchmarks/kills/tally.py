@@ -48,14 +48,21 @@ class Tally:
         return "\n".join(rows)
 
 
-def tallied(outcomes: Iterable[Outcome], log: Path, minutes: float) -> Tally:
-    """The numbers of all outcomes that came within so many minutes, each written to a log of JSON lines as well."""
-    tally, end = Tally(), monotonic() + 60 * minutes
-    with log.open("a", encoding="utf-8") as file:
+def write_log(outcomes: Iterable[Outcome], log: Path, minutes: float) -> None:
+    """Write each outcome that comes within so many minutes to a log of JSON lines."""
+    end = monotonic() + 60 * minutes
+    with log.open("w", encoding="utf-8") as file:
         for outcome in outcomes:
-            tally.add(outcome)
             file.write(json.dumps(asdict(outcome)) + "\n")
             file.flush()
             if monotonic() > end:
                 break
+
+
+def tallied(logs: Iterable[Path]) -> Tally:
+    """The numbers of all outcomes in some logs."""
+    tally = Tally()
+    for log in logs:
+        for line in log.read_text("utf-8").splitlines():
+            tally.add(Outcome(**json.loads(line)))
     return tally

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from benchmarks.kills.fuzz import mutate_bytes, mutate_value
 from benchmarks.kills.left import differences, left_in
-from benchmarks.kills.tally import Outcome, tallied
+from benchmarks.kills.parts import Part
+from benchmarks.kills.tally import Outcome, tallied, write_log
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,10 +47,11 @@ def test_a_table_counts_what_came_of_what_was_tried_and_keeps_what_is_wrong(tmp_
         Outcome("rows", "wrong", "because"),
         Outcome("killed", "right", kills=3),
     ]
-    tally = tallied(outcomes, tmp_path / "log.jsonl", 60)
+    write_log(outcomes[:2], tmp_path / "0.jsonl", 60)
+    write_log(outcomes[2:], tmp_path / "1.jsonl", 60)
+    tally = tallied([tmp_path / "0.jsonl", tmp_path / "1.jsonl"])
     assert tally.table().splitlines()[2:] == ["| rows | 3 | 1 | 1 | 1 |", "| killed | 1 | 1 | 0 | 0 |"]
     assert (tally.kills, [outcome.why for outcome in tally.wrong]) == (3, ["because"])
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4
 
 
 def test_the_same_seed_mutates_alike_and_mostly_changes_something() -> None:
@@ -59,6 +61,12 @@ def test_the_same_seed_mutates_alike_and_mostly_changes_something() -> None:
         assert made == [mutate(of, random.Random(seed)) for seed in range(50)]  # type: ignore[operator]
         assert sum(one != of for one in made) > 40
     assert value == {"a": [1, 2, {"b": "text"}]}
+
+
+def test_the_parts_of_a_campaign_are_all_of_it() -> None:
+    parts = [Part(index, 3) for index in range(3)]
+    assert [part.size(10) for part in parts] == [4, 3, 3]
+    assert sorted(one for part in parts for one in range(part.index, 10, part.count)) == list(range(10))
 
 
 @pytest.mark.slow
