@@ -233,6 +233,11 @@ def test_a_finished_stage_stands_in_for_the_base_even_if_that_is_gone(tmp_path: 
             "Qwen2_5OmniForConditionalGeneration",
             r"not supported.*for text alone use Qwen2\.5 or Qwen3",
         ),
+        (
+            "gemma3",
+            "Gemma3ForConditionalGeneration",
+            r"takes more than text, and this family is not supported",
+        ),
         ("t5", "T5ForConditionalGeneration", r"has an encoder and a decoder\. Use a causal language model"),
         ("bert", "BertForMaskedLM", r"is not a causal language model\. Use one, such as Qwen2\.5 or Qwen3"),
     ],

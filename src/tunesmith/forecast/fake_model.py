@@ -117,7 +117,7 @@ def skeleton(
         fake_kernels.as_autocast_on_gpu(model)
     if machine.kernels != "none":
         fake_kernels.exchange(model)
-    family.ready(model)
+    family.post_load(model)
     for precision, names in _to_quantise(model, family, precisions).items():
         fake_kernels.quantise(model, precision, names)
     model.requires_grad_(False)

@@ -53,6 +53,7 @@ from tunesmith.model.reading import (
     unreadable,
 )
 from tunesmith.model.saving import is_of_a_stage, put_changed
+from tunesmith.model.trial import refuse_inexact
 from tunesmith.precision import fp8, nf4
 from tunesmith.precision.quantize import (
     keep_trainable_on_cpu,
@@ -85,7 +86,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     in_eight_bits = _in_eight_bits(model, settings, device, family, fused)
     packed.use(model, name)
     kernels.use(model, fused, device)
-    family.ready(model)
+    family.post_load(model)
     changed = _changed(model, start)
     model.requires_grad_(False)
     if settings.checkpointing != "auto":
@@ -138,7 +139,9 @@ def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Fa
     tokenizer = load_tokenizer(settings, place)
     shows_pictures = partial(kind.shows_pictures, tokenizer) if kind.sees else None
     settle_template(tokenizer, place, settings.revision, shows_pictures)
-    return kind(tokenizer, config, settings.thinking, sight)
+    family = kind(tokenizer, config, settings.thinking, sight)
+    refuse_inexact(family, settings.allow_remote_code)
+    return family
 
 
 def _sight(settings: ModelSettings, place: str) -> Sight:
@@ -264,20 +267,32 @@ def _config(settings: ModelSettings, place: str) -> PreTrainedConfig:
     known = names.get(config.model_type)
     decoders = {known} if isinstance(known, str) else set(known or ())
     architectures = set(config.architectures or decoders)
-    if not settings.allow_remote_code and not architectures & decoders:
-        raise ModelError(_why_not_this_kind(name, config.model_type, sorted(architectures)))
+    is_unknown = not settings.allow_remote_code and not architectures & decoders
+    takes_more = _takes_more_than_text(config)
+    if is_unknown or (takes_more and not sees):
+        raise ModelError(_why_not_this_kind(name, config.model_type, sorted(architectures), takes_more))
     quantised: dict[str, Any] = vars(config).get("quantization_config") or {}
     if quantised:
         refuse_prequantised(name, quantised)
     return config
 
 
-def _why_not_this_kind(name: str, model_type: str, architectures: Sequence[str]) -> str:
+def _takes_more_than_text(config: PreTrainedConfig) -> bool:
+    """Whether the language model is only one of several models in it."""
+    others = any("vision" in name or "audio" in name for name in config.sub_configs)
+    try:
+        return others or config.get_text_config() is not config
+    except ValueError:  # There are several.
+        return True
+
+
+def _why_not_this_kind(name: str, model_type: str, architectures: Sequence[str], takes_more: bool) -> str:
     """Why a model that is no causal language model cannot be trained, and what can be instead."""
     what = f"model.path: {name} is a {', '.join(architectures) or model_type} (model_type {model_type})"
     if model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
         return f"{what}, which has an encoder and a decoder. Use a causal language model such as {FOR_TEXT}"
-    if model_type in {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}:
+    others = {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}
+    if model_type in others or takes_more:
         return (
             f"{what}, which takes more than text, and this family is not supported. Models that take pictures and are: "
             f"{FOR_PICTURES}; for text alone use {FOR_TEXT}"

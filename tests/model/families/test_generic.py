@@ -102,17 +102,6 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_embeddings_is_refused(tmp_
         Generic(tiny_tokenizer(tmp_path), config)
 
 
-def test_layers_that_carry_on_past_an_example_are_refused(tmp_path: Path) -> None:
-    tokenizer = tiny_tokenizer(tmp_path)
-    mixed = AutoConfig.for_model("qwen3_next", num_hidden_layers=4)
-    with pytest.raises(
-        ModelError, match="has layers of linear_attention, in which packed examples would leak"
-    ):
-        Generic(tokenizer, mixed)
-    with pytest.raises(ModelError, match="has layers of mamba, in which packed examples would leak"):
-        Generic(tokenizer, AutoConfig.for_model("mamba"))
-
-
 def test_two_assistant_turns_in_a_row_are_refused_where_the_template_joins_them(tmp_path: Path) -> None:
     template = (
         "{% for message in messages %}{% if loop.first or message.role != messages[loop.index0 - 1].role %}"

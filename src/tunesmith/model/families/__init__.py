@@ -43,6 +43,8 @@ class Family(ABC):
 
     sees: ClassVar[bool] = False
     """True if its models take pictures."""
+    is_verified: ClassVar[bool] = True
+    """True if tests hold packed batches of its models to transformers; other models are tried when they are loaded."""
     prefixes: ClassVar[Mapping[str, tuple[str, ...]]] = {"language": ("",)}
     """By part, how the full names of its modules begin; the first that fits counts."""
 
@@ -117,8 +119,8 @@ class Family(ABC):
         """The tokens of these pictures one after the other, without a chat template; nothing of it is trained."""
         raise ModelError(f"{record}: {self.config.model_type} models take no pictures. Use a Qwen-VL model")
 
-    def ready(self, model: PreTrainedModel) -> None:
-        """Make a freshly loaded model work as the family wants it to; nothing for most."""
+    def post_load(self, model: PreTrainedModel) -> None:
+        """Change a freshly loaded model in place where the family needs it; nothing for most."""
         return
 
     def for_generation(self, prompts: Sequence[Example], device: torch.device) -> dict[str, torch.Tensor]:

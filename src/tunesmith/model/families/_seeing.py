@@ -90,7 +90,7 @@ class Seeing(Qwen2):
             found[part][name] = module
         return found
 
-    def ready(self, model: PreTrainedModel) -> None:
+    def post_load(self, model: PreTrainedModel) -> None:
         """Let the vision tower take whole batches of pictures at once, in training and when it writes."""
         inner: Any = model
         self._tower(inner).install()

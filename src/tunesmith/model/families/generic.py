@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int32
@@ -74,6 +74,8 @@ class Encoded:
 class Generic(Family):
     """What holds for every decoder: the chat template writes, one forward pass reads."""
 
+    is_verified: ClassVar[bool] = False
+
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
@@ -83,6 +85,7 @@ class Generic(Family):
     ) -> None:
         super().__init__(tokenizer, config, thinking, sight)
         self._refuse_layers_without_attention()
+        self._refuse_positions_of_the_line()
         if not tokenizer.chat_template:
             self._use_chatml()
         added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
@@ -486,17 +489,29 @@ class Generic(Family):
         return ending[0]
 
     def _refuse_layers_without_attention(self) -> None:
-        """Raise ModelError for layers that carry something on from token to token, past the end of an
-        example."""
+        """Raise ModelError for layers that carry a state from token to token, past the end of an example."""
         text = self.config.get_text_config()
-        kinds = set(getattr(text, "layer_types", None) or ())
-        if not getattr(text, "num_attention_heads", None):
+        settings = vars(text)
+        kinds = set(settings.get("layer_types") or ())
+        if not settings.get(text.attribute_map.get("num_attention_heads", "num_attention_heads")):
             kinds = {self.config.model_type}
         if kinds - ATTENDING:
             raise ModelError(
-                f"model.path: the model has layers of {', '.join(sorted(kinds - ATTENDING))}, in which "
-                "packed examples would leak into each other. Use a model with attention in every layer, such as "
+                f"model.path: models of type {self.config.model_type} have layers of "
+                f"{', '.join(sorted(kinds - ATTENDING))}, whose state would leak from one packed example into the "
+                "next; they cannot be trained exactly yet. Use a model with attention in every layer, such as "
                 f"{FOR_TEXT}"
+            )
+
+    def _refuse_positions_of_the_line(self) -> None:
+        """Raise ModelError if one long example changes the rotary positions of all others in its line."""
+        parameters = vars(self.config.get_text_config()).get("rope_parameters") or {}
+        several = [parameters, *(each for each in parameters.values() if isinstance(each, dict))]
+        if any(each.get("rope_type") == "longrope" for each in several):
+            raise ModelError(
+                f"model.path: {self.config.model_type} has rotary positions of the type longrope, in which one long "
+                "example would change all others that are packed with it. Use another model, such as "
+                f"{FOR_TEXT}, or the version of this model for short texts, which has no longrope"
             )
 
     def _refuse_ids_without_weights(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import ClassVar
 
 from tunesmith.model.families.generic import Generic
 
@@ -12,6 +13,8 @@ END_OF_DOCUMENT = "<|endoftext|>"
 class Qwen2(Generic):
     """A turn ends with <|im_end|>; base models, and tuned ones now and then, end with <|endoftext|>
     instead."""
+
+    is_verified: ClassVar[bool] = True
 
     @cached_property
     def stop_tokens(self) -> tuple[int, ...]:
