@@ -14,7 +14,8 @@ from pathlib import Path
 
 from benchmarks.duplicates.news import Writer
 
-from tunesmith.split.dedup_keys import KeyBuilder, Told
+from tunesmith.runs.manifest import DedupFields
+from tunesmith.split.dedup_keys import KeyBuilder
 from tunesmith.split.similar_texts import Alike, AlikeBuilder
 
 Pair = tuple[str, str]
@@ -24,7 +25,7 @@ NEAR = 0.85
 
 def alike_among(texts: Iterable[str], near: float = NEAR) -> Alike:
     """Which of the texts look alike, as `prepare` finds it."""
-    keys = KeyBuilder(Told(("text",), required=True))
+    keys = KeyBuilder(DedupFields(("text",), required=True))
     with tempfile.TemporaryDirectory() as folder:
         builder = AlikeBuilder(Path(folder) / "alike", near)
         for number, text in enumerate(texts):

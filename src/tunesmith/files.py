@@ -125,10 +125,15 @@ def read_note(
             raise ValueError(f"it holds a JSON {type(value).__name__}, not a {kind.__name__}")
         _check_types(value, keys, optional)
     except (OSError, ValueError) as error:
-        raise ExperimentError(
-            f"{path}: is damaged ({error}). Delete it and run again; what it told is then done or chosen anew"
-        ) from error
+        raise damaged(path, error) from error
     return value
+
+
+def damaged(path: Path, fault: object) -> ExperimentError:
+    """The error for a file of a run that cannot be read."""
+    return ExperimentError(
+        f"{path}: is damaged ({fault}). Delete it and run again; what it holds is then computed or chosen again"
+    )
 
 
 def _check_types(value: Any, keys: Mapping[str, type], optional: Mapping[str, type]) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tunesmith.audit.lengths import audit_characters, recommend, summarise
+from tunesmith.audit.lengths import audit_characters, audit_lines, recommend, summarise
 from tunesmith.errors import DataError
 from tunesmith.images.picture import Picture
 from tunesmith.records.conversation import Conversation, Text, Turn
@@ -19,15 +19,15 @@ def test_the_quick_mode_counts_characters_of_question_and_answer_without_a_token
     assert audit.trained_share == 4 / 10
     assert audit.over_limit == 1
     assert audit.recommended is None
-    assert audit.to_json()["characters"]["mean"] == 5
+    assert audit.characters["mean"] == 5
 
 
 def test_every_example_is_in_one_bar_of_the_histogram() -> None:
     lengths = np.random.default_rng(0).integers(10, 500, 1000)
     audit = summarise(lengths, 100, "tokens", None)
-    assert sum(audit.counts) == 1000
-    assert sum("█" in line for line in audit.lines()) == sum(
-        count >= max(audit.counts) / 80 for count in audit.counts
+    assert sum(audit.histogram.counts) == 1000
+    assert sum("█" in line for line in audit_lines(audit)) == sum(
+        count >= max(audit.histogram.counts) / 80 for count in audit.histogram.counts
     )
     assert audit.lengths["p95"] == pytest.approx(np.sort(lengths)[949], abs=2)
 
@@ -42,7 +42,7 @@ def test_the_recommended_limit_leaves_out_a_few_giants() -> None:
 
 
 def test_equal_lengths_have_a_histogram_of_one_bar() -> None:
-    assert sum(summarise(np.array([7, 7, 7]), 3, "tokens", None).counts) == 3
+    assert sum(summarise(np.array([7, 7, 7]), 3, "tokens", None).histogram.counts) == 3
 
 
 def test_nothing_to_audit_is_an_error_that_says_so() -> None:
@@ -51,7 +51,7 @@ def test_nothing_to_audit_is_an_error_that_says_so() -> None:
 
 
 def test_the_audit_says_what_a_limit_hits_and_which_to_set() -> None:
-    lines = summarise(np.array([10] * 9 + [100]), 30, "tokens", limit=50).lines()
+    lines = audit_lines(summarise(np.array([10] * 9 + [100]), 30, "tokens", limit=50))
     assert "a limit of 50 hits 1 (10.0%)" in lines
     assert "recommended: data.length.max_tokens: 128" in lines
     assert "15.8% of all tokens are trained" in lines
@@ -61,7 +61,7 @@ def test_the_quick_mode_says_that_pictures_are_not_counted() -> None:
     picture = Picture("a.png", "", 64, 64, "")
     asked = Conversation("a:1", (Turn("user", (picture, Text("Which of "), picture, Text("?"))),), "x")
     audit = audit_characters([asked, Conversation("a:2", (Turn.of("user", "?"),), "y")])
-    assert audit.to_json()["pictures_not_counted"] == 2
-    told = [line for line in audit.lines() if "not counted" in line]
+    assert audit.pictures_not_counted == 2
+    told = [line for line in audit_lines(audit) if "not counted" in line]
     assert told == ["2 pictures are not counted, being tokens and not characters; leave out --characters"]
-    assert "pictures_not_counted" not in audit_characters([Conversation("a:1", (), "x")]).to_json()
+    assert audit_characters([Conversation("a:1", (), "x")]).pictures_not_counted == 0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from tests.tiny import CLIP
-from tunesmith.audit.pictures import PictureTokens, count_pictures
+from tunesmith.audit.pictures import count_pictures
 from tunesmith.config.experiment import Pixels
 from tunesmith.model.families._sight import Sight
+from tunesmith.runs.audit import PictureTokens
 
 SIZES = {(640, 480): 2, (480, 640): 1, (1280, 960): 1, (100, 80): 4}
 TEXT = 30
@@ -48,10 +50,9 @@ def test_pictures_are_told_apart_from_text() -> None:
     found = counted(Pixels())
     seen = [tokens(*size) for size, number in SIZES.items() for _ in range(number)]
     assert (found.pictures, found.per_example) == (8, 1)
-    assert (found.lengths["mean"], found.lengths["max"]) == (np.mean(seen), max(seen))
-    assert set(found.text.values()) == {TEXT}
+    assert (found.mean, found.max) == (np.mean(seen), max(seen))
     assert found.share == sum(seen) / (sum(seen) + 8 * TEXT)
-    told = found.to_json()
+    told = asdict(found)
     assert told["budgets"][0]["pixels"] == {}
     assert set(told) >= {"min", "mean", "p50", "p90", "p95", "p99", "max", "share", "pictures", "per_example"}
 

@@ -14,7 +14,7 @@ from tunesmith.config.experiment import Evaluate
 from tunesmith.errors import ExperimentError
 from tunesmith.evaluate.compare import compare, compare_rows
 from tunesmith.evaluate.rows import Row, write_rows
-from tunesmith.evaluate.scores import score
+from tunesmith.evaluate.scores import SCORES, score
 
 SETTINGS = Evaluate(
     engine="generate",  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ def test_two_folders_give_the_documented_file_in_the_second(tmp_path: Path) -> N
     for name, right, seed in (("base", 0.4, 0), ("tuned", 0.9, 1)):
         answered = rows(100, right, seed)
         write_rows(tmp_path / name / "rows.jsonl", answered)
-        score(answered, TASK, SETTINGS, 1, name).write(tmp_path / name / "scores.json")
+        SCORES.write(tmp_path / name, score(answered, TASK, SETTINGS, 1, name))
     comparison = compare(tmp_path / "base", tmp_path / "tuned", TASK, SETTINGS, seed=1)
     values = json.loads((tmp_path / "tuned" / "comparison.json").read_text())
     assert (values["first"], values["second"], values["records"]) == ("base", "tuned", 100)
@@ -252,7 +252,7 @@ def test_a_group_that_got_worse_is_named_by_its_primary_metric(tmp_path: Path) -
     for name, right, seed in (("base", (0.5, 0.9), 0), ("tuned", (0.8, 0.4), 1)):
         answered = in_groups(100, right, seed)
         write_rows(tmp_path / name / "rows.jsonl", answered)
-        score(answered, TASK, BY_STAGE, 1, name).write(tmp_path / name / "scores.json")
+        SCORES.write(tmp_path / name, score(answered, TASK, BY_STAGE, 1, name))
     comparison = compare(tmp_path / "base", tmp_path / "tuned", TASK, BY_STAGE, seed=1)
     (worse,) = comparison.worse_groups
     assert (worse.field, worse.value, worse.records, worse.metric) == ("stage", "2", 100, "accuracy")

@@ -13,7 +13,7 @@ from tunesmith.errors import DataError
 from tunesmith.evaluate.engines.score import Score
 from tunesmith.evaluate.evaluate import evaluate, row_of
 from tunesmith.evaluate.rows import Row, read_rows
-from tunesmith.evaluate.scores import Scores
+from tunesmith.evaluate.scores import Scores, read_scores
 from tunesmith.images.boxes import Box, Boxes
 from tunesmith.images.picture import Picture
 from tunesmith.model.loaded import LoadedModel
@@ -50,7 +50,7 @@ def test_rows_stand_in_the_order_of_the_records_with_what_was_asked_and_answered
         assert row.predicted == row.scores.index(max(row.scores))
         assert row.answer == row.reading == TASK.labels_in_order[row.predicted]
         assert row.marks == {"correct": float(row.predicted == row.label)}
-    assert repr(Scores.read(tmp_path / "scores.json")) == repr(scores)
+    assert repr(read_scores(tmp_path)) == repr(scores)
     assert scores.metrics["accuracy"].value == pytest.approx(
         sum(row.predicted == row.label for row in rows) / len(rows)
     )

@@ -13,7 +13,7 @@ from tests.evaluate.made import TASK, row, rows
 from tunesmith.config.experiment import Evaluate
 from tunesmith.evaluate.evaluate import row_of
 from tunesmith.evaluate.rows import Row
-from tunesmith.evaluate.scores import Scores, score
+from tunesmith.evaluate.scores import SCORES, read_scores, score
 from tunesmith.records.record import Record
 from tunesmith.tasks import Answer as ModelAnswer
 from tunesmith.tasks.answer import Answer
@@ -46,8 +46,8 @@ def test_the_confusion_counts_unread_answers_in_its_last_column() -> None:
 
 def test_the_file_reads_back_and_has_the_documented_form(tmp_path: Path) -> None:
     scores = score(rows(30, 0.7, 0), TASK, WRITTEN, seed=1, name="tuned", seconds=2.5)
-    scores.write(tmp_path / "scores.json")
-    assert Scores.read(tmp_path / "scores.json") == scores
+    SCORES.write(tmp_path, scores)
+    assert read_scores(tmp_path) == scores
     values = json.loads((tmp_path / "scores.json").read_text())
     assert values["engine"] == "generate"
     assert (values["evaluation"], values["records"], values["unread"]) == ("tuned", 30, 0)
@@ -145,8 +145,8 @@ def test_a_groups_scores_are_those_of_its_rows_alone(tmp_path: Path) -> None:
         if stage != "3":
             assert group.metrics["accuracy"] == expected["accuracy"]
             assert group.units == len(alone)
-    scores.write(tmp_path / "scores.json")
-    assert repr(Scores.read(tmp_path / "scores.json")) == repr(scores)
+    SCORES.write(tmp_path, scores)
+    assert repr(read_scores(tmp_path)) == repr(scores)
 
 
 def test_a_group_of_few_records_has_intervals_of_shares_alone() -> None:
@@ -160,12 +160,12 @@ def test_a_group_of_few_records_has_intervals_of_shares_alone() -> None:
 
 def test_a_file_from_before_there_were_groups_reads_as_one_without(tmp_path: Path) -> None:
     scores = score(rows(30, 0.7, 0), TASK, WRITTEN, seed=1)
-    scores.write(tmp_path / "scores.json")
+    SCORES.write(tmp_path, scores)
     values = json.loads((tmp_path / "scores.json").read_text())
     for later in ("by", "left_out", "units", "unit_kind", "calibration"):
         del values[later]
     (tmp_path / "scores.json").write_text(json.dumps(values))
-    assert Scores.read(tmp_path / "scores.json") == replace(scores, units=None)
+    assert read_scores(tmp_path) == replace(scores, units=None)
 
 
 def test_yes_no_questions_are_scored_apart_from_open_ones() -> None:

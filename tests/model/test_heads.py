@@ -140,7 +140,7 @@ def test_a_head_is_one_more_part_trained_beside_adapters_or_alone(tmp_path: Path
     both = make_trainable(with_head(loaded(tmp_path)), {"language": Lora(rank=4), "head": Full()}, seed=1)
     assert [group.part for group in both.groups] == ["language", "head"]
     expected = 64 * 16 + 16 + 16 * 3 + 3
-    assert {row["part"]: row["trained"] for row in both.summary}["head"] == expected
+    assert {row.part: row.trained for row in both.summary}["head"] == expected
     alone = make_trainable(with_head(loaded(tmp_path)), {"head": Full()}, seed=1)
     assert all(name.startswith("head.") for name in trained_state(alone))
     assert not any(weight.requires_grad for weight in alone.loaded.model.parameters())

@@ -72,7 +72,7 @@ def test_exactly_the_weights_of_each_part_are_trained(
     assert set(trained_state(trainable)) == wanted
     opened = {name for name, weight in trainable.loaded.model.named_parameters() if weight.requires_grad}
     assert len(opened) == len(wanted)
-    assert [row["part"] for row in trainable.summary] == list(PARTS)
+    assert [row.part for row in trainable.summary] == list(PARTS)
 
 
 def test_a_name_in_several_parts_does_not_leak_across(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
+from tunesmith.runs.parts import TrainedPart
 
 METHODS: dict[str, Method] = {
     "full": Full(),
@@ -104,14 +105,7 @@ def test_full_opens_every_weight_and_counts_a_tied_head_once(tmp_path: Path) -> 
     assert trainable.groups[0].learning_rate == 1e-5
     assert trainable.groups[0].parameters.keys() == dict(loaded.model.named_parameters()).keys()
     assert trainable.summary == (
-        {
-            "part": "language",
-            "method": "full",
-            "trained": number,
-            "total": number,
-            "share": 1.0,
-            "bytes": 4 * number,
-        },
+        TrainedPart("language", "full", trained=number, total=number, share=1.0, bytes=4 * number),
     )
 
 
@@ -121,9 +115,9 @@ def test_the_summary_counts_weights_whatever_they_are_stored_in(weights: str, tm
     loaded = tiny(tmp_path, weights=weights)
     (summary,) = make_trainable(loaded, {"language": Lora(rank=2, targets=["q_proj"])}, seed=0).summary
     trained = 2 * 2 * (64 + 64)
-    assert (summary["method"], summary["trained"], summary["bytes"]) == ("lora", trained, 4 * trained)
-    assert summary["total"] == number + trained
-    assert summary["share"] == pytest.approx(trained / (number + trained))
+    assert (summary.method, summary.trained, summary.bytes) == ("lora", trained, 4 * trained)
+    assert summary.total == number + trained
+    assert summary.share == pytest.approx(trained / (number + trained))
 
 
 def test_frozen_base_weights_stay_in_bf16_beside_fp32_adapters(tmp_path: Path) -> None:
@@ -155,9 +149,9 @@ def test_parts_never_leak_into_each_other(methods: dict[str, Method], tmp_path: 
     assert not any(".layers.0." in name for name in parts.get("rest", {}))
     expected = set().union(*(wrapped(weights, trainable) for weights in parts.values()))
     assert {n for n in moved(trainable) ^ expected if "k_proj" not in n or "bias" not in n} == set()
-    assert [entry["part"] for entry in trainable.summary] == ["first", "rest"]
+    assert [entry.part for entry in trainable.summary] == ["first", "rest"]
     for entry in trainable.summary:
-        assert entry["trained"] == sum(weight.numel() for weight in parts.get(entry["part"], {}).values())
+        assert entry.trained == sum(weight.numel() for weight in parts.get(entry.part, {}).values())
 
 
 def test_parts_keep_their_own_rank_and_scale(tmp_path: Path) -> None:

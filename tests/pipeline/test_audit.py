@@ -10,10 +10,12 @@ import pytest
 from tests.pipeline import pictured
 from tests.pipeline.small import small_experiment
 from tunesmith import load_experiment
+from tunesmith.audit.lengths import audit_lines
 from tunesmith.pipeline.audit import audit
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import stage_examples, write_audit
 from tunesmith.records.sampling import fixed_sample
+from tunesmith.runs.audit import AUDIT
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_solved_examples_before_the_question_count_too(path: Path) -> None:
 def test_only_as_many_records_are_read_as_was_asked_and_the_same_every_time(path: Path) -> None:
     first, again = (audit(steps_of(path), characters=True, max_samples=20, limit=None) for _ in range(2))
     assert first.samples == 20
-    assert json.dumps(first.to_json()) == json.dumps(again.to_json())
+    assert first == again
     sample = fixed_sample(steps_of(path).prepared.records("train"), 20, 17)
     assert first.lengths["max"] == max(
         len(f"Which? {record.fields['text']}{record.fields['label']}") for record in sample
@@ -72,24 +74,25 @@ def test_pictures_are_counted_as_training_will_see_them_without_opening_a_file(t
         file.unlink()
     found = audit(steps, characters=False, max_samples=None, limit=None)
     seen = [example.num_picture_tokens for example in examples]
-    assert found.pictures is not None
-    assert found.pictures.lengths["mean"] == pytest.approx(np.mean(seen))
-    assert found.pictures.text["max"] == max(
+    assert found.picture_tokens is not None
+    assert found.text_tokens is not None
+    assert found.picture_tokens.mean == pytest.approx(np.mean(seen))
+    assert found.text_tokens["max"] == max(
         len(example) - number for example, number in zip(examples, seen, strict=True)
     )
-    assert found.pictures.budgets[0].mean == pytest.approx(found.lengths["mean"])
-    lines = found.lines()
+    assert found.picture_tokens.budgets[0].mean == pytest.approx(found.lengths["mean"])
+    lines = audit_lines(found)
     assert lines[1].split() == ["all", "text", "pictures"]
     (told,) = (line for line in lines if line.startswith("pictures are"))
     assert told.startswith(
-        f"pictures are {found.pictures.share:.1%} of all tokens (14 pictures, 1 an example)"
+        f"pictures are {found.picture_tokens.share:.1%} of all tokens (14 pictures, 1 an example)"
     )
     assert any(re.match(r" model\.pixels\.max: \d+ .* an example, \d+\.\d% saved", line) for line in lines)
 
 
 def test_a_smaller_budget_saves_what_the_audit_said(tmp_path: Path) -> None:
     path = pictured.pictured_experiment(tmp_path, model_type="qwen3_vl")
-    said = audit(pictured.steps_of(path), False, None, None).pictures
+    said = audit(pictured.steps_of(path), False, None, None).picture_tokens
     assert said is not None
     for budget in said.budgets[1:]:
         tried = audit(pictured.steps_of(path, budget.name.replace(": ", "=")), False, None, None)
@@ -101,5 +104,5 @@ def test_the_run_folder_gets_the_same_audit_that_the_command_prints(tmp_path: Pa
     rendered, *_ = stage_examples(steps, steps.experiment.stages[0])
     write_audit(steps, rendered)
     written = json.loads((steps.folder.path / "audit.json").read_text())
-    assert written == json.loads(json.dumps(audit(steps, False, None, None).to_json()))
+    assert written == json.loads(AUDIT.dump(audit(steps, False, None, None)))
     assert written["picture_tokens"]["pictures"] == 14

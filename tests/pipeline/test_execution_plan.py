@@ -118,9 +118,15 @@ def test_a_stage_that_goes_on_keeps_what_it_began_with_on_another_gpu(
     [
         ("", r"memory\.json: is damaged \(.*\)\. Delete it and run again"),
         ("{", r"memory\.json: is damaged"),
-        ("[]", r"memory\.json: does not say how the stage began.*Delete it and run again"),
-        ('{"checkpointing": "some", "tokens_per_device": 512}', r"\(none, selective, full, offload\)"),
-        ('{"checkpointing": "none", "tokens_per_device": 0}', "does not say how the stage began"),
+        ("[]", r"memory\.json: is damaged .*Delete it and run again"),
+        (
+            '{"checkpointing": "some", "tokens_per_device": 512}',
+            "checkpointing: Input should be 'none', 'selective', 'full' or 'offload'",
+        ),
+        (
+            '{"checkpointing": "none", "tokens_per_device": 0}',
+            "tokens_per_device: Input should be greater than 0",
+        ),
     ],
 )
 def test_a_damaged_choice_is_told_with_what_to_do(tmp_path: Path, text: str, message: str) -> None:

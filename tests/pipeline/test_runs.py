@@ -15,6 +15,7 @@ from tunesmith.errors import ExperimentError, TunesmithError
 from tunesmith.files import write_json
 from tunesmith.pipeline.runs import Trained, is_done, stage_key
 from tunesmith.report.compare import compare_folders
+from tunesmith.runs.done import DONE, StageResult
 from tunesmith.train.observers.tensorboard import Tensorboard
 
 
@@ -109,7 +110,7 @@ def test_a_stage_is_trained_anew_when_what_it_starts_from_or_its_place_changes(p
 
 def test_a_stage_is_done_only_with_the_settings_it_was_done_with(tmp_path: Path) -> None:
     assert not is_done(tmp_path, "a")
-    write_json(tmp_path / "done.json", {"fingerprint": "a"})
+    DONE.write(tmp_path, StageResult("a", steps=1, seconds=1.0))
     assert is_done(tmp_path, "a")
     assert not is_done(tmp_path, "b")
 

@@ -106,7 +106,7 @@ def test_records_are_prepared_once_and_every_variant_finds_them(path: Path) -> N
     one, two = (steps_of(path, variant=name).prepared for name in ("one", "two"))
     assert one.folder == two.folder
     assert [record.id for record in one.records("test")] == [record.id for record in two.records("test")]
-    assert one.certificate["made"] == two.certificate["made"]
+    assert one.certificate.made == two.certificate.made
 
 
 def test_a_record_that_the_task_cannot_ask_about_is_told_when_data_are_prepared(path: Path) -> None:
@@ -127,7 +127,7 @@ def numbered(folder: Path, first: int) -> Path:
 def test_positions_are_decided_over_the_whole_source_and_the_decision_is_kept(tmp_path: Path) -> None:
     path = numbered(tmp_path, first=0)
     steps = steps_of(path)
-    assert steps.prepared.certificate["decision"] == "indices"
+    assert steps.prepared.certificate.decision == "indices"
     opened = Prepared.open(steps.prepared.folder)
     for task in (steps.task, steps.experiment.task.decided(opened.decision)):
         for record in steps.prepared.records("test"):

@@ -143,7 +143,7 @@ def test_as_many_weights_are_trained_as_the_yardstick_counts() -> None:
     # Its parts depend on the model alone, so that it needs no tokenizer.
     loaded = LoadedModel(model, kind.__new__(kind), meta, torch.bfloat16, "sdpa", head=head)
     trainable = make_trainable(loaded, experiment.stages[0].parts, seed=1)
-    trained = {row["part"]: row["trained"] for row in trainable.summary}
+    trained = {row.part: row.trained for row in trainable.summary}
     layer = 2 * (3584 + 3584) + 2 * (3584 + 512) + 3 * (3584 + 18944)
     assert trained == {
         "vision": 32 * 64 * 3 * (1280 + 3420),
@@ -152,4 +152,4 @@ def test_as_many_weights_are_trained_as_the_yardstick_counts() -> None:
         "head": (3584 + 1) * 512 + (512 + 1) * 30,
     }
     assert [round(trained[part] / 1e6, 1) for part in ("language", "vision", "head")] == [161.5, 28.9, 1.9]
-    assert sum(row["total"] for row in trainable.summary) == pytest.approx(8.48e9, rel=0.01)
+    assert sum(row.total for row in trainable.summary) == pytest.approx(8.48e9, rel=0.01)

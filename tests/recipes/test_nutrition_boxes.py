@@ -175,5 +175,5 @@ def test_a_product_that_is_held_out_is_not_trained_on(hub: Path, tmp_path: Path)
     ]
     experiment = read_variants(RECIPE, overrides)["llm-only"]
     certificate = Steps(experiment, RECIPE.parent, say=lambda text: None).prepared.certificate
-    assert certificate["counts"] == {"train": 31, "validation": 0, "test": 12, "dropped": 1}
-    assert "group" in certificate["leaks"]["examples"][0][2]
+    assert certificate.counts == {"train": 31, "validation": 0, "test": 12, "dropped": 1}
+    assert "group" in certificate.leaks.examples[0][2]

@@ -48,4 +48,4 @@ def test_what_all_records_tell_stands_once_after_the_bad_rows_and_in_the_certifi
     assert str(caught.value).splitlines()[-2] == "All would fit into 7."
     skipping = Data.model_validate({**settings, "on_bad_rows": "skip"})
     made = prepare(skipping, ("text",), tmp_path, tmp_path / "out", Use(refuse_long, survey=Lengths()))
-    assert made.certificate["notes"] == ["the longest has 7"]
+    assert made.certificate.notes == ("the longest has 7",)

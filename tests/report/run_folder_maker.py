@@ -17,7 +17,7 @@ from tunesmith.config.experiment import Experiment
 from tunesmith.config.read import dump_experiment, experiment_from
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.rows import Row, write_rows
-from tunesmith.evaluate.scores import score
+from tunesmith.evaluate.scores import SCORES, score
 
 TOPICS = ("World", "Sports", "Business", "Sci/Tech")
 
@@ -73,7 +73,7 @@ def make_pictured(root: Path, boxes: bool = False, records: int = 90) -> Path:
             for index, picture in enumerate(pictures)
         ]
         write_rows(folder / "rows.jsonl", rows)
-        score(rows, experiment.task, experiment.evaluate, 17, name, 21.5).write(folder / "scores.json")
+        SCORES.write(folder, score(rows, experiment.task, experiment.evaluate, 17, name, 21.5))
     compare(root / "base-2a", root / "main" / "evaluation", experiment.task, experiment.evaluate, 17)
     return root / "main"
 
@@ -183,7 +183,7 @@ def write_evaluation(
     ]
     write_rows(folder / "rows.jsonl", rows)
     scored = score(rows, experiment.task, experiment.evaluate, experiment.seed, name, seconds=21.5)
-    scored.write(folder / "scores.json")
+    SCORES.write(folder, scored)
 
 
 def row_of(index: int, labels: Sequence[str], true: int, scores: np.ndarray) -> Row:
@@ -250,9 +250,10 @@ def write_run(folder: Path, number: int, experiment: Experiment) -> None:
     write_json(
         folder / "environment.json",
         {
-            "tunesmith": "0.1.0", "python": "3.11.7", "torch": "2.13.0",
+            "versions": {"tunesmith": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
             "command": "tunesmith run ag-news.yaml",
-            "device": {"kind": "cpu", "name": "AMD EPYC", "cores": 2},
+            "cores": 2,
+            "gpu": None,
         },
     )  # fmt: skip
     lengths = np.random.default_rng(5).gamma(9, 13, size=7200) + 20

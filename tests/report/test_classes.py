@@ -10,10 +10,10 @@ import pytest
 from tests.report.run_folder_maker import TOPICS, make_experiment
 from tunesmith.report.classes import baselines, class_curves, size_plot, size_rows
 from tunesmith.report.page import write_report
-from tunesmith.report.run_folder import RunFolder, read_run_folder
+from tunesmith.report.run_folder import RunView, read_run_folder
 
 
-def with_classes(folder: Path, counts: list[int], weights: list[float] | None = None) -> RunFolder:
+def with_classes(folder: Path, counts: list[int], weights: list[float] | None = None) -> RunView:
     made = make_experiment(folder)[0]
     stage = next((made / "stages").iterdir())
     classes = {"labels": list(TOPICS), "counts": counts, "weights": weights}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.report.test_page import Page
 from tunesmith.evaluate.rows import read_rows, write_rows
-from tunesmith.evaluate.scores import score
+from tunesmith.evaluate.scores import SCORES, score
 from tunesmith.files import read_json, write_json
 from tunesmith.report.external import external_rows
 from tunesmith.report.page import write_report, write_reports_with
@@ -26,7 +26,7 @@ def _add(run: Path, name: str, wrong: int) -> Path:
     folder = run.parent / f"predictions-{name}-5e"
     folder.mkdir()
     write_rows(folder / "rows.jsonl", rows)
-    score(rows, experiment.task, experiment.evaluate, 17, name).write(folder / "scores.json")
+    SCORES.write(folder, score(rows, experiment.task, experiment.evaluate, 17, name))
     return folder
 
 

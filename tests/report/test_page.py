@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tunesmith.config.experiment import Pixels
 from tunesmith.errors import DataError
 from tunesmith.model.families._sight import Sight
 from tunesmith.report.page import write_report
+from tunesmith.runs.audit import AUDIT
 
 VOID = {"meta", "line", "circle", "path", "br", "use", "image"}
 
@@ -299,8 +301,8 @@ def with_pictures(run: Path, bits: int | None = 4) -> Path:
     (run / "../data-1f/manifest.json").write_text(json.dumps(certificate))
     seen = np.array([391, 0, 391])
     pictures = count_pictures(Sight.of(Pixels(), CLIP), {(640, 476): 2}, seen, seen + 100)
-    audit = summarise(seen + 100, 30, "tokens", None, pictures)
-    (run / "audit.json").write_text(json.dumps(audit.to_json()))
+    audit = summarise(seen + 100, 30, "tokens", None)
+    AUDIT.write(run, replace(audit, picture_tokens=pictures))
     return run
 
 

@@ -6,16 +6,19 @@ import pytest
 
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.files import write_json
-from tunesmith.runs.artifacts import left_by, refuse_changed
+from tunesmith.runs.artifacts import refuse_changed, stage_files
+from tunesmith.runs.done import DONE, StageResult
 
 
-def stage(folder: Path, **also: Any) -> Path:
+def stage(folder: Path) -> Path:
     """A stage's folder with an adapter and a head, as bytes of no meaning."""
     for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "adapter/README.md",
                  "head.safetensors", "head.json"):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"content of {name}")
-    write_json(folder / "done.json", left_by(folder) | also)
+    left = stage_files(folder)
+    result = StageResult("key", 1, 1.0, bytes=left.bytes, sha256=left.sha256, files=left.files)
+    DONE.write(folder, result)
     return folder
 
 
@@ -44,15 +47,17 @@ def test_a_changed_or_missing_file_is_named_with_what_to_do(tmp_path: Path, name
 
 
 def test_weights_are_checked_too_where_an_earlier_version_hashed_them_together(tmp_path: Path) -> None:
-    left = left_by(stage(tmp_path))
-    write_json(tmp_path / "done.json", {"sha256": left["sha256"]})
+    left = stage_files(stage(tmp_path))
+    DONE.write(tmp_path, StageResult("key", 1, 1.0, sha256=left.sha256))
     refuse_changed(tmp_path)
     (tmp_path / "head.safetensors").write_text("other")
     with pytest.raises(ModelError, match="its weights were changed"):
         refuse_changed(tmp_path)
 
 
-@pytest.mark.parametrize("note", [[], {}, {"sha256": 1}, {"sha256": "a", "files": []}])
+@pytest.mark.parametrize(
+    "note", [[], {}, {"sha256": 1}, {"fingerprint": "a", "steps": 1, "seconds": 1.0, "files": []}]
+)
 def test_a_damaged_note_of_the_hashes_is_an_error_and_no_traceback(tmp_path: Path, note: Any) -> None:
     stage(tmp_path)
     write_json(tmp_path / "done.json", note)

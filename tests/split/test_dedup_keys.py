@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 
 from tunesmith.images.picture import Picture
-from tunesmith.split.dedup_keys import KeyBuilder, Told
+from tunesmith.runs.manifest import DedupFields
+from tunesmith.split.dedup_keys import KeyBuilder, compared_texts
 
 
 def test_equal_texts_groups_and_strata_have_equal_keys():
-    keys = KeyBuilder(Told(("text",), True, group="who", stratify="label"))
+    keys = KeyBuilder(DedupFields(("text",), True, group="who", stratify="label"))
     keys.add("a:1", "0" * 64, {"text": "Hello ", "who": "Ann", "label": "b"})
     keys.add("a:2", "1" * 64, {"text": "Hello", "who": "Bob", "label": "a"})
     keys.add("a:3", "2" * 64, {"text": "other", "who": "Ann", "label": "b"})
@@ -19,7 +20,7 @@ def test_equal_texts_groups_and_strata_have_equal_keys():
 
 
 def test_duplicates_may_be_told_by_a_text_further_inside():
-    keys = KeyBuilder(Told(("meta.text",), False))
+    keys = KeyBuilder(DedupFields(("meta.text",), False))
     for text in ("Hello", " Hello", "other"):
         keys.add("a:1", "0" * 64, {"meta": {"text": text}})
     keys.add("a:1", "0" * 64, {"meta": {}})
@@ -29,37 +30,37 @@ def test_duplicates_may_be_told_by_a_text_further_inside():
 
 
 def test_two_fields_are_not_mistaken_for_each_other():
-    keys = KeyBuilder(Told(("a", "b"), True))
+    keys = KeyBuilder(DedupFields(("a", "b"), True))
     keys.add("a:1", "0" * 64, {"a": "x y", "b": "z"})
     keys.add("a:2", "0" * 64, {"a": "x", "b": "y z"})
     assert keys.keys().text[0] != keys.keys().text[1]
 
 
 def test_without_named_fields_all_of_a_record_counts():
-    assert Told((), False).texts({"b": "Two.", "a": 1}) == ["1", "Two."]
+    assert compared_texts(DedupFields((), False), {"b": "Two.", "a": 1}) == ["1", "Two."]
 
 
 @pytest.mark.parametrize(
     ("told", "fields", "message"),
     [
         (
-            Told(("txt",), True),
+            DedupFields(("txt",), True),
             {"text": "x"},
             r"data\.split\.by: there is no field 'txt' \(text\)\. Did you mean 'text'",
         ),
         (
-            Told((), False, group="who"),
+            DedupFields((), False, group="who"),
             {"text": "x"},
             r"data\.split\.group: there is no field 'who' \(text\)",
         ),
-        (Told((), False, group="who"), {"who": None}, r"data\.split\.group: field 'who' is null"),
+        (DedupFields((), False, group="who"), {"who": None}, r"data\.split\.group: field 'who' is null"),
         (
-            Told((), False, group="meta.who"),
+            DedupFields((), False, group="meta.who"),
             {"meta": {"whom": "x"}},
             r"data\.split\.group: 'meta\.who': 'who' is not in \(whom\)\. Did you mean 'whom'",
         ),
         (
-            Told((), False, stratify="label"),
+            DedupFields((), False, stratify="label"),
             {"text": "x"},
             r"data\.split\.stratify: there is no field 'label' \(text\)",
         ),
@@ -75,20 +76,20 @@ def test_a_record_without_a_field_that_the_split_goes_by_is_told_and_not_taken_i
 
 def test_the_same_question_about_another_picture_is_another_text_and_all_pictures_are_seen():
     one, other = (Picture("a.jpg", digit * 64, 4, 3, digit * 16) for digit in "12")
-    keys = KeyBuilder(Told(("image", "text"), False, group="image", stratify="image"))
+    keys = KeyBuilder(DedupFields(("image", "text"), False, group="image", stratify="image"))
     for number, image in enumerate([one, other, replace(one, path="b.jpg"), [one, other]]):
         keys.add(f"a:{number}", "0" * 64, {"image": image, "text": "What is it?"})
     made = keys.keys()
     assert made.text[0] == made.text[2] != made.text[1]
     assert made.group[0] == made.group[2] != made.group[1]
-    assert made.seen.record.tolist() == [0, 1, 2, 3, 3]
-    assert made.seen.content.tolist() == [int(digit * 16, 16) for digit in "12112"]
-    assert made.seen.look.tolist() == made.seen.content.tolist()
-    assert KeyBuilder(Told((), False)).keys().seen is None
+    assert made.images.record.tolist() == [0, 1, 2, 3, 3]
+    assert made.images.content.tolist() == [int(digit * 16, 16) for digit in "12112"]
+    assert made.images.look.tolist() == made.images.content.tolist()
+    assert KeyBuilder(DedupFields((), False)).keys().images is None
 
 
 def test_case_and_punctuation_make_another_text_with_the_same_loose_form():
-    keys = KeyBuilder(Told(("text",), True))
+    keys = KeyBuilder(DedupFields(("text",), True))
     for text in ("Is it so?", "is it so", "Is it not so?"):
         keys.add("a:1", "0" * 64, {"text": text})
     made = keys.keys()
@@ -100,11 +101,11 @@ def test_case_and_punctuation_make_another_text_with_the_same_loose_form():
 def test_what_decides_the_side_is_the_group_else_the_picture_else_what_is_asked():
     image = Picture("a.jpg", "1" * 64, 4, 3, "1" * 16)
     for told, fields, others in [
-        (Told(("text",), True, group="who"), {"text": "a", "who": "Ann"}, {"text": "b", "who": "Ann"}),
-        (Told(("text", "image"), True), {"text": "a", "image": image}, {"text": "b", "image": image}),
-        (Told(("text",), True), {"text": "a", "label": 1}, {"text": "a", "label": 2, "more": "x"}),
+        (DedupFields(("text",), True, group="who"), {"text": "a", "who": "Ann"}, {"text": "b", "who": "Ann"}),
+        (DedupFields(("text", "image"), True), {"text": "a", "image": image}, {"text": "b", "image": image}),
+        (DedupFields(("text",), True), {"text": "a", "label": 1}, {"text": "a", "label": 2, "more": "x"}),
         (
-            Told(("messages",), True),
+            DedupFields(("messages",), True),
             {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
             {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "c"}]},
         ),
@@ -116,7 +117,7 @@ def test_what_decides_the_side_is_the_group_else_the_picture_else_what_is_asked(
 
 
 def test_answers_that_differ_in_form_only_are_equal_and_the_first_ones_are_kept():
-    keys = KeyBuilder(Told(("text",), True))
+    keys = KeyBuilder(DedupFields(("text",), True))
     for answer in ("Yes.", "yes", "no", None):
         keys.add("a:1", "0" * 64, {"text": "x"}, answer=answer)
     made = keys.keys()

@@ -5,7 +5,7 @@ import pytest
 
 from tunesmith.errors import DataError
 from tunesmith.records.store import RecordStore, write_store
-from tunesmith.split.dedup_keys import Keys, Seen
+from tunesmith.split.dedup_keys import DedupKeys, ImageHashes
 from tunesmith.split.leaks import find, refuse
 from tunesmith.split.sides import Side
 from tunesmith.split.similar_texts import Alike
@@ -22,7 +22,7 @@ def keys(**columns):
         for name, start in names.items()
     }
     group = np.array(columns["group"], np.uint64) if "group" in columns else None
-    return Keys(origin=np.ones(size, int), group=group, stratum=np.zeros(size, int), **made)
+    return DedupKeys(origin=np.ones(size, int), group=group, stratum=np.zeros(size, int), **made)
 
 
 def pairs(found):
@@ -71,8 +71,10 @@ def test_the_first_twenty_pairs_are_named_with_the_number_of_the_others(tmp_path
 
 
 def test_a_picture_in_common_is_a_leak_of_each_record_once_but_not_through_a_third_picture():
-    seen = Seen(np.array([0, 0, 1, 2, 3, 3]), np.array([7, 1, 1, 2, 9, 3], np.uint64), np.zeros(6, np.uint64))
-    made = replace(keys(text=[1, 2, 3, 4]), seen=seen)
+    seen = ImageHashes(
+        np.array([0, 0, 1, 2, 3, 3]), np.array([7, 1, 1, 2, 9, 3], np.uint64), np.zeros(6, np.uint64)
+    )
+    made = replace(keys(text=[1, 2, 3, 4]), images=seen)
     sides = np.array([TRAIN, TRAIN, TRAIN, TEST])
     found = find(made, sides, pictures=np.array([0, 1, 1, 2, 0, 1]))
     assert pairs(found) == [(0, 3, "pictures look alike"), (1, 3, "pictures look alike")]

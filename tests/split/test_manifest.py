@@ -3,9 +3,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from tunesmith.errors import DataError
-from tunesmith.files import write_json
 from tunesmith.records.store import RecordStore, write_store
-from tunesmith.split.manifest import ROWS, earlier, kept, read_certificate, read_rows, sides_in, write_rows
+from tunesmith.runs.manifest import MANIFEST, Manifest
+from tunesmith.split.manifest import (
+    ROWS,
+    earlier,
+    kept_notes,
+    read_certificate,
+    read_rows,
+    sides_in,
+    write_rows,
+)
 from tunesmith.split.sides import Side
 
 SIDES = np.array([Side.TRAIN, Side.TEST, Side.VALIDATION, Side.DROPPED])
@@ -25,7 +33,7 @@ def made(tmp_path):
     """A manifest whose fourth record was dropped for being the second one's twin."""
     folder = tmp_path / "made"
     store = store_of(folder, ("f:1", "a"), ("f:2", "b"), ("f:3", "c"), ("f:4", "b"))
-    write_json(folder / "manifest.json", {"checksum": write_rows(folder, store, SIDES, ASKED)})
+    MANIFEST.write(folder, Manifest(write_rows(folder, store, SIDES, ASKED), {}))
     return folder
 
 
@@ -38,7 +46,7 @@ def test_records_keep_their_sides_whatever_their_order_and_ids(made, tmp_path, n
     other = store_of(tmp_path / "other", ("f:4", "b"), ("new:9", "c"), ("f:2", "b"), ("new:1", "a"))
     found = earlier(made / name, other, np.zeros(4, np.uint64))
     assert found.sides.tolist() == [Side.DROPPED, Side.VALIDATION, Side.TEST, Side.TRAIN]
-    assert found.to_json()["unchanged"] == 4
+    assert found.summary("m").unchanged == 4
 
 
 def test_corrected_added_and_removed_records_are_told_apart_and_counted(made, tmp_path):
@@ -48,10 +56,10 @@ def test_corrected_added_and_removed_records_are_told_apart_and_counted(made, tm
     found = earlier(made, other, np.array([11, 99, 12, 12, 98], np.uint64))
     assert found.sides.tolist() == [Side.TRAIN, -1, Side.DROPPED, Side.TEST, -1]
     assert (found.corrected, found.added, found.removed) == (("g:9",), ("g:8", "g:2"), ("f:3",))
-    assert kept({"manifest": "m", **found.to_json()}) == [
+    assert kept_notes(found.summary("m")) == [
         "sides kept from m: 2 records unchanged, 1 corrected (g:9), 2 added (g:8, ...), 1 removed (f:3)"
     ]
-    assert kept(None) == []
+    assert kept_notes(None) == []
 
 
 def test_a_manifest_that_does_not_say_what_was_asked_knows_corrected_records_by_their_ids(made, tmp_path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ from tunesmith.errors import DataError
 from tunesmith.files import SUMS
 from tunesmith.records.store import RecordStore, write_store
 from tunesmith.records.unread import RowNotes
+from tunesmith.runs.manifest import MANIFEST
 from tunesmith.split.prepare import Prepared, prepare, prepared_key
 from tunesmith.split.reading import Use
 
@@ -79,7 +81,7 @@ def test_the_split_is_the_same_for_any_order_of_rows(made, tmp_path):
 
 def test_strata_and_groups_hold_together(made):
     prepared = made(rows(), split={"holdout": 40, "validation": 20, "stratify": "label"})
-    assert prepared.certificate["strata"]["test"] == {"0": 10, "1": 10, "2": 10, "3": 10}
+    assert prepared.certificate.strata["test"] == {"0": 10, "1": 10, "2": 10, "3": 10}
     assert Counter(fields(prepared, "validation", "label")) == dict.fromkeys(range(4), 5)
     prepared = made(rows(), split={"holdout": 40, "validation": 20, "group": "who"})
     people = [set(fields(prepared, side, "who")) for side in SIDES]
@@ -94,7 +96,7 @@ def test_a_group_and_strata_may_stand_further_inside(made):
     people = [{meta["who"] for meta in fields(prepared, side, "meta")} for side in SIDES]
     assert not (people[0] & people[1] | people[0] & people[2] | people[1] & people[2])
     prepared.verify()
-    strata = made(inside, split={"holdout": 40, "stratify": "meta.label"}).certificate["strata"]
+    strata = made(inside, split={"holdout": 40, "stratify": "meta.label"}).certificate.strata
     assert strata["test"] == {"0": 10, "1": 10, "2": 10, "3": 10}
     del inside[7]["meta"]["who"]
     with pytest.raises(
@@ -111,8 +113,8 @@ def test_duplicates_and_near_duplicates_stay_on_one_side_and_are_counted(made):
     side_of = {record.id: side for side in SIDES for record in prepared.records(side)}
     for number in range(60):
         assert side_of[f"d.jsonl:{number + 1}"] == side_of[f"d.jsonl:{number + 101}"]
-    assert prepared.certificate["duplicates"] == {"content": 5, "text": 5, "near": 60}
-    assert prepared.certificate["leaks"]["dropped"] == 0
+    assert prepared.certificate.duplicates == {"content": 5, "text": 5, "near": 60}
+    assert prepared.certificate.leaks.dropped == 0
 
 
 def test_equal_text_counts_by_the_fields_asked_about_unless_by_names_others(made):
@@ -127,15 +129,15 @@ def test_rows_of_one_template_are_not_taken_for_one_another(made):
     prepared = made(
         [{"text": f"{template} {article(number, 3)}"} for number in range(50)], split={"holdout": 5}
     )
-    assert prepared.certificate["duplicates"] == {"content": 0, "text": 0, "near": 0}
+    assert prepared.certificate.duplicates == {"content": 0, "text": 0, "near": 0}
     assert prepared.counts["test"] == 5
 
 
 def test_texts_that_look_alike_can_be_allowed(made):
     near = [{"text": f"{article(number // 6)} {article(number, 2)}"} for number in range(60)]
     split = {"holdout": 12, "validation": 0}
-    assert made(near, split=split).certificate["duplicates"]["near"] == 50
-    assert made(near, split=split, leaks={"near": None}).certificate["duplicates"] == {
+    assert made(near, split=split).certificate.duplicates["near"] == 50
+    assert made(near, split=split, leaks={"near": None}).certificate.duplicates == {
         "content": 0,
         "text": 0,
     }
@@ -177,9 +179,9 @@ def test_leaks_into_given_sides_can_be_dropped_and_are_counted(made, tmp_path):
     train, split = given_sides(tmp_path)
     prepared = made(train, split=split, leaks={"action": "drop"})
     assert prepared.counts == {"train": 30, "validation": 10, "test": 20, "dropped": 4}
-    leaks = prepared.certificate["leaks"]
-    assert (leaks["exact_pairs"], leaks["near_pairs"], leaks["dropped"]) == (2, 2, 4)
-    assert ["d.jsonl:32", "test.jsonl:3", "nearly the same text"] in leaks["examples"]
+    leaks = prepared.certificate.leaks
+    assert (leaks.exact_pairs, leaks.near_pairs, leaks.dropped) == (2, 2, 4)
+    assert ("d.jsonl:32", "test.jsonl:3", "nearly the same text") in leaks.examples
     prepared.verify()
 
 
@@ -217,8 +219,8 @@ def test_bad_rows_stop_or_are_skipped_and_counted(made):
     ):
         made(rows(), check=check)
     prepared = made(rows(), check=check, on_bad_rows="skip")
-    assert prepared.certificate["bad_rows"]["count"] == 50
-    assert prepared.certificate["bad_rows"]["first"][0] == ["d.jsonl:4", "label 3 is none of 0, 1, 2."]
+    assert prepared.certificate.bad_rows.count == 50
+    assert prepared.certificate.bad_rows.first[0] == ("d.jsonl:4", "label 3 is none of 0, 1, 2.")
     assert sum(prepared.counts.values()) == 150
     with pytest.raises(
         DataError,
@@ -261,7 +263,7 @@ def test_a_broken_folder_is_refused_and_made_again_once_it_is_deleted(made):
     shutil.rmtree(first.folder)
     again = made()
     again.verify()
-    assert again.certificate["checksum"] == first.certificate["checksum"]
+    assert again.certificate.checksum == first.certificate.checksum
 
 
 def test_prepared_once_nothing_is_read_again_until_something_changes(made, tmp_path):
@@ -343,8 +345,8 @@ def test_verify_finds_pairs_even_if_the_checksum_was_made_to_fit(made, group):
     sides = ["test" if number < 10 else "train" for number in range(220)]
     table = table.set_column(3, "side", [sides])
     pq.write_table(table, prepared.folder / "manifest.parquet")
-    certificate = {**prepared.certificate, "checksum": checksum(table)}
-    (prepared.folder / "manifest.json").write_text(json.dumps(certificate))
+    certificate = replace(prepared.certificate, checksum=checksum(table))
+    MANIFEST.write(prepared.folder, certificate)
     (prepared.folder / SUMS).unlink()
     with pytest.raises(
         DataError, match=r"data: 10 records leak .*\n  d.jsonl:201 and d.jsonl:1: same content"
@@ -416,9 +418,9 @@ def test_an_earlier_manifest_accepts_added_corrected_and_removed_records_and_say
     fresh = Counter(after[row["text"]] for row in added)
     assert fresh["test"] > 2
     assert fresh["train"] > 20
-    told = again.certificate["earlier"]
-    assert [told[kind] for kind in ("unchanged", "corrected", "added", "removed")] == [198, 1, 150, 1]
-    assert again.certificate["notes"][0].startswith(
+    told = again.certificate.earlier
+    assert (told.unchanged, told.corrected, told.added, told.removed) == (198, 1, 150, 1)
+    assert again.certificate.notes[0].startswith(
         "sides kept from first: 198 records unchanged, 1 corrected ("
     )
 
@@ -453,5 +455,5 @@ def test_records_that_contradict_one_another_are_said(made):
         check=lambda record: RowNotes(answer=str(record.fields["label"])),
         **data.model_dump(include={"split"}),
     )
-    (remark,) = (one for one in prepared.certificate["notes"] if "more than one answer" in one)
+    (remark,) = (one for one in prepared.certificate.notes if "more than one answer" in one)
     assert remark == "2 records ask 1 question that has more than one answer: d.jsonl:1 0 and d.jsonl:21 3"

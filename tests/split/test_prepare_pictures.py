@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import datasets
 import pyarrow as pa
@@ -16,6 +17,7 @@ from tests.images.made import put, saved, scene
 from tunesmith.config.experiment import Data
 from tunesmith.errors import DataError
 from tunesmith.files import write_sums
+from tunesmith.runs.manifest import MANIFEST
 from tunesmith.split import manifest
 from tunesmith.split.prepare import Prepared, prepare, prepared_key
 from tunesmith.split.reading import Use
@@ -86,8 +88,8 @@ def test_records_come_back_with_pictures_that_lie_beside_their_data_file(made, t
     hashes = set(manifest.read_rows(prepared.folder / "manifest.parquet")["sha256"].to_pylist())
     assert {record.sha256 for record in records} == hashes
     prepared.verify()
-    assert prepared.certificate["duplicates"]["picture"] == 30
-    assert "near" in prepared.certificate["duplicates"]
+    assert prepared.certificate.duplicates["picture"] == 30
+    assert "near" in prepared.certificate.duplicates
 
 
 def test_all_questions_about_a_picture_are_on_one_side(made, tmp_path):
@@ -100,7 +102,7 @@ def test_all_questions_about_a_picture_are_on_one_side(made, tmp_path):
 def test_words_alone_do_not_make_records_with_pictures_near_duplicates(made, tmp_path):
     text = " ".join(f"w{number}" for number in range(60))
     rows = [{**row, "question": text} for row in questions(tmp_path, each=1)]
-    assert made(rows).certificate["duplicates"] == {"content": 0, "text": 0, "near": 0, "picture": 0}
+    assert made(rows).certificate.duplicates == {"content": 0, "text": 0, "near": 0, "picture": 0}
 
 
 def test_what_is_stored_does_not_depend_on_where_the_data_are_and_moves_with_them(made, tmp_path):
@@ -109,7 +111,7 @@ def test_what_is_stored_does_not_depend_on_where_the_data_are_and_moves_with_the
     there.mkdir(parents=True)
     shutil.move(tmp_path / "data", there / "data")
     (again := ready(there, settings())).verify()
-    assert again.certificate["checksum"] == first.certificate["checksum"]
+    assert again.certificate.checksum == first.certificate.checksum
     moved = Prepared.open(first.folder, there)
     moved.verify()
     assert all(record.fields["image"].file.is_file() for record in everything(moved))
@@ -152,7 +154,7 @@ def test_every_fault_is_a_bad_row_named_by_its_line(made, tmp_path):
     assert lines[2].endswith("Did you mean '5.jpg'?")
     assert lines[3].startswith("  data/d.jsonl:8: field 'image': '../../x.jpg' leads out of")
     prepared = made(on_bad_rows="skip")
-    assert prepared.certificate["bad_rows"]["count"] == 3
+    assert prepared.certificate.bad_rows.count == 3
     assert sum(prepared.counts.values()) == 27
 
 
@@ -186,7 +188,7 @@ def test_pictures_as_bytes_are_copied_once_into_the_prepared_folder(tmp_path, ki
         assert picture.file.parents[2] == tmp_path / "moved"
         assert picture.file.read_bytes() == saved(scene((int(record.fields["question"].split()[-1])) % 20))
     assert sum(file.is_file() for file in (tmp_path / "moved/pictures").rglob("*")) == 20
-    assert prepared.certificate["duplicates"]["picture"] == 10
+    assert prepared.certificate.duplicates["picture"] == 10
     Prepared.open(tmp_path / "moved").verify()
 
 
@@ -196,7 +198,7 @@ def test_a_task_about_text_alone_reads_a_data_set_with_pictures_as_before(tmp_pa
     source = {"kind": "parquet", "path": "data/d.parquet"}
     prepared = ready(tmp_path, settings(source=source), pictures=())
     assert {tuple(record.fields) for record in everything(prepared)} == {("question",)}
-    assert "picture" not in prepared.certificate["duplicates"]
+    assert "picture" not in prepared.certificate.duplicates
     assert not (prepared.folder / "pictures").exists()
 
 
@@ -205,7 +207,7 @@ def test_a_folder_of_classes_is_prepared(tmp_path):
         put(tmp_path / f"photos/class{number % 4}/{number}.png", scene(number))
     data = settings(source={"kind": "images", "path": "photos"}, split={"holdout": 8, "stratify": "label"})
     prepared = prepare(data, ("image",), tmp_path, tmp_path / "runs", pictures=("image",))
-    assert prepared.certificate["strata"]["test"] == {f"class{number}": 2 for number in range(4)}
+    assert prepared.certificate.strata["test"] == {f"class{number}": 2 for number in range(4)}
     assert all(record.fields["image"].file.is_file() for record in everything(prepared))
     assert {record.id.rpartition("/")[0] for record in everything(prepared)} == {
         f"photos/class{number}" for number in range(4)
@@ -252,17 +254,17 @@ def test_renamed_resized_and_re_encoded_copies_of_held_out_pictures_are_leaks(ma
         "  data/d.jsonl:28 and data/t.jsonl:3: pictures look alike",
     ]
     prepared = made(split=split, leaks={"action": "drop"})
-    leaks = prepared.certificate["leaks"]
-    assert (leaks["exact_pairs"], leaks["near_pairs"], leaks["picture_pairs"], leaks["dropped"]) == (
+    leaks = prepared.certificate.leaks
+    assert (leaks.exact_pairs, leaks.near_pairs, leaks.picture_pairs, leaks.dropped) == (
         0,
         0,
         3,
         3,
     )
-    assert (leaks["pictures"], prepared.counts["train"]) == (0.93, 23)
+    assert (leaks.pictures, prepared.counts["train"]) == (0.93, 23)
     prepared.verify()
     only_files = made(split=split, leaks={"action": "drop", "pictures": None})
-    assert only_files.certificate["leaks"]["picture_pairs"] == 1
+    assert only_files.certificate.leaks.picture_pairs == 1
     only_files.verify()
 
 
@@ -274,7 +276,7 @@ def test_versions_of_a_picture_stay_on_one_side(made, tmp_path):
     prepared = made(rows, split={"holdout": 20, "validation": 10})
     sides = [{record.fields["answer"] for record in prepared.records(side)} for side in SIDES]
     assert [len(side) for side in sides] == [15, 5, 10]
-    assert prepared.certificate["duplicates"]["picture"] == 30
+    assert prepared.certificate.duplicates["picture"] == 30
 
 
 def test_pictures_that_all_look_alike_are_told_as_the_reason(made, tmp_path):
@@ -292,8 +294,8 @@ def test_verify_finds_versions_of_a_picture_on_two_sides_from_what_is_stored(mad
     sides = ["test" if number < 10 else "train" for number in range(60)]
     table = table.set_column(3, "side", [sides])
     pq.write_table(table, prepared.folder / "manifest.parquet")
-    certificate = {**prepared.certificate, "checksum": manifest.checksum(table)}
-    (prepared.folder / "manifest.json").write_text(json.dumps(certificate))
+    certificate = replace(prepared.certificate, checksum=manifest.checksum(table))
+    MANIFEST.write(prepared.folder, certificate)
     write_sums(prepared.folder, "records.arrow", "manifest.parquet", "manifest.json")
     with pytest.raises(
         DataError, match=r"10 records leak .*\n  data/d.jsonl:31 and data/d.jsonl:1: same pict"

@@ -9,11 +9,12 @@ from tunesmith.records.chat_formats import with_messages
 from tunesmith.records.record import Record
 from tunesmith.records.sources import Source
 from tunesmith.records.store import RecordStore, write_store
-from tunesmith.split.dedup_keys import KeyBuilder, Told
+from tunesmith.runs.manifest import DedupFields
+from tunesmith.split.dedup_keys import KeyBuilder
 from tunesmith.split.reading import BadRows, Reader, Use, sources_of
 from tunesmith.split.sides import Side
 
-WHOLE = Told((), required=False)
+WHOLE = DedupFields((), required=False)
 
 
 def read(tmp_path: Path, *lines: str, check=None, chat=False, told=WHOLE):
@@ -47,7 +48,7 @@ def test_a_record_that_the_task_cannot_use_is_a_bad_row_named_once(tmp_path):
     ],
 )
 def test_what_cannot_be_trained_on_is_a_bad_row(tmp_path, line, why):
-    reader, records = read(tmp_path, '{"a": "x"}', line, told=Told(("a",), True))
+    reader, records = read(tmp_path, '{"a": "x"}', line, told=DedupFields(("a",), True))
     assert reader.bad.first == [("d.jsonl:2", why)]
     assert len(records) == len(reader.keys) == 1
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from tunesmith.records.store import RecordStore, write_store
+from tunesmith.runs.manifest import DedupFields
 from tunesmith.split.assign import Amount
-from tunesmith.split.dedup_keys import KeyBuilder, Told
+from tunesmith.split.dedup_keys import KeyBuilder
 from tunesmith.split.remarks import Remarks
 from tunesmith.split.sides import Side
 
@@ -15,7 +16,7 @@ def remarks(tmp_path):
     """A call that looks at a split of 1,000 records, given which are held out, their answers and their clusters."""
 
     def look(held, answers=None, roots=None, told=None, asked=(TEST,)):
-        keys = KeyBuilder(told or Told(("text",), True))
+        keys = KeyBuilder(told or DedupFields(("text",), True))
         with write_store(tmp_path / "r.arrow") as writer:
             for number in range(1000):
                 answer = answers[number] if answers else None
@@ -52,7 +53,7 @@ def test_labels_that_differ_beyond_chance_are_said_with_the_one_that_differs_mos
     found = remarks([*range(80), *range(500, 520)], labels)
     assert len(found) == 1
     assert "test: its labels differ from those of all records by more than chance" in found[0]
-    told = Told(("text",), True, stratify="label")
+    told = DedupFields(("text",), True, stratify="label")
     assert "there and 50.0% in all" in remarks([*range(80), *range(500, 520)], labels, told=told)[0]
 
 
@@ -68,5 +69,7 @@ def test_a_cluster_that_is_a_large_part_of_the_records_is_said_with_the_reason(r
     (found,) = remarks(range(900, 1000), roots=roots)
     assert found.startswith("300 records of 1,000 (f:0, f:1, ...) belong together and are all in train")
     assert "texts that look alike: set data.leaks.near" in found
-    (found,) = remarks(range(900, 1000), roots=np.arange(1000) % 2, told=Told(("text",), True, group="who"))
+    (found,) = remarks(
+        range(900, 1000), roots=np.arange(1000) % 2, told=DedupFields(("text",), True, group="who")
+    )
     assert "one value of data.split.group" in found

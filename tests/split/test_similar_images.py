@@ -7,7 +7,7 @@ from tests.images.made import scene
 from tests.split.test_image_alignment import form
 from tunesmith.config.experiment import Leaks
 from tunesmith.images.thumbnails import FINE_SIDE, Thumbnails, thumbnail_of
-from tunesmith.split.dedup_keys import Seen
+from tunesmith.split.dedup_keys import ImageHashes
 from tunesmith.split.similar_images import alike_pairs, link, versions
 from tunesmith.split.union_find import Clusters
 
@@ -50,7 +50,7 @@ def pairs(images):
 
 def seen(content, record=None):
     record = range(len(content)) if record is None else record
-    return Seen(np.array(record), np.array(content, np.uint64), np.zeros(len(content), np.uint64))
+    return ImageHashes(np.array(record), np.array(content, np.uint64), np.zeros(len(content), np.uint64))
 
 
 def test_versions_are_the_same_file_or_look_alike(tmp_path):

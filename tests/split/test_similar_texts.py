@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from tunesmith.split.dedup_keys import KeyBuilder, Told
+from tunesmith.runs.manifest import DedupFields
+from tunesmith.split.dedup_keys import KeyBuilder
 from tunesmith.split.similar_texts import AlikeBuilder
 from tunesmith.split.union_find import Clusters
 
@@ -18,7 +19,7 @@ def mean(values):
 
 
 def clusters_of(tmp_path, texts):
-    keys, builder = KeyBuilder(Told(("text",), True)), AlikeBuilder(tmp_path / "alike", 0.85)
+    keys, builder = KeyBuilder(DedupFields(("text",), True)), AlikeBuilder(tmp_path / "alike", 0.85)
     for number, text in enumerate(texts):
         builder.add(number, *keys.add(f"t:{number}", "0" * 64, {"text": text}))
     alike = builder.found(keys.keys(), lambda what, done: None)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tunesmith.config.experiment import Balance, Loss
-from tunesmith.train.balance import Classes, balanced, class_weights, count_classes
+from tunesmith.runs.classes import TrainedClasses
+from tunesmith.train.balance import balanced, class_notes, class_weights, count_classes
 
 CLASSES = [0] * 7 + [1] * 3 + [2] * 1 + [0] * 2
 
@@ -57,11 +58,13 @@ def test_classes_are_counted_also_where_an_example_has_several_or_none() -> None
 
 
 def test_the_log_does_not_say_a_span_of_equal_sizes() -> None:
-    assert Classes(("a", "b"), (1400, 1400), None).notes() == ["2 classes of 1,400 training examples"]
+    assert class_notes(TrainedClasses(("a", "b"), (1400, 1400), None)) == [
+        "2 classes of 1,400 training examples"
+    ]
 
 
 def test_the_log_says_sizes_missing_classes_and_weights() -> None:
-    assert Classes(("a", "b", "c"), (4, 0, 2), (0.5, 1.0, 1.5)).notes() == [
+    assert class_notes(TrainedClasses(("a", "b", "c"), (4, 0, 2), (0.5, 1.0, 1.5))) == [
         "3 classes of 0 to 4 training examples",
         "no training example is of class b",
         "weights of classes: a 0.5, b 1, c 1.5",

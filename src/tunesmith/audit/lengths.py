@@ -3,95 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
 
 from tunesmith.audit.percentiles import spread
-from tunesmith.audit.pictures import PictureTokens, count_pictures, sizes_of
+from tunesmith.audit.pictures import count_pictures, picture_lines, sizes_of
 from tunesmith.errors import DataError, counted
 from tunesmith.model.families._sight import Sight
 from tunesmith.records.conversation import Conversation
+from tunesmith.runs.audit import Audit, Histogram
 from tunesmith.train.examples import Examples
 
 ROUND_UP_TO = 64
 
 
-@dataclass(frozen=True)
-class Audit:
-    """Lengths of a sample of examples, in tokens or, in the quick mode, in characters."""
+def audit_lines(audit: Audit, width: int = 40) -> list[str]:
+    """The audit as text: lengths, histogram, trained share, the effect of the limit, and a recommended limit."""
+    histogram = audit.histogram
+    tallest = max(histogram.counts)
+    lines = [f"{counted(audit.samples, 'example')}, lengths in {audit.mode}", *_length_lines(audit)]
+    lines += [
+        f"{low:>7,.0f} to {high:<7,.0f} {'█' * round(width * count / tallest)} {count}"
+        for (low, high), count in zip(pairwise(histogram.edges), histogram.counts, strict=True)
+    ]
+    if audit.trained_share is not None:
+        lines.append(f"{audit.trained_share:.1%} of all {audit.mode} are trained")
+    if audit.picture_tokens is not None:
+        lines += picture_lines(audit.picture_tokens)
+    if audit.pictures_not_counted:
+        lines.append(
+            f"{counted(audit.pictures_not_counted, 'picture is', 'pictures are')} not counted, being tokens and not "
+            "characters; leave out --characters"
+        )
+    if audit.limit:
+        over = audit.over_limit or 0
+        lines.append(f"a limit of {audit.limit:,} hits {over} ({over / audit.samples:.1%})")
+    if audit.recommended:
+        lines.append(f"recommended: data.length.max_tokens: {audit.recommended}")
+    return lines
 
-    mode: Literal["tokens", "characters"]
-    samples: int
-    lengths: dict[str, float]
-    """min, mean, p50, p90, p95, p99 and max."""
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-    """Examples between an edge and the next."""
-    trained_share: float
-    """Share of all tokens (or characters) that carry loss."""
-    limit: int | None
-    over_limit: int
-    """Examples that the limit hits."""
-    recommended: int | None
-    """The limit to set, in tokens; None in the quick mode."""
-    pictures: PictureTokens | None = None
-    """What pictures take; None if there are none."""
-    not_counted: int = 0
-    """Pictures that the quick mode left out."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The form of `audit.json` (docs/run-folder.md)."""
-        told: dict[str, Any] = {"mode": self.mode, "samples": self.samples, self.mode: self.lengths}
-        if self.pictures is not None:
-            told |= {"text_tokens": dict(self.pictures.text), "picture_tokens": self.pictures.to_json()}
-        if self.not_counted:
-            told["pictures_not_counted"] = self.not_counted
-        return told | {
-            "histogram": {"edges": list(self.edges), "counts": list(self.counts)},
-            "trained_share": self.trained_share,
-            "limit": self.limit,
-            "over_limit": self.over_limit,
-            "recommended": self.recommended,
-        }
-
-    def lines(self, width: int = 40) -> list[str]:
-        """The audit as text: lengths, histogram, what is trained, what the limit hits, what to set."""
-        tallest = max(self.counts)
-        told = [f"{counted(self.samples, 'example')}, lengths in {self.mode}"]
-        told += self._lengths()
-        told += [
-            f"{low:>7,.0f} to {high:<7,.0f} {'█' * round(width * count / tallest)} {count}"
-            for (low, high), count in zip(pairwise(self.edges), self.counts, strict=True)
-        ]
-        told.append(f"{self.trained_share:.1%} of all {self.mode} are trained")
-        if self.pictures is not None:
-            told += self.pictures.lines()
-        if self.not_counted:
-            told.append(
-                f"{counted(self.not_counted, 'picture is', 'pictures are')} not counted, being tokens and not "
-                "characters; leave out --characters"
-            )
-        if self.limit:
-            told.append(
-                f"a limit of {self.limit:,} hits {self.over_limit} ({self.over_limit / self.samples:.1%})"
-            )
-        if self.recommended:
-            told.append(f"recommended: data.length.max_tokens: {self.recommended}")
-        return told
-
-    def _lengths(self) -> Iterator[str]:
-        """A line for each length; with pictures, those of text and of pictures beside that of all."""
-        if self.pictures is None:
-            yield from (f"{name:>7} {value:,.0f}" for name, value in self.lengths.items())
-            return
-        yield f"{'':>7} {'all':>9} {'text':>9} {'pictures':>9}"
-        for name, value in self.lengths.items():
-            text, seen = self.pictures.text[name], self.pictures.lengths[name]
-            yield f"{name:>7} {value:>9,.0f} {text:>9,.0f} {seen:>9,.0f}"
+def _length_lines(audit: Audit) -> Iterator[str]:
+    """A line for each statistic; with images, separate columns for text and images."""
+    if audit.picture_tokens is None or audit.text_tokens is None:
+        yield from (f"{name:>7} {value:,.0f}" for name, value in audit.lengths.items())
+        return
+    images = vars(audit.picture_tokens)
+    yield f"{'':>7} {'all':>9} {'text':>9} {'pictures':>9}"
+    for name, value in audit.lengths.items():
+        yield f"{name:>7} {value:>9,.0f} {audit.text_tokens[name]:>9,.0f} {images[name]:>9,.0f}"
 
 
 def audit_tokens(examples: Examples, limit: int | None = None, sight: Sight | None = None) -> Audit:
@@ -100,8 +64,11 @@ def audit_tokens(examples: Examples, limit: int | None = None, sight: Sight | No
     lengths = examples.lengths
     trained = round(examples.trained_share * int(lengths.sum()))
     sizes = sizes_of(examples.all_placed)
+    audit = summarise(lengths, trained, "tokens", limit)
     pictures = count_pictures(sight, sizes, examples.picture_lengths, lengths)
-    return summarise(lengths, trained, "tokens", limit, pictures)
+    if pictures is None:
+        return audit
+    return replace(audit, text_tokens=spread(lengths - examples.picture_lengths), picture_tokens=pictures)
 
 
 def audit_characters(conversations: Iterable[Conversation], limit: int | None = None) -> Audit:
@@ -113,7 +80,7 @@ def audit_characters(conversations: Iterable[Conversation], limit: int | None = 
         trained += len(conversation.answer)
         not_counted += len(conversation.pictures)
     found = summarise(np.array(lengths, int), trained, "characters", limit)
-    return replace(found, not_counted=not_counted)
+    return replace(found, pictures_not_counted=not_counted)
 
 
 def summarise(
@@ -121,7 +88,6 @@ def summarise(
     trained: int,
     mode: Literal["tokens", "characters"],
     limit: int | None,
-    pictures: PictureTokens | None = None,
 ) -> Audit:
     """The audit of these lengths, of which `trained` in sum carry loss; DataError if there are none."""
     if not len(lengths):
@@ -130,14 +96,13 @@ def summarise(
     return Audit(
         mode=mode,
         samples=len(lengths),
-        lengths=spread(lengths),
-        edges=tuple(edges.tolist()),
-        counts=tuple(counts.tolist()),
+        histogram=Histogram(tuple(edges.tolist()), tuple(counts.tolist())),
+        tokens=spread(lengths) if mode == "tokens" else None,
+        characters=spread(lengths) if mode == "characters" else None,
         trained_share=trained / float(lengths.sum()),
         limit=limit,
         over_limit=int((lengths > limit).sum()) if limit else 0,
         recommended=recommend(lengths) if mode == "tokens" else None,
-        pictures=pictures,
     )
 
 

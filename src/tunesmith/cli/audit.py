@@ -32,20 +32,24 @@ def command(
 
     from rich.console import Console
 
+    from tunesmith.audit.lengths import audit_lines
     from tunesmith.pipeline.audit import audit, audited_examples
     from tunesmith.pipeline.outlook import asked_gib, outlook
     from tunesmith.pipeline.steps import MAIN, Steps
+    from tunesmith.runs.audit import AUDIT
 
     gib = asked_gib(memory, characters, forecast)
     steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
     # The experiment's own limit counts tokens, so it says nothing about characters.
     limit = limit or (None if characters else settings.data.length.max_tokens)
     examples = None if characters else audited_examples(steps, max_samples)
-    found = audit(steps, characters, max_samples, limit, examples)
-    told = None
+    lengths = audit(steps, characters, max_samples, limit, examples)
+    forecasts = None
     if forecast and examples is not None:
-        told = outlook(steps, examples, gib, len(steps.prepared.records("train")))
+        forecasts = outlook(steps, examples, gib, len(steps.prepared.records("train")))
     if json:
-        Console().print_json(data=found.to_json() | ({"outlook": told.to_json()} if told else {}))
+        Console().print_json(
+            data=AUDIT.to_json(lengths) | ({"outlook": forecasts.to_json()} if forecasts else {})
+        )
     else:
-        typer.echo("\n".join([*found.lines(), *(told.lines() if told else [])]))
+        typer.echo("\n".join([*audit_lines(lengths), *(forecasts.lines() if forecasts else [])]))

@@ -29,6 +29,7 @@ def command(
     from rich.console import Console
 
     from tunesmith.pipeline.steps import MAIN, Steps
+    from tunesmith.runs.manifest import MANIFEST
 
     steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
     certificate = steps.prepared.certificate
@@ -38,12 +39,10 @@ def command(
         number = write_held_out(steps, held_out)
         typer.echo(f"{held_out}: {number:,} held-out records", err=json)
     if json:
-        Console().print_json(data=certificate)
+        Console().print_json(data=MANIFEST.to_json(certificate))
         return
-    for side, count in certificate["counts"].items():
+    for side, count in certificate.counts.items():
         typer.echo(f"{side:>12}: {count}")
-    if certificate["bad_rows"]["count"]:
-        typer.echo(
-            f"{'bad rows':>12}: {certificate['bad_rows']['count']} (left out; manifest.json names them)"
-        )
-    typer.echo(f"    checksum: {certificate['checksum']}")
+    if certificate.bad_rows is not None and certificate.bad_rows.count:
+        typer.echo(f"{'bad rows':>12}: {certificate.bad_rows.count} (left out; manifest.json names them)")
+    typer.echo(f"    checksum: {certificate.checksum}")

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.config.experiment import Experiment, Model
 from tunesmith.config.read import read_experiment
 from tunesmith.errors import ExperimentError, ModelError, counted
-from tunesmith.files import expanded, read_note
+from tunesmith.files import expanded
+from tunesmith.runs.done import DONE
+from tunesmith.runs.keys import BASE
+from tunesmith.runs.run import RUN, RunInfo
 from tunesmith.runs.sealing import refuse_changed_run
 
 if TYPE_CHECKING:
@@ -24,15 +27,15 @@ _TRAINED_ELSEWHERE = "data.pictures.folder=null"
 
 
 @dataclass(frozen=True)
-class Found:
+class RunStage:
     """A run and the stage whose result is to be used, before anything is loaded."""
 
     run: Path
     stage: Path
     experiment: Experiment
     """As it was resolved, with what is now to be other."""
-    named: Mapping[str, Any]
-    """What `run.json` holds."""
+    info: RunInfo
+    """The content of `run.json`."""
     has_other_model: bool = False
     """True if another base model was asked for than the run names."""
 
@@ -59,31 +62,29 @@ class Found:
         except ModelError as error:
             trained_on = f"\nIt was trained on {self._trained_on}" if self.has_other_model else ""
             raise ModelError(f"{error}{trained_on}") from error
-        stated = self.stage / "base.json"
-        if stated.exists() and not self._is_whole:
-            refuse_other_base(loaded, read_note(stated), model.path, f"{self.stage} (on {self._trained_on})")
+        traits = BASE.read(self.stage)
+        if traits is not None and not self._is_complete:
+            refuse_other_base(loaded, traits, model.path, f"{self.stage} (on {self._trained_on})")
         if self.experiment.task.head is not None:
             refuse_lost_head(loaded.head, self.stage)
         return loaded
 
     def _longest_answer(self) -> int:
         """Tokens of the longest answer that any stage was trained on; 0 for a run of an earlier version."""
-        notes = [
-            read_note(file, optional={"longest_answer": int}) for file in self.run.glob("stages/*/done.json")
-        ]
-        return max((int(note.get("longest_answer", 0)) for note in notes), default=0)
+        results = (DONE.read(folder) for folder in self.run.glob("stages/*"))
+        return max((result.longest_answer for result in results if result is not None), default=0)
 
     @property
     def where(self) -> Path:
         """Folder of the experiment file, if it lies to the run folder as it did."""
-        return self.run / self.named.get("where", ".")
+        return self.run / self.info.where
 
     @property
     def model(self) -> Model:
         """The base model's settings, with a folder that lies beside the experiment file, or where it was, found
         there; ModelError if it is in neither."""
         model = self.experiment.model
-        if self.has_other_model or self._is_whole:
+        if self.has_other_model or self._is_complete:
             return model
         trained_on = Path(self._trained_on)
         places = [self.where / expanded(Path(model.path)), trained_on]
@@ -100,10 +101,10 @@ class Found:
     @property
     def _trained_on(self) -> str:
         """The base model as the run names it: an absolute path, or a name."""
-        return str(self.named.get("model", self.experiment.model.path))
+        return self.info.model or self.experiment.model.path
 
     @property
-    def _is_whole(self) -> bool:
+    def _is_complete(self) -> bool:
         """True if the stage left a complete model, which needs no base."""
         return (self.stage / "model").is_dir()
 
@@ -116,7 +117,7 @@ class Found:
         task = self.experiment.task
         if not task.shots:
             return ()
-        folder = self.run / self.named.get("data", "")
+        folder = self.run / self.info.data
         if not (folder / "manifest.json").exists():
             raise ExperimentError(
                 f"task.shots: {counted(task.shots, 'solved example stands', 'solved examples stand')} before every "
@@ -125,7 +126,7 @@ class Found:
         prepared = Prepared.open(folder, self.where)
         task, records = task.decided(prepared.decision), prepared.records("train")
         return tuple(
-            task.conversation(one) for one in fixed_sample(records, task.shots, self.experiment.seed)
+            task.conversation(record) for record in fixed_sample(records, task.shots, self.experiment.seed)
         )
 
 
@@ -139,27 +140,27 @@ def load_result(run: str | Path, overrides: Sequence[str] = ()) -> Result:
     return find_result(run, overrides).load()
 
 
-def find_result(run: str | Path, overrides: Sequence[str] = ()) -> Found:
+def find_result(run: str | Path, overrides: Sequence[str] = ()) -> RunStage:
     """The run and the stage that a folder means; nothing heavy is loaded. ExperimentError as `load_result`."""
     folder = Path(run)
     stage: Path | None = None
-    if not (folder / "run.json").exists() and (folder.parent.parent / "run.json").exists():
+    if not (folder / RUN.name).exists() and (folder.parent.parent / RUN.name).exists():
         folder, stage = folder.parent.parent, folder
-    if not (folder / "run.json").exists():
+    if not (folder / RUN.name).exists():
         inside = sorted(folder.glob("*/run.json"))
         if len(inside) != 1:
             raise ExperimentError(_no_run(folder, [file.parent.name for file in inside]))
         folder = inside[0].parent
-    refuse_changed_run(folder, ("run.json", "experiment.yaml", "stages/*/done.json"))
-    named = read_note(folder / "run.json", optional=dict.fromkeys(("where", "model", "data", "base"), str))
+    refuse_changed_run(folder, (RUN.name, "experiment.yaml", "stages/*/done.json"))
+    info = RUN.require(folder)
     experiment = read_experiment(folder / "experiment.yaml", [_TRAINED_ELSEWHERE, *overrides])
     stage = stage or folder / "stages" / experiment.stages[-1].name
     _refuse_unfinished(folder, stage)
-    asked_before = read_note(stage / "done.json", optional={"task": dict}).get("task", {})
+    asked_before = DONE.require(stage).task or {}
     if not any(override.strip().startswith("task") for override in overrides):
         _refuse_other_question(folder, stage, asked_before, experiment)
     has_other_model = any(override.strip().startswith("model.path=") for override in overrides)
-    return Found(folder, stage, experiment, named, has_other_model)
+    return RunStage(folder, stage, experiment, info, has_other_model)
 
 
 def _no_run(folder: Path, inside: Sequence[str]) -> str:
@@ -174,7 +175,7 @@ def _no_run(folder: Path, inside: Sequence[str]) -> str:
 
 
 def _refuse_unfinished(run: Path, stage: Path) -> None:
-    if not (stage / "done.json").exists():
+    if not DONE.exists(stage):
         done = sorted(file.parent.name for file in run.glob("stages/*/done.json"))
         others = f", or name the folder of a stage that is ({', '.join(done)})" if done else ""
         raise ExperimentError(

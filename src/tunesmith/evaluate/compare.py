@@ -16,9 +16,9 @@ from tunesmith.evaluate.estimates import Units
 from tunesmith.evaluate.form import FormAndContent, form_and_content
 from tunesmith.evaluate.groups import groups_of
 from tunesmith.evaluate.rows import Row, read_rows
-from tunesmith.evaluate.scores import Scores, outcomes_of, tells
+from tunesmith.evaluate.scores import outcomes_of, read_scores, tells
 from tunesmith.evaluate.significance import Signs
-from tunesmith.files import write_json
+from tunesmith.runs.json_file import JsonFile
 from tunesmith.tasks import Task
 
 if TYPE_CHECKING:
@@ -98,15 +98,18 @@ class Comparison:
     """How the change divides into answers that only one of the two gave in a form that can be read, and all others."""
 
 
+COMPARISON = JsonFile[Comparison]("comparison.json", Comparison)
+
+
 def compare(first: Path, second: Path, task: Task, settings: Evaluate, seed: int) -> Comparison:
     """The comparison of two evaluations by their folders; it is written to `comparison.json` in the second.
 
     Raises ExperimentError if the two are not on the same records.
     """
-    names = [Scores.read(folder / "scores.json").evaluation for folder in (first, second)]
+    names = [read_scores(folder).evaluation for folder in (first, second)]
     rows = [read_rows(folder / "rows.jsonl") for folder in (first, second)]
     comparison = compare_rows(rows[0], rows[1], task, settings, seed, names=(names[0], names[1]))
-    write_json(second / "comparison.json", dataclasses.asdict(comparison))
+    COMPARISON.write(second, comparison)
     return comparison
 
 

@@ -16,7 +16,7 @@ from tunesmith.evaluate.groups import check_fields, fields_of
 from tunesmith.evaluate.progress import counting
 from tunesmith.evaluate.resumable_rows import answered_in
 from tunesmith.evaluate.rows import Row, write_rows
-from tunesmith.evaluate.scores import Scores, score
+from tunesmith.evaluate.scores import SCORES, Scores, score
 from tunesmith.evaluate.units import units_of
 from tunesmith.files import write_sums
 from tunesmith.records.conversation import Conversation
@@ -72,7 +72,7 @@ def evaluate(
         scores = score(rows, task, settings, seed, name, answered.seconds)
         if folder is not None:
             write_rows(folder / "rows.jsonl", rows)
-            scores.write(folder / "scores.json")
+            SCORES.write(folder, scores)
             write_sums(folder, "rows.jsonl", "scores.json")
     return scores
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,9 +22,9 @@ from tunesmith.evaluate.defaults import (
 from tunesmith.evaluate.estimates import Estimate, Units, estimates_of
 from tunesmith.evaluate.groups import groups_of
 from tunesmith.evaluate.rows import Row
-from tunesmith.files import read_json, write_json
 from tunesmith.metrics import Outcomes
 from tunesmith.metrics._confusion import confusion
+from tunesmith.runs.json_file import JsonFile
 from tunesmith.tasks import Task
 
 if TYPE_CHECKING:
@@ -95,38 +94,22 @@ class Scores:
     cut: int = 0
     """Number of answers that reached the maximum length without an end token."""
 
-    def write(self, path: Path) -> None:
-        """Write `scores.json`, whole or not at all."""
-        write_json(path, dataclasses.asdict(self))
 
-    @staticmethod
-    def read(path: Path) -> Scores:
-        """The scores of a file; DataError if it holds none."""
-        try:
-            return _scores_file(read_json(path))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{path}: is not the scores of an evaluation ({error}). Delete the folder {path.parent} and call "
-                "`tunesmith run` with the same experiment"
-            ) from error
+SCORES = JsonFile[Scores]("scores.json", Scores)
 
 
-def _scores_file(values: dict[str, Any]) -> Scores:
-    table = values["confusion"]
-    values["metrics"] = _scores_of(values["metrics"])
-    calibration = values.get("calibration")
-    values["calibration"] = None if calibration is None else Calibration(**calibration)
-    values["labels"] = None if values["labels"] is None else tuple(values["labels"])
-    if table is not None:
-        values["confusion"] = Confusion(tuple(table["labels"]), tuple(map(tuple, table["counts"])))
-    values["by"] = {
-        name: {
-            value: GroupScores(**{**group, "metrics": _scores_of(group["metrics"])})
-            for value, group in groups.items()
-        }
-        for name, groups in values.get("by", {}).items()
-    }
-    return Scores(**values)
+def read_scores(folder: Path) -> Scores:
+    """The scores of an evaluation. DataError if they are missing or damaged."""
+    try:
+        scores = SCORES.parse(folder)
+        if scores is None:
+            raise ValueError("there is no such file")
+    except ValueError as error:
+        raise DataError(
+            f"{folder / SCORES.name}: is not the scores of an evaluation ({error}). Delete the folder {folder} and "
+            "call `tunesmith run` with the same experiment"
+        ) from error
+    return scores
 
 
 def score(
@@ -183,15 +166,6 @@ def _measured(names: Sequence[str], outcomes: Outcomes, units: Units) -> dict[st
 def _score_of(one: Estimate) -> Score:
     metric, ends = metric_of(one.name), one.interval()
     return Score(one.value, ends.low, ends.high, metric.better, metric.unit, ends.reason, ends.corrected)
-
-
-def _scores_of(values: Mapping[str, Any]) -> dict[str, Score]:
-    return {name: Score(**{**score, **_ends(score)}) for name, score in values.items()}
-
-
-def _ends(score: Mapping[str, Any]) -> dict[str, float]:
-    """The ends of an interval, NaN where the file has null."""
-    return {end: math.nan if score[end] is None else score[end] for end in ("low", "high")}
 
 
 def outcomes_of(rows: Sequence[Row], task: Task) -> Outcomes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from tunesmith.model.adapters import has_adapter, put_on, refuse_other_shape
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.merging import merge
 from tunesmith.precision.quantize import has_scales, is_quantised, num_weights
+from tunesmith.runs.parts import TrainedPart
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -45,8 +46,8 @@ class Trainable:
 
     loaded: LoadedModel
     groups: tuple[Group, ...]
-    summary: tuple[Mapping[str, Any], ...]
-    """Dicts of part, method, trained and total (numbers of weights), share, and bytes of what is trained."""
+    summary: tuple[TrainedPart, ...]
+    """How much of each part is trained."""
 
 
 def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int) -> Trainable:
@@ -196,17 +197,17 @@ def _open(
 
 def _summary(
     part: str, modules: dict[str, nn.Module], methods: Mapping[str, Method], groups: Sequence[Group]
-) -> Mapping[str, Any]:
+) -> TrainedPart:
     own = {id(weight): weight for module in modules.values() for weight in module.parameters(recurse=False)}
     trained = [weight for group in groups if group.part == part for weight in group.parameters.values()]
     added = [weight for weight in trained if id(weight) not in own]
     num_trained = sum(weight.numel() for weight in trained)
     total = sum(map(num_weights, own.values())) + sum(weight.numel() for weight in added)
-    return {
-        "part": part,
-        "method": methods[part].kind if part in methods else "frozen",
-        "trained": num_trained,
-        "total": total,
-        "share": num_trained / total if total else 0.0,
-        "bytes": sum(weight.nbytes for weight in trained),
-    }
+    return TrainedPart(
+        part=part,
+        method=methods[part].kind if part in methods else "frozen",
+        trained=num_trained,
+        total=total,
+        share=num_trained / total if total else 0.0,
+        bytes=sum(weight.nbytes for weight in trained),
+    )

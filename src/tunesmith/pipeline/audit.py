@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from rich.progress import track
 
-from tunesmith.audit.lengths import Audit, audit_characters, audit_tokens
+from tunesmith.audit.lengths import audit_characters, audit_tokens
 from tunesmith.pipeline.steps import Steps
 from tunesmith.records.conversation import Conversation
 from tunesmith.records.sampling import fixed_sample
+from tunesmith.runs.audit import Audit
 from tunesmith.train.examples import Examples
 
 

@@ -52,7 +52,7 @@ def examples_key(steps: Steps, stage: Stage) -> str:
         if file.is_file()
     ]
     return key_of(
-        [steps.data_key, steps.prepared.certificate["checksum"], places],
+        [steps.data_key, steps.prepared.certificate.checksum, places],
         experiment.seed if experiment.task.shots or stage.balance else None,
         [experiment.task.model_dump(mode="json"), experiment.data.length.model_dump(mode="json")],
         stage.model_dump(mode="json", include={"where", "balance", "trained"}),

@@ -7,19 +7,16 @@ from pathlib import Path
 import torch
 
 from tunesmith.config.experiment import Stage
-from tunesmith.errors import ExperimentError
-from tunesmith.files import read_note, write_json
 from tunesmith.forecast.choose import LOOKED_AT, MARGIN, Choice, choose, largest_shape
 from tunesmith.forecast.fake_model import Machine, Skeleton, skeleton
 from tunesmith.forecast.memory import Forecast, forecast
 from tunesmith.kernels.fusion.patch import whole_layers
-from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
+from tunesmith.model.checkpointing import Level, checkpoint
 from tunesmith.model.trainable import Trainable
 from tunesmith.pipeline.steps import Steps
+from tunesmith.runs.memory import EXECUTION_PLAN, ExecutionPlan
 from tunesmith.train.batch_plan import Updates
 from tunesmith.train.loss import Loss
-
-CHOSEN = "memory.json"
 
 
 def settle(
@@ -33,11 +30,10 @@ def settle(
     device = trainable.loaded.device
     asked, tokens = steps.model.checkpointing, stage.batch.tokens_per_device
     level: Level = "none" if asked == "auto" else asked
-    chosen = folder / CHOSEN
     if asked != "auto" and tokens != "auto":
         note = f"checkpointing: {level} (asked for)"
-    elif chosen.exists():
-        level, updates.tokens_per_device = _as_begun(chosen)
+    elif (begun := EXECUTION_PLAN.read(folder)) is not None:
+        level, updates.tokens_per_device = begun.checkpointing, begun.tokens_per_device
         note = f"checkpointing: {level}, {updates.tokens_per_device:,} tokens at once (as the stage began)"
     elif device.type != "cuda":
         note = f"checkpointing: {level} ({'asked for' if asked != 'auto' else 'on a CPU nothing is gained'})"
@@ -46,7 +42,7 @@ def settle(
     else:
         level, updates.tokens_per_device = found.checkpointing, found.tokens_per_device
         updates.expected_gib = found.expected_gib
-        write_json(chosen, {"checkpointing": level, "tokens_per_device": found.tokens_per_device})
+        EXECUTION_PLAN.write(folder, ExecutionPlan(level, found.tokens_per_device))
         note = f"checkpointing: {level} ({found.reason})"
     checkpoint(trainable.loaded.model, level)
     if level == "selective" and not any(whole_layers(trainable.loaded.model)):
@@ -54,19 +50,6 @@ def settle(
     if level == "offload" and device.type != "cuda":
         note += "; as full, since all is in the host's memory already"
     return note
-
-
-def _as_begun(chosen: Path) -> tuple[Level, int]:
-    """Level and tokens at once that the stage began with; ExperimentError if the file does not say so."""
-    match read_note(chosen, object):
-        case {"checkpointing": str(level), "tokens_per_device": int(tokens)} if (
-            level in LEVELS and tokens > 0
-        ):
-            return level, tokens
-    raise ExperimentError(
-        f"{chosen}: does not say how the stage began, a level of checkpointing ({', '.join(LEVELS)}) and a number of "
-        "tokens_per_device. Delete it and run again; both are then chosen anew"
-    )
 
 
 def _chosen(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss) -> Choice | str:

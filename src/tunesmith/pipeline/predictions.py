@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -11,11 +10,12 @@ from tunesmith.errors import ExperimentError
 from tunesmith.evaluate.evaluate import conversations_of
 from tunesmith.evaluate.predictions import matched, read_predictions, rows_of_predictions, settings_of_rows
 from tunesmith.evaluate.rows import write_rows
-from tunesmith.evaluate.scores import Scores, score
-from tunesmith.files import read_json, whole_file, write_json
+from tunesmith.evaluate.scores import SCORES, Scores, score
+from tunesmith.files import file_sha256, whole_file
 from tunesmith.images.picture import Picture
 from tunesmith.pipeline.folder import key_of
 from tunesmith.pipeline.steps import Steps
+from tunesmith.runs.keys import SOURCE, PredictionsSource
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _TAKEN = ("base", "tuned", "validation")
@@ -36,11 +36,11 @@ def evaluate_predictions(steps: Steps, file: Path, name: str) -> tuple[Path, Sco
     records = steps.test_records
     given = matched(records, predictions, str(file))
     folder = steps.shared.predictions(name, key_of(steps.asked))
-    source = {"name": name, "file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    known = read_json(folder / "source.json") if (folder / "source.json").exists() else None
-    if known is not None and known["sha256"] != source["sha256"]:
+    source = PredictionsSource(name, str(file), file_sha256(file))
+    known = SOURCE.read(folder)
+    if known is not None and known.sha256 != source.sha256:
         raise ExperimentError(
-            f"--name {name}: other predictions were scored under this name already (of {known['file']}). Give these "
+            f"--name {name}: other predictions were scored under this name already (of {known.file}). Give these "
             f"another name, or remove {folder}"
         )
     conversations = conversations_of(steps.task, records)
@@ -49,8 +49,8 @@ def evaluate_predictions(steps: Steps, file: Path, name: str) -> tuple[Path, Sco
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "rows.jsonl", rows)
     scores = score(rows, steps.task, settings, steps.experiment.seed, name)
-    scores.write(folder / "scores.json")
-    write_json(folder / "source.json", source)
+    SCORES.write(folder, scores)
+    SOURCE.write(folder, source)
     return folder, scores
 
 

@@ -15,9 +15,12 @@ from tunesmith.config.experiment import Experiment, Stage
 from tunesmith.config.read import read_experiment
 from tunesmith.errors import ExperimentError, TunesmithError
 from tunesmith.evaluate.defaults import primary_metric
-from tunesmith.files import read_note, whole_folder, write_json
+from tunesmith.files import whole_folder
 from tunesmith.pipeline.folder import RunFolder, key_of
 from tunesmith.pipeline.log import copy_log
+from tunesmith.runs.done import DONE
+from tunesmith.runs.keys import CLAIM, EVALUATION_KEY, TRAINED_IN, TakenOverFrom
+from tunesmith.runs.run import RUN
 from tunesmith.runs.sealing import refuse_changed_run
 
 if TYPE_CHECKING:
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 
 ELSEWHERE = ("name", "output", "variants", "track", "checkpoints")
 """Settings that change nothing in what a run measures; see `stage_key` for the others."""
-TRAINED_IN = "trained_in.json"
 _MOST_NAMED = 8
 
 
@@ -40,7 +42,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Keys:
+class RunKeys:
     """What decides if two runs are the same."""
 
     stages: Mapping[str, str]
@@ -48,7 +50,7 @@ class Keys:
     evaluation: str
 
     @staticmethod
-    def of(steps: Steps) -> Keys:
+    def of(steps: Steps) -> RunKeys:
         """The keys of an experiment; its records are prepared if they are not yet."""
         stages: dict[str, str] = {}
         trained: Trained | None = None
@@ -57,7 +59,7 @@ class Keys:
             stages[stage.name] = stage_key(steps, stage, number, before)
             trained = Trained(Path(stage.name), stages[stage.name])
         assert trained is not None
-        return Keys(stages, evaluation_key(steps, trained.fingerprint))
+        return RunKeys(stages, evaluation_key(steps, trained.fingerprint))
 
     @property
     def whole(self) -> str:
@@ -69,12 +71,12 @@ class Keys:
         if not all(map(self._claimed, _filled(run.path / "stages"))):
             return False
         evaluated = run.evaluation.is_dir() and any(run.evaluation.iterdir())
-        return not evaluated or _key_in(run.evaluation / "key.json") in (None, self.evaluation)
+        return not evaluated or EVALUATION_KEY.read(run.evaluation) in (None, self.evaluation)
 
     def _claimed(self, stage: Path) -> bool:
         """True if a stage's folder is of these settings; one that is over needs no claim for that."""
         key = self.stages.get(stage.name)
-        claim = _key_in(stage / "claim.json")
+        claim = CLAIM.read(stage)
         return key is not None and (claim == key or (claim is None and is_done(stage, key)))
 
     def finished(self, run: RunFolder) -> bool:
@@ -89,7 +91,7 @@ def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -
     settings = stage.model_dump(mode="json", exclude={"batch": {"workers"}, "divergence": True})
     return key_of(
         [experiment.seed, number, settings, before.fingerprint if before else None],
-        [steps.base, experiment.task.model_dump(mode="json"), steps.prepared.certificate["checksum"]],
+        [steps.base, experiment.task.model_dump(mode="json"), steps.prepared.certificate.checksum],
         [experiment.data.length.model_dump(mode="json"), _judging(experiment)],
     )
 
@@ -110,11 +112,11 @@ def evaluation_key(steps: Steps, fingerprint: str) -> str:
 
 def is_done(folder: Path, fingerprint: str) -> bool:
     """True if the stage's folder holds what these settings lead to."""
-    done = folder / "done.json"
-    return done.exists() and bool(read_note(done, keys={"fingerprint": str})["fingerprint"] == fingerprint)
+    done = DONE.read(folder)
+    return done is not None and done.fingerprint == fingerprint
 
 
-def choose(steps: Steps, keys: Keys) -> RunFolder:
+def choose(steps: Steps, keys: RunKeys) -> RunFolder:
     """The run of these settings, the newest if there are several; else the folder of a new one. Nothing is written."""
     runs = steps.shared.runs(steps.variant)
     for run in reversed(runs):
@@ -136,8 +138,8 @@ def choose(steps: Steps, keys: Keys) -> RunFolder:
 
 def _key_of_run(run: RunFolder) -> Any:
     """The whole key that a run was claimed with; None if nobody has."""
-    named = run.path / "run.json"
-    return read_note(named).get("key") if named.exists() else None
+    info = RUN.read(run.path)
+    return None if info is None else info.key
 
 
 def why_new(steps: Steps, run: RunFolder) -> str | None:
@@ -184,13 +186,13 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _other_reason(steps: Steps, run: RunFolder) -> str:
     """Why a run with the same settings is not the same."""
-    if not (run.path / "run.json").exists() or not (run.path / "experiment.yaml").exists():
+    info = RUN.read(run.path)
+    if info is None or not (run.path / "experiment.yaml").exists():
         return "its experiment.yaml cannot be read"
-    named = read_note(run.path / "run.json")
-    if named.get("data") != f"../{steps.prepared.folder.name}":
-        return "the data are others than they were"
-    if named.get("base") != f"../{steps.base_folder.name}":
-        return "the files of the base model are others than they were"
+    if info.data != f"../{steps.prepared.folder.name}":
+        return "the data have changed"
+    if info.base != f"../{steps.base_folder.name}":
+        return "the files of the base model have changed"
     return "its stages were trained by another version of tunesmith, or by other settings than it names"
 
 
@@ -228,7 +230,7 @@ def take_over(trained: Path, run: RunFolder) -> Path:
             copy_function=_link,
             ignore=shutil.ignore_patterns("checkpoints", ".*"),
         )
-        write_json(making / TRAINED_IN, {"run": f"../{source.name}"})
+        TRAINED_IN.write(making, TakenOverFrom(f"../{source.name}"))
     if not (run.path / "audit.json").exists() and (source / "audit.json").exists():
         _link(str(source / "audit.json"), str(run.path / "audit.json"))
     return target
@@ -244,7 +246,3 @@ def _link(source: str, target: str) -> None:
 def _filled(folder: Path) -> list[Path]:
     """The folders in it that are not empty."""
     return [one for one in sorted(folder.glob("*")) if one.is_dir() and any(one.iterdir())]
-
-
-def _key_in(file: Path) -> Any:
-    return read_note(file, str) if file.exists() else None

@@ -19,20 +19,23 @@ from tunesmith.evaluate.defaults import resolve_engine
 from tunesmith.evaluate.engines import Engine
 from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.scores import Scores
-from tunesmith.files import SUMS, damage, expanded, read_note, whole_file, write_json
+from tunesmith.files import SUMS, damage, expanded, whole_file
 from tunesmith.model.families import Family
 from tunesmith.model.heads import refuse_lost_head
 from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment, with_later
 from tunesmith.pipeline.folder import ExperimentFolder, RunFolder, at_work, files_key, key_of
-from tunesmith.pipeline.runs import Keys, choose, evaluation_key, why_new
+from tunesmith.pipeline.runs import RunKeys, choose, evaluation_key, why_new
 from tunesmith.records.conversation import Conversation
 from tunesmith.records.filter import matcher
 from tunesmith.records.record import Record
 from tunesmith.records.sampling import fixed_sample
 from tunesmith.records.sources import Source
 from tunesmith.records.unread import RowNotes
+from tunesmith.runs.environment import ENVIRONMENT
+from tunesmith.runs.keys import EVALUATION_KEY
+from tunesmith.runs.run import RUN, RunInfo
 from tunesmith.runs.sealing import is_incomplete, unseal
 from tunesmith.split.prepare import Prepared, prepare, prepared_key
 from tunesmith.split.reading import Use, sources_of
@@ -63,9 +66,9 @@ class Steps:
         return ExperimentFolder(expanded(self.experiment.output) / self.experiment.name)
 
     @cached_property
-    def keys(self) -> Keys:
+    def keys(self) -> RunKeys:
         """What tells this run from one with other settings."""
-        return Keys.of(self)
+        return RunKeys.of(self)
 
     @cached_property
     def folder(self) -> RunFolder:
@@ -125,10 +128,11 @@ class Steps:
                 data, asked, self.where, folder, use, checked=self._checks, pictures=pictures, decide=decide
             )
         prepared.verify()
-        for note in prepared.certificate.get("notes", []):
+        for note in prepared.certificate.notes:
             self.say(f"prepare: {note}")
         lists = task.fields_joined()
-        if lists and data.join is None and prepared.certificate.get("contradictions", {}).get("questions"):
+        contradictions = prepared.certificate.contradictions
+        if lists and data.join is None and contradictions is not None and contradictions.questions:
             by = ", ".join(task.fields_asked())
             self.say(
                 f"prepare: If these rows are boxes of one picture, set data.join: {{by: [{by}], "
@@ -267,7 +271,7 @@ class Steps:
                 mode="json", include={"engine", "metric", "metrics", "test_examples", "resamples", "by"}
             ),
             experiment.seed,
-            self.prepared.certificate["checksum"],
+            self.prepared.certificate.checksum,
             *([experiment.evaluate.unit] if experiment.evaluate.unit else []),
         ]
 
@@ -290,15 +294,20 @@ class Steps:
         unseal(run.path)
         with whole_file(run.path / "experiment.yaml") as file:
             file.write_text(dump_experiment(self.experiment), encoding="utf-8")
-        noted = run.path / "environment.json"
-        write_json(noted, with_later(read_note(noted, dict) if noted.exists() else None, environment()))
-        names = {"experiment": self.experiment.name, "variant": self.variant, "number": run.number}
-        names |= {"key": self.keys.whole, "asked": key_of(self.asked)}
-        shared = {"data": f"../data-{self.data_key}", "base": f"../{self.base_folder.name}"}
-        beside = os.path.relpath(self.where.resolve(), run.path.resolve())
+        ENVIRONMENT.write(run.path, with_later(ENVIRONMENT.read(run.path), environment()))
         model = expanded(Path(self.model.path))
-        found = {"where": beside, "model": str(model.resolve()) if model.exists() else self.model.path}
-        write_json(run.path / "run.json", names | shared | found)
+        info = RunInfo(
+            experiment=self.experiment.name,
+            variant=self.variant,
+            number=run.number,
+            key=self.keys.whole,
+            asked=key_of(self.asked),
+            data=f"../data-{self.data_key}",
+            base=f"../{self.base_folder.name}",
+            where=os.path.relpath(self.where.resolve(), run.path.resolve()),
+            model=str(model.resolve()) if model.exists() else self.model.path,
+        )
+        RUN.write(run.path, info)
 
     def baseline(self) -> Path:
         """Scores of the untouched base model on the test side; gives their folder."""
@@ -315,8 +324,8 @@ class Steps:
         """Scores of what the last stage left (read back from disk), compared with the base; gives their folder. An
         evaluation that is there is of these settings: see `choose`."""
         folder = self.folder.evaluation
-        if not (folder / "key.json").exists():
-            write_json(folder / "key.json", evaluation_key(self, fingerprint))
+        if not EVALUATION_KEY.exists(folder):
+            EVALUATION_KEY.write(folder, evaluation_key(self, fingerprint))
         if not self._is_evaluated(folder):
             self.say(
                 f"evaluate: the tuned model on the same {counted(len(self.test_records), 'held-out record')}"

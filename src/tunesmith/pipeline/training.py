@@ -16,7 +16,6 @@ from tunesmith.audit.lengths import audit_tokens
 from tunesmith.config.experiment import Stage
 from tunesmith.errors import DataError, ExperimentError, ModelError, counted
 from tunesmith.evaluate.defaults import primary_metric
-from tunesmith.files import read_note, write_json
 from tunesmith.model.base_fingerprint import traits_of
 from tunesmith.model.heads import hidden_width, new_head, refuse_lost_head, refuse_other_head
 from tunesmith.model.load import load
@@ -33,9 +32,15 @@ from tunesmith.pipeline.steps import Steps
 from tunesmith.records.fields import value_at
 from tunesmith.records.record import Record
 from tunesmith.records.sampling import fixed_sample
-from tunesmith.runs.artifacts import DONE, left_by, refuse_changed
+from tunesmith.runs.artifacts import refuse_changed, stage_files
+from tunesmith.runs.audit import AUDIT
+from tunesmith.runs.classes import CLASSES, TrainedClasses
+from tunesmith.runs.done import DONE, StageResult
+from tunesmith.runs.keys import BASE, CLAIM
+from tunesmith.runs.lineage import LINEAGE, StageLineage
+from tunesmith.runs.parts import PARTS
 from tunesmith.tasks import Task
-from tunesmith.train.balance import Classes, class_weights, count_classes
+from tunesmith.train.balance import class_notes, class_weights, count_classes
 from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import latest_checkpoint, set_damaged_aside, step_of
 from tunesmith.train.examples import Rendered, render_examples
@@ -50,7 +55,7 @@ from tunesmith.train.stages import Judge, train_stage
 def train(steps: Steps, terminal: Terminal) -> Trained:
     """Every stage of the experiment, skipping what is done, here or in another run of the variant."""
     trained: Trained | None = None
-    lineage: list[dict[str, Any]] = []
+    lineage: list[StageLineage] = []
     for number, stage in enumerate(steps.experiment.stages):
         before = None if stage.start == "base" else trained
         fingerprint = steps.keys.stages[stage.name]
@@ -59,21 +64,20 @@ def train(steps: Steps, terminal: Terminal) -> Trained:
             run_stage(steps, stage, number, before, fingerprint, terminal)
         else:
             refuse_changed(folder)
-        if number == 0 and not (steps.folder.path / "audit.json").exists():
+        if number == 0 and not AUDIT.exists(steps.folder.path):
             write_audit(steps, stage_examples(steps, stage)[0])
         trained = Trained(folder, fingerprint)
         lineage.append(
-            {
-                "stage": stage.name,
-                "started_from": before.result.name if before else "base",
-                "started_from_key": before.fingerprint if before else key_of(steps.base),
-                "key": fingerprint,
-                "left": read_note(folder / "done.json", keys={"sha256": str})["sha256"],
-            }
+            StageLineage(
+                stage=stage.name,
+                started_from=before.result.name if before else "base",
+                started_from_key=before.fingerprint if before else key_of(steps.base),
+                key=fingerprint,
+                left=DONE.require(folder).sha256,
+            )
         )
-    written = steps.folder.path / "lineage.json"
-    if not steps.is_finished or not written.exists():
-        write_json(written, lineage)
+    if not steps.is_finished or not LINEAGE.exists(steps.folder.path):
+        LINEAGE.write(steps.folder.path, tuple(lineage))
     assert trained is not None
     return trained
 
@@ -110,7 +114,7 @@ def run_stage(
 ) -> None:
     """Train one stage, or go on with it, and write what it leaves."""
     folder = steps.folder.stage(stage.name)
-    write_json(folder / "claim.json", fingerprint)
+    CLAIM.write(folder, fingerprint)
     experiment = steps.experiment
     steps.say(f"train: stage {stage.name}, {number + 1} of {len(experiment.stages)}")
     rendered, sort_by, together = stage_examples(steps, stage)
@@ -121,13 +125,13 @@ def run_stage(
     seed_everything(experiment.seed + number)
     if number == 0:
         write_audit(steps, rendered)
-    write_json(folder / "base.json", traits_of(loaded))
+    BASE.write(folder, traits_of(loaded))
     loaded = with_head(loaded, experiment.task, experiment.seed + number)
     classes = classes_of(experiment.task, rendered, stage)
     if classes is not None:
-        write_json(folder / "classes.json", classes.to_json())
+        CLASSES.write(folder, classes)
     trainable = make_trainable(loaded, stage.parts, experiment.seed + number)
-    write_json(folder / "parts.json", list(trainable.summary))
+    PARTS.write(folder, trainable.summary)
     updates = Updates.of(stage, rendered.examples, experiment.seed + number, sort_by, together)
     how = settle(steps, stage, trainable, updates, loss_of(experiment.task, stage, None), folder)
     for fault in set_damaged_aside(folder / "checkpoints"):
@@ -150,12 +154,19 @@ def run_stage(
             ),
         )
     save_result(trainable, folder)
-    done = {"fingerprint": fingerprint, "steps": progress.step, "best_step": progress.best_step}
-    asked = {
-        "task": experiment.task.model_dump(mode="json"),
-        "longest_answer": 0 if experiment.task.head else rendered.examples.longest_answer,
-    }
-    write_json(folder / DONE, done | {"seconds": progress.seconds} | left_by(folder) | asked)
+    left = stage_files(folder)
+    result = StageResult(
+        fingerprint=fingerprint,
+        steps=progress.step,
+        seconds=progress.seconds,
+        best_step=progress.best_step,
+        bytes=left.bytes,
+        sha256=left.sha256,
+        files=left.files,
+        task=experiment.task.model_dump(mode="json"),
+        longest_answer=0 if experiment.task.head else rendered.examples.longest_answer,
+    )
+    DONE.write(folder, result)
     steps.let_go()
 
 
@@ -188,16 +199,16 @@ def with_head(loaded: LoadedModel, task: Task, seed: int) -> LoadedModel:
     return loaded
 
 
-def classes_of(task: Task, rendered: Rendered, stage: Stage) -> Classes | None:
+def classes_of(task: Task, rendered: Rendered, stage: Stage) -> TrainedClasses | None:
     """Numbers and weights of the classes that are trained on; None for a task without classes."""
     labels = task.labels_in_order
     if labels is None:
         return None
     counts = count_classes(rendered.examples.classes, len(labels))
-    return Classes(labels, tuple(counts.tolist()), class_weights(counts, stage.loss))
+    return TrainedClasses(labels, tuple(counts.tolist()), class_weights(counts, stage.loss))
 
 
-def loss_of(task: Task, stage: Stage, classes: Classes | None) -> Loss:
+def loss_of(task: Task, stage: Stage, classes: TrainedClasses | None) -> Loss:
     """What training makes small: the nats of classes or of tokens, weighed as the stage says."""
     weights = classes.weights if classes else None
     if task.head is not None:
@@ -240,8 +251,7 @@ def _render(steps: Steps, stage: Stage) -> Rendered:
 def write_audit(steps: Steps, rendered: Rendered) -> None:
     """The lengths of the first stage's examples, for the report."""
     limit = steps.experiment.data.length.max_tokens
-    audit = audit_tokens(rendered.examples, limit, steps.family.sight)
-    write_json(steps.folder.path / "audit.json", audit.to_json())
+    AUDIT.write(steps.folder.path, audit_tokens(rendered.examples, limit, steps.family.sight))
 
 
 def field_of(record: Record, setting: str, field: str) -> Any:
@@ -281,7 +291,9 @@ def judged_records(steps: Steps) -> Sequence[Record]:
     return records
 
 
-def notes_of(loaded: LoadedModel, how: str, rendered: Rendered, classes: Classes | None) -> tuple[str, ...]:
+def notes_of(
+    loaded: LoadedModel, how: str, rendered: Rendered, classes: TrainedClasses | None
+) -> tuple[str, ...]:
     """What the log should say once at the start of a stage."""
     examples = rendered.examples
     trained = (
@@ -295,7 +307,7 @@ def notes_of(loaded: LoadedModel, how: str, rendered: Rendered, classes: Classes
         f"{counted(len(examples), 'example')}, {counted(int(examples.lengths.sum()), 'token')}, {trained}",
     ]
     if classes is not None:
-        notes += classes.notes()
+        notes += class_notes(classes)
     if rendered.too_long:
         notes.append(f"{counted(len(rendered.too_long), 'example')} left out: over the length limit")
     return tuple(notes)

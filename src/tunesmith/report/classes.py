@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tunesmith.report import words
 from tunesmith.report.charts import Plot, Series, line_plot
 from tunesmith.report.curves import NUM_STYLES, Course
-from tunesmith.report.run_folder import Classes, RunFolder
+from tunesmith.report.run_folder import RunView
+from tunesmith.runs.classes import TrainedClasses
 
 TOLD_BY = "recall"
 """The metric of one class: the share of its records that are answered rightly."""
@@ -25,7 +26,7 @@ class SizeRow:
     """What each of them counts; None if all classes count alike."""
 
 
-def size_rows(run: RunFolder) -> list[SizeRow]:
+def size_rows(run: RunView) -> list[SizeRow]:
     """Every class with its training examples, in the order of the labels; none if they are not known."""
     classes = _last(run)
     if classes is None:
@@ -34,7 +35,7 @@ def size_rows(run: RunFolder) -> list[SizeRow]:
     return [SizeRow(*one) for one in zip(classes.labels, classes.counts, weights, strict=True)]
 
 
-def size_plot(run: RunFolder) -> Plot | None:
+def size_plot(run: RunView) -> Plot | None:
     """Share of each class that is answered rightly, by its number of training examples; None if that is the same for
     all, or there is no evaluation."""
     counts = {row.label: row.count for row in size_rows(run)}
@@ -58,7 +59,7 @@ def size_plot(run: RunFolder) -> Plot | None:
     )
 
 
-def class_curves(run: RunFolder) -> Plot | None:
+def class_curves(run: RunView) -> Plot | None:
     """Share of each class that is answered rightly on validation records in the course of training; with more classes
     than can be told apart, all faintly and their mean over them."""
     course = Course(run.stages)
@@ -88,7 +89,7 @@ def class_curves(run: RunFolder) -> Plot | None:
     return line_plot(title, series, lambda value: f"{value:.0%}", dividers=course.dividers, legend=are_few)
 
 
-def baselines(run: RunFolder) -> Iterator[tuple[str, str]]:
+def baselines(run: RunView) -> Iterator[tuple[str, str]]:
     """What is had without a model, as name and text: the share right by chance, and of always the class that is most
     frequent in training, or any of those that are equally frequent."""
     evaluated = run.tuned or run.base
@@ -116,6 +117,6 @@ def _always(commonest: list[str], num_classes: int) -> str:
     return f"One class, always, of the {len(commonest)} most frequent in training"
 
 
-def _last(run: RunFolder) -> Classes | None:
+def _last(run: RunView) -> TrainedClasses | None:
     found = [stage.classes for stage in run.stages if stage.classes is not None]
     return found[-1] if found else None

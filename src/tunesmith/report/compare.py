@@ -20,7 +20,7 @@ from tunesmith.report import summary, words
 from tunesmith.report.charts import Plot
 from tunesmith.report.curves import overlaid_curves
 from tunesmith.report.page import write_page
-from tunesmith.report.run_folder import Evaluated, RunFolder, read_run_folder
+from tunesmith.report.run_folder import Evaluated, RunView, read_run_folder
 
 _BASE = "base in "
 """What the names of bases in a ranking begin with."""
@@ -104,7 +104,7 @@ def comparison_as_json(compared: Compared) -> str:
     return as_json(values, indent=2)
 
 
-def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:
+def compare_runs(runs: Sequence[RunView], beside: Path) -> Compared:
     """The comparison of runs, for a page in the folder `beside`. DataError if none of them is evaluated."""
     evaluated = [run.tuned for run in runs if run.tuned is not None]
     if not evaluated:
@@ -139,7 +139,7 @@ def compare_runs(runs: Sequence[RunFolder], beside: Path) -> Compared:
     )
 
 
-def short_names(runs: Sequence[RunFolder]) -> list[str]:
+def short_names(runs: Sequence[RunView]) -> list[str]:
     """What tells the runs apart: the variant if that does, else experiment and variant, else the folder."""
     candidates = (
         [run.run.label for run in runs],
@@ -149,7 +149,7 @@ def short_names(runs: Sequence[RunFolder]) -> list[str]:
     return next((names for names in candidates if len(set(names)) == len(names)), candidates[-1])
 
 
-def _base_entries(runs: Sequence[RunFolder], names: Sequence[str], primary: str) -> Iterator[Entry]:
+def _base_entries(runs: Sequence[RunView], names: Sequence[str], primary: str) -> Iterator[Entry]:
     """A line for each base model, named after its runs if there is more than one."""
     bases: dict[Path, list[str]] = {}
     scores: dict[Path, Evaluated] = {}
@@ -164,7 +164,7 @@ def _base_entries(runs: Sequence[RunFolder], names: Sequence[str], primary: str)
         yield Entry(name, base.scores.metrics, {}, None, None, _groups(base, primary))
 
 
-def _run_entry(run: RunFolder, name: str, primary: str, beside: Path) -> Entry:
+def _run_entry(run: RunView, name: str, primary: str, beside: Path) -> Entry:
     shown = ("Trained weights", "Saved", "Peak memory", "Training time")
     known = dict(summary.facts(run))
     page = run.path / "report.html"
@@ -265,7 +265,7 @@ def _badness(entry: Entry, metric: str) -> float:
     return -measure.value if measure.better == "higher" else measure.value
 
 
-def _unfinished(runs: Sequence[RunFolder], names: Sequence[str]) -> Iterator[str]:
+def _unfinished(runs: Sequence[RunView], names: Sequence[str]) -> Iterator[str]:
     for run, name in zip(runs, names, strict=True):
         for line in run.missing:
             yield f"{name}: {line}"
@@ -281,13 +281,13 @@ class _Rankings:
     notices: Sequence[str]
 
 
-def _ranked(runs: Sequence[RunFolder], names: Sequence[str], primary: str) -> _Rankings:
+def _ranked(runs: Sequence[RunView], names: Sequence[str], primary: str) -> _Rankings:
     """Evaluated runs and their bases in sets that can be compared, each set tested together."""
     evaluated = [
         (run, run.tuned, name) for run, name in zip(runs, names, strict=True) if run.tuned is not None
     ]
     notices = []
-    sets: list[list[tuple[RunFolder, Evaluated, str]]] = []
+    sets: list[list[tuple[RunView, Evaluated, str]]] = []
     for one in evaluated:
         home = next((some for some in sets if _fault(some[0], one) is None), None)
         if home is None:
@@ -325,7 +325,7 @@ def _ranked(runs: Sequence[RunFolder], names: Sequence[str], primary: str) -> _R
     return _Rankings(pairs, alike, notices)
 
 
-def _fault(first: tuple[RunFolder, Evaluated, str], second: tuple[RunFolder, Evaluated, str]) -> str | None:
+def _fault(first: tuple[RunView, Evaluated, str], second: tuple[RunView, Evaluated, str]) -> str | None:
     """Why two evaluated runs cannot be paired, or None."""
     if first[0].settings.get("task") != second[0].settings.get("task"):
         return "they have different tasks; compare runs of one task"

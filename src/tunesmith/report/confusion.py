@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from tunesmith.evaluate.scores import Confusion
 from tunesmith.report import words
-from tunesmith.report.run_folder import RunFolder
+from tunesmith.report.run_folder import RunView
 
 MAX_CLASSES = 40
 """A table shows at most this many classes: those with the most mistakes."""
@@ -60,14 +60,14 @@ class Map:
     """Classes that are not shown because they had the fewest mistakes."""
 
 
-def matrices(run: RunFolder) -> list[Matrix]:
+def matrices(run: RunView) -> list[Matrix]:
     """Tables of base and tuned model, of the same classes in the same order."""
     found = list(_confusions(run))
     shown = shown_classes(found[-1][1], MAX_CLASSES) if found else []
     return [matrix(title, confusion, shown) for title, confusion in found]
 
 
-def maps(run: RunFolder) -> list[Map]:
+def maps(run: RunView) -> list[Map]:
     """Maps of the tuned and then the base model if there are more classes than a table shows, else none."""
     found = list(_confusions(run))
     if not found or len(found[-1][1].labels) <= MAX_CLASSES:
@@ -76,7 +76,7 @@ def maps(run: RunFolder) -> list[Map]:
     return [confusion_map(title, confusion, shown) for title, confusion in reversed(found)]
 
 
-def _confusions(run: RunFolder) -> Iterator[tuple[str, Confusion]]:
+def _confusions(run: RunView) -> Iterator[tuple[str, Confusion]]:
     for title, evaluated in (("Base", run.base), ("Tuned", run.tuned)):
         if evaluated is not None and evaluated.scores.confusion is not None:
             yield title, evaluated.scores.confusion

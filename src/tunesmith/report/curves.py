@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tunesmith.report import words
 from tunesmith.report.charts import Plot, Point, Series, line_plot, smoothed
-from tunesmith.report.run_folder import RunFolder, Stage
+from tunesmith.report.run_folder import RunView, StageRecord
 from tunesmith.train.observers import Update
 
 NUM_STYLES = 6
@@ -16,7 +16,7 @@ _short = "{:.3g}".format
 _whole = "{:,.0f}".format
 
 
-def training_curves(stages: Sequence[Stage], metric: str) -> list[Plot]:
+def training_curves(stages: Sequence[StageRecord], metric: str) -> list[Plot]:
     """Loss, a metric on validation records, learning rate, speed, memory and gradient norm by update."""
     course = Course(stages)
     plots = [
@@ -36,14 +36,14 @@ def training_curves(stages: Sequence[Stage], metric: str) -> list[Plot]:
     return [plot for plot in plots if plot is not None]
 
 
-def other_curves(stages: Sequence[Stage], metric: str) -> list[Plot]:
+def other_curves(stages: Sequence[StageRecord], metric: str) -> list[Plot]:
     """The other metrics on validation records."""
     course = Course(stages)
     plots = [course.validation_plot(name) for name in course.metrics if name != metric]
     return [plot for plot in plots if plot is not None]
 
 
-def overlaid_curves(runs: Sequence[RunFolder], names: Sequence[str], metric: str) -> list[Plot]:
+def overlaid_curves(runs: Sequence[RunView], names: Sequence[str], metric: str) -> list[Plot]:
     """Training loss, and a metric on validation records, a line for each run."""
     loss, validation = [], []
     for number, (run, name) in enumerate(zip(runs, names, strict=True)):
@@ -64,7 +64,7 @@ def overlaid_curves(runs: Sequence[RunFolder], names: Sequence[str], metric: str
 class Course:
     """Stages laid one after the other on one axis of updates."""
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(self, stages: Sequence[StageRecord]) -> None:
         self.stages = stages
         self.starts: list[int] = []
         end = 0

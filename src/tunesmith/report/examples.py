@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tunesmith.evaluate.rows import Row
-from tunesmith.report.run_folder import Evaluated, RunFolder
+from tunesmith.report.run_folder import Evaluated, RunView
 
 SHOWN = 8
 """Examples of one kind on the page."""
@@ -48,7 +48,7 @@ class Bin:
     count: int
 
 
-def example_groups(run: RunFolder) -> list[Group]:
+def example_groups(run: RunView) -> list[Group]:
     """Fixed, broken, still wrong and unread examples in the test side's order, and before them those whose boxes lie
     furthest from the true ones, if it is boxes that are asked for; none without a tuned model."""
     if run.tuned is None:

@@ -9,7 +9,7 @@ from tunesmith.evaluate.changes import Change, corrected_together
 from tunesmith.evaluate.compare import compare_rows
 from tunesmith.evaluate.scores import Score
 from tunesmith.report import summary
-from tunesmith.report.run_folder import RunFolder
+from tunesmith.report.run_folder import RunView
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ExternalRow:
     """Why there is no change though there is a tuned model."""
 
 
-def external_rows(run: RunFolder) -> list[ExternalRow]:
+def external_rows(run: RunView) -> list[ExternalRow]:
     """A row for all predictions that have the primary metric, in the order of their names."""
     primary = summary.primary(run)
     shown = [one for one in run.external if primary in one.scores.metrics]

@@ -8,13 +8,13 @@ import numpy as np
 
 from tunesmith.errors import counted
 from tunesmith.report.charts import Plot, Point, Series, line_plot
-from tunesmith.report.run_folder import Evaluated, RunFolder
+from tunesmith.report.run_folder import Evaluated, RunView
 
 _NUM_BINS = 20
 _THRESHOLDS = [step / 100 for step in range(1, 101)]
 
 
-def overlap_plots(run: RunFolder) -> list[Plot]:
+def overlap_plots(run: RunView) -> list[Plot]:
     """How many records have which IoU, and which share of them has at least that; none without the mark `iou`."""
     found = list(_ious(run))
     if not found:
@@ -48,7 +48,7 @@ def rates(ious: Sequence[float]) -> list[Point]:
     return [(threshold, sum(iou >= threshold for iou in ious) / len(ious)) for threshold in _THRESHOLDS]
 
 
-def _ious(run: RunFolder) -> Iterator[tuple[str, list[float]]]:
+def _ious(run: RunView) -> Iterator[tuple[str, list[float]]]:
     for name, evaluated in (("base", run.base), ("tuned", run.tuned)):
         ious = _of(evaluated)
         if ious:

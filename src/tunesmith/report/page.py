@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from tunesmith.report.examples import example_groups, reliability
 from tunesmith.report.external import external_rows
 from tunesmith.report.overlap import overlap_plots
 from tunesmith.report.pictures import Album, views_of
-from tunesmith.report.run_folder import Audit, RunFolder, read_run_folder
+from tunesmith.report.run_folder import RunView, read_run_folder
+from tunesmith.runs.audit import Audit
 
 _MOST_MISTAKES, _MOST_MISTAKES_BESIDE_MAP = 8, 15
 
@@ -63,7 +65,7 @@ def _templates() -> Environment:
     return environment
 
 
-def _evidence(run: RunFolder) -> dict[str, Any]:
+def _evidence(run: RunView) -> dict[str, Any]:
     """What the page's template shows, computed."""
     class_metrics, classes = summary.class_rows(run)
     examples, album = example_groups(run), Album()
@@ -99,12 +101,12 @@ def _evidence(run: RunFolder) -> dict[str, Any]:
         "views": views_of(examples, album),
         "album": album,
         "facts": summary.facts(run),
-        "environment": list(flat(run.environment)),
-        "lineage": [list(flat(entry)) for entry in run.lineage or ()],
+        "environment": environment_pairs(run),
+        "lineage": [list(flat(asdict(entry))) for entry in run.lineage],
     }
 
 
-def reliability_plot(run: RunFolder) -> Plot | None:
+def reliability_plot(run: RunView) -> Plot | None:
     """Share right against probability of the likeliest class; on the diagonal a model is as sure as right."""
     series = [
         Series(name, [(each.probability, each.right) for each in bins], name, markers=True)
@@ -158,15 +160,21 @@ def audit_pairs(audit: Audit) -> Iterator[tuple[str, str]]:
             yield name, words.count(number)
 
 
+def environment_pairs(run: RunView) -> list[tuple[str, str]]:
+    """Name and text of everything that is known about the run's environment."""
+    known = {} if run.environment is None else asdict(run.environment)
+    return [(name, text) for name, text in flat(known) if text]
+
+
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """The leaves of nested JSON as (dotted path, text)."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
+    elif isinstance(value, list | tuple) and any(isinstance(inner, Mapping) for inner in value):
         for index, inner in enumerate(value):
             yield from flat(inner, f"{prefix}.{index}")
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         yield prefix, ", ".join(map(str, value))
     else:
         yield prefix, "" if value is None else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,11 +12,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from tunesmith.config.read import read_experiment
 from tunesmith.errors import DataError
-from tunesmith.evaluate.compare import Comparison
+from tunesmith.evaluate.compare import COMPARISON, Comparison
 from tunesmith.evaluate.rows import Row, read_rows
-from tunesmith.evaluate.scores import Scores
+from tunesmith.evaluate.scores import SCORES, Scores
 from tunesmith.files import damage
 from tunesmith.runs.artifacts import changed_note
+from tunesmith.runs.audit import AUDIT, Audit
+from tunesmith.runs.classes import CLASSES, TrainedClasses
+from tunesmith.runs.done import DONE, StageResult
+from tunesmith.runs.environment import ENVIRONMENT, Environment
+from tunesmith.runs.json_file import JsonFile, first_fault
+from tunesmith.runs.lineage import LINEAGE, StageLineage
+from tunesmith.runs.manifest import MANIFEST, Manifest
+from tunesmith.runs.parts import PARTS, TrainedPart
+from tunesmith.runs.run import RUN, RunInfo
 from tunesmith.runs.sealing import refuse_changed_run
 from tunesmith.train.observers import Evaluation, StageEnd, StageStart, Update
 
@@ -42,54 +51,17 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class TrainedPart:
-    """An entry of `parts.json`: how much of one part of the model was trained."""
-
-    part: str
-    method: str
-    trained: int
-    total: int
-    share: float
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Done:
-    """`done.json` of a stage that is over."""
-
-    steps: int
-    seconds: float
-    best_step: int | None = None
-    """The update whose weights the stage left: the best on validation records; None for the last."""
-    bytes: int | None = None
-    """Size of what it left."""
-    files: Mapping[str, str] | None = None
-    """SHA-256 of each file that it left or wrote for this report."""
-
-
-@dataclass(frozen=True)
-class Classes:
-    """`classes.json` of a stage: the classes of what it trains on."""
-
-    labels: tuple[str, ...]
-    counts: tuple[int, ...]
-    """Training examples of each."""
-    weights: tuple[float, ...] | None
-    """What an example of each counts; None if all count alike."""
-
-
-@dataclass(frozen=True)
-class Stage:
+class StageRecord:
     """One stage: what it trained, and its part of `log.jsonl`; what it did again after a resume once."""
 
     name: str
-    done: Done | None
+    done: StageResult | None
     parts: tuple[TrainedPart, ...]
     updates: tuple[Update, ...]
     evaluations: tuple[Evaluation, ...]
     notes: tuple[str, ...]
     stopped_early: bool
-    classes: Classes | None = None
+    classes: TrainedClasses | None = None
 
     @property
     def last_step(self) -> int:
@@ -106,140 +78,20 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Leaks:
-    """The leaks of `manifest.json`."""
-
-    action: str
-    near: float | None = None
-    pictures: float | None = None
-    """Agreement (up to 1) from which two pictures look alike; None if only files were compared."""
-    exact_pairs: int = 0
-    near_pairs: int = 0
-    picture_pairs: int = 0
-    dropped: int = 0
-    examples: tuple[tuple[str, str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class BadRows:
-    """The rows that could not be read."""
-
-    count: int
-    first: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """`manifest.json`, the certificate of the split."""
-
-    checksum: str
-    counts: Mapping[str, int]
-    settings: Mapping[str, Any] | None = None
-    by: tuple[str, ...] | None = None
-    leaks: Leaks | None = None
-    bad_rows: BadRows | None = None
-    strata: Mapping[str, Mapping[str, int]] | None = None
-    duplicates: Mapping[str, int] | None = None
-    """Records (of pictures, pictures) that repeat an earlier one, by what they repeat: content, text, near,
-    picture."""
-    pictures_beside: tuple[tuple[int, str], ...] | None = None
-    notes: tuple[str, ...] = ()
-    """What a reader should know of the split, in sentences."""
-
-    @property
-    def has_pictures(self) -> bool:
-        """True if the records have pictures."""
-        return self.pictures_beside is not None
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Counts between edges, one edge more than counts."""
-
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """One way to say how large pictures are seen, and what the examples take then."""
-
-    pixels: Mapping[str, Any]
-    """Of `model.pixels`."""
-    largest: int
-    mean: float
-    saved: float
-
-
-@dataclass(frozen=True)
-class PictureTokens:
-    """The picture tokens of `audit.json`."""
-
-    mean: float
-    max: float
-    pictures: int
-    per_example: float
-    share: float
-    budgets: tuple[Budget, ...] = ()
-    """What the run's settings say, and smaller ones."""
-
-
-@dataclass(frozen=True)
-class Audit:
-    """`audit.json`."""
-
-    mode: str
-    samples: int
-    histogram: Histogram
-    tokens: Mapping[str, float] | None = None
-    characters: Mapping[str, float] | None = None
-    trained_share: float | None = None
-    limit: int | None = None
-    over_limit: int | None = None
-    recommended: int | None = None
-    text_tokens: Mapping[str, float] | None = None
-    picture_tokens: PictureTokens | None = None
-
-    @property
-    def lengths(self) -> Mapping[str, float]:
-        """Smallest, mean, percentiles and largest, in what `mode` counts."""
-        return self.tokens or self.characters or {}
-
-
-@dataclass(frozen=True)
-class Run:
-    """`run.json`."""
-
-    experiment: str
-    variant: str
-    data: str = ""
-    base: str = ""
-    asked: str = ""
-    """Key of what its evaluations measure: predictions from elsewhere that were asked the same have it too."""
-    number: int = 1
-    """Counts the runs of the variant: each has other settings."""
-
-    @property
-    def label(self) -> str:
-        """Name of its folder: `lora`, or `lora@2` for the second run of the variant."""
-        return self.variant if self.number == 1 else f"{self.variant}@{self.number}"
-
-
-@dataclass(frozen=True)
-class RunFolder:
+class RunView:
     """Everything that a report tells about one run."""
 
     path: Path
-    run: Run
+    run: RunInfo
     settings: Mapping[str, Any]
     """The resolved experiment, parsed."""
     settings_text: str
     """The resolved experiment as it stands on disk."""
-    environment: Mapping[str, Any]
-    lineage: Any
+    environment: Environment | None
+    lineage: tuple[StageLineage, ...]
     manifest: Manifest | None
     audit: Audit | None
-    stages: tuple[Stage, ...]
+    stages: tuple[StageRecord, ...]
     base: Evaluated | None
     tuned: Evaluated | None
     comparison: Comparison | None
@@ -262,31 +114,31 @@ class RunFolder:
         return self.run.experiment + ("" if self.run.label == "main" else f"/{self.run.label}")
 
 
-def read_run_folder(path: Path) -> RunFolder:
+def read_run_folder(path: Path) -> RunView:
     """The run in a folder. DataError if it is no run folder (it names those inside), or a file is broken."""
-    run = _read(path / "run.json", Run)
+    run = _read(path, RUN)
     if run is None:
         raise DataError(_no_run_folder(path))
     refuse_changed_run(path)
     settings_text, settings = _read_experiment(path / "experiment.yaml")
-    return RunFolder(
+    return RunView(
         path=path,
         run=run,
         settings=settings,
         settings_text=settings_text,
-        environment=_read(path / "environment.json", dict[str, Any]) or {},
-        lineage=_read(path / "lineage.json", Any),
-        manifest=_read(path / run.data / "manifest.json", Manifest),
-        audit=_read(path / "audit.json", Audit),
+        environment=_read(path, ENVIRONMENT),
+        lineage=_read(path, LINEAGE) or (),
+        manifest=_read(path / run.data, MANIFEST),
+        audit=_read(path, AUDIT),
         stages=_read_stages(path, settings),
         base=_read_evaluated(path / run.base) if run.base else None,
         tuned=_read_evaluated(path / "evaluation"),
-        comparison=_read(path / "evaluation" / "comparison.json", Comparison),
+        comparison=_read(path / "evaluation", COMPARISON),
         external=tuple(_read_external(path, run)),
     )
 
 
-def _missing(run: RunFolder) -> Iterator[str]:
+def _missing(run: RunView) -> Iterator[str]:
     if run.manifest is None:
         yield "The held-out split is not made yet (manifest.json)."
     if run.audit is None:
@@ -316,21 +168,12 @@ def _no_run_folder(path: Path) -> str:
     return f"{path}: not a run folder, there is no run.json in it; {hint}"
 
 
-def _read(path: Path, kind: Any) -> Any:
-    """The file's JSON as a value of a kind, or None if there is no such file."""
+def _read(folder: Path, file: JsonFile[Value]) -> Value | None:
+    """The value of a file, or None if there is no such file. DataError if it is damaged."""
     try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        return _adapter(kind).validate_json(content)
-    except ValidationError as error:
-        raise DataError(f"{path}: {_fault(error)}. {_AGAIN}") from error
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+        return file.parse(folder)
+    except ValueError as error:
+        raise DataError(f"{folder / file.name}: {error}. {_AGAIN}") from error
 
 
 def _read_lines(path: Path, adapter: TypeAdapter[Value]) -> Iterator[tuple[int, Value]]:
@@ -345,13 +188,9 @@ def _read_lines(path: Path, adapter: TypeAdapter[Value]) -> Iterator[tuple[int, 
                 try:
                     yield number, adapter.validate_json(line)
                 except ValidationError as error:
-                    raise DataError(f"{path}:{number}: {_fault(error)}; mend or delete this line") from error
-
-
-def _fault(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(key) for key in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
+                    raise DataError(
+                        f"{path}:{number}: {first_fault(error)}; mend or delete this line"
+                    ) from error
 
 
 def _read_experiment(path: Path) -> tuple[str, Mapping[str, Any]]:
@@ -375,11 +214,11 @@ def _read_evaluated(folder: Path) -> Evaluated | None:
             f"{fault}. Delete the folder {folder} and call `tunesmith run` with the same experiment: it is then "
             "evaluated again"
         )
-    scores = _read(folder / "scores.json", Scores)
+    scores = _read(folder, SCORES)
     return None if scores is None else Evaluated(folder, scores)
 
 
-def _read_external(path: Path, run: Run) -> Iterator[Evaluated]:
+def _read_external(path: Path, run: RunInfo) -> Iterator[Evaluated]:
     """The predictions from elsewhere that were asked what the run was."""
     folders = sorted(path.parent.glob(f"predictions-*-{run.asked}")) if run.asked else []
     for folder in folders:
@@ -406,7 +245,7 @@ def _read_log(path: Path) -> dict[str, list[Any]]:
         try:
             event = adapter.validate_python(entry)
         except ValidationError as error:
-            raise DataError(f"{path}:{number}: {_fault(error)}; mend or delete this line") from error
+            raise DataError(f"{path}:{number}: {first_fault(error)}; mend or delete this line") from error
         so_far = events.setdefault(event.stage, [])
         if isinstance(event, StageStart):
             so_far[:] = [earlier for earlier in so_far if earlier.step <= event.step]
@@ -414,7 +253,7 @@ def _read_log(path: Path) -> dict[str, list[Any]]:
     return events
 
 
-def _read_stages(path: Path, settings: Mapping[str, Any]) -> tuple[Stage, ...]:
+def _read_stages(path: Path, settings: Mapping[str, Any]) -> tuple[StageRecord, ...]:
     log = _read_log(path / "log.jsonl")
     planned = [str(stage["name"]) for stage in settings.get("stages") or () if "name" in stage]
     on_disk = sorted(folder.name for folder in path.glob("stages/*") if folder.is_dir())
@@ -423,18 +262,18 @@ def _read_stages(path: Path, settings: Mapping[str, Any]) -> tuple[Stage, ...]:
     return tuple(_read_stage(path / "stages" / name, log.get(name, [])) for name in names)
 
 
-def _read_stage(folder: Path, events: list[Any]) -> Stage:
-    done = _read(folder / "done.json", Done)
+def _read_stage(folder: Path, events: list[Any]) -> StageRecord:
+    done = _read(folder, DONE)
     if done is not None and (fault := changed_note(folder, done.files or {})) is not None:
         raise DataError(fault)
     notes = dict.fromkeys(note for event in events if isinstance(event, StageStart) for note in event.notes)
-    return Stage(
+    return StageRecord(
         name=folder.name,
         done=done,
-        parts=_read(folder / "parts.json", tuple[TrainedPart, ...]) or (),
+        parts=_read(folder, PARTS) or (),
         updates=tuple(event for event in events if isinstance(event, Update)),
         evaluations=tuple(event for event in events if isinstance(event, Evaluation)),
         notes=tuple(notes),
         stopped_early=any(event.stopped_early for event in events if isinstance(event, StageEnd)),
-        classes=_read(folder / "classes.json", Classes),
+        classes=_read(folder, CLASSES),
     )

@@ -11,7 +11,7 @@ from tunesmith.evaluate.compare import WorseClass, WorseGroup
 from tunesmith.evaluate.defaults import meaning_of, metric_of
 from tunesmith.evaluate.scores import Score, Scores
 from tunesmith.report import words
-from tunesmith.report.run_folder import RunFolder
+from tunesmith.report.run_folder import RunView
 
 _TELLING_SHARE = 0.1
 
@@ -96,7 +96,7 @@ class Mistake:
     """How often the base model did the same."""
 
 
-def headline(run: RunFolder) -> Headline:
+def headline(run: RunView) -> Headline:
     """What became of the primary metric, whatever it was."""
     scores = _latest(run)
     if scores is None or scores.primary not in scores.metrics:
@@ -123,7 +123,7 @@ def headline(run: RunFolder) -> Headline:
     return Headline(f"{text} ({words.changed(change, unit)}).{of_form}", change.verdict)
 
 
-def units(run: RunFolder) -> str:
+def units(run: RunView) -> str:
     """How many independent units intervals and tests count, in a sentence; empty where every record is one."""
     scores = _latest(run)
     if scores is None or scores.units is None or scores.unit_kind == "record":
@@ -134,7 +134,7 @@ def units(run: RunFolder) -> str:
     )
 
 
-def form(run: RunFolder) -> str:
+def form(run: RunView) -> str:
     """How much of the change is form, in a sentence; empty if that is a tenth of it or less.
 
     Form is what comes of answers that only one of the two models gave in a form that can be read.
@@ -153,7 +153,7 @@ def form(run: RunFolder) -> str:
     )
 
 
-def primary(run: RunFolder) -> str:
+def primary(run: RunView) -> str:
     """The metric that tells; before any evaluation on held-out records, the first that training looked at."""
     scores = _latest(run)
     if scores is not None:
@@ -161,7 +161,7 @@ def primary(run: RunFolder) -> str:
     return next((name for stage in run.stages for event in stage.evaluations for name in event.metrics), "")
 
 
-def metric_row(run: RunFolder, name: str) -> MetricRow:
+def metric_row(run: RunView, name: str) -> MetricRow:
     """One metric, before and after."""
     return MetricRow(
         name,
@@ -171,14 +171,14 @@ def metric_row(run: RunFolder, name: str) -> MetricRow:
     )
 
 
-def metric_rows(run: RunFolder) -> list[MetricRow]:
+def metric_rows(run: RunView) -> list[MetricRow]:
     """Metrics of all records, the primary one first."""
     names = [name for name in _metric_names(run) if "/" not in name]
     names.sort(key=lambda name: name != primary(run))
     return [metric_row(run, name) for name in names]
 
 
-def class_rows(run: RunFolder) -> tuple[list[str], dict[str, list[MetricRow | None]]]:
+def class_rows(run: RunView) -> tuple[list[str], dict[str, list[MetricRow | None]]]:
     """Metrics that are had per class (`f1/World`): their names, and by class a row each (None if absent)."""
     pairs = [name.partition("/")[::2] for name in _metric_names(run) if "/" in name]
     metrics, labels = dict.fromkeys(metric for metric, _ in pairs), dict.fromkeys(label for _, label in pairs)
@@ -191,7 +191,7 @@ def class_rows(run: RunFolder) -> tuple[list[str], dict[str, list[MetricRow | No
     }
 
 
-def group_tables(run: RunFolder) -> list[GroupTable]:
+def group_tables(run: RunView) -> list[GroupTable]:
     """Results broken down, a table for each field."""
     scores = _latest(run)
     if scores is None:
@@ -202,7 +202,7 @@ def group_tables(run: RunFolder) -> list[GroupTable]:
     ]
 
 
-def _group_table(run: RunFolder, field: str, values: tuple[str, ...], left_out: int) -> GroupTable:
+def _group_table(run: RunView, field: str, values: tuple[str, ...], left_out: int) -> GroupTable:
     base, tuned = (one.scores.by.get(field, {}) if one else {} for one in (run.base, run.tuned))
     changes = run.comparison.by.get(field, {}) if run.comparison else {}
     groups = [group for side in (tuned, base) for group in side.values()]
@@ -224,12 +224,12 @@ def _group_table(run: RunFolder, field: str, values: tuple[str, ...], left_out: 
     )
 
 
-def worse(run: RunFolder) -> list[str]:
+def worse(run: RunView) -> list[str]:
     """Everything that clearly got worse, a line each: metrics of all records first, then classes and groups."""
     return list(_worse(run))
 
 
-def _worse(run: RunFolder) -> Iterator[str]:
+def _worse(run: RunView) -> Iterator[str]:
     if run.comparison is None:
         return
     for row in metric_rows(run):
@@ -243,7 +243,7 @@ def _worse(run: RunFolder) -> Iterator[str]:
         yield _group_arrow(run, group)
 
 
-def perhaps_worse(run: RunFolder) -> list[str]:
+def perhaps_worse(run: RunView) -> list[str]:
     """Classes and groups that are suggestive only, a line each: of those named so, one in ten is named by chance."""
     if run.comparison is None:
         return []
@@ -254,7 +254,7 @@ def perhaps_worse(run: RunFolder) -> list[str]:
     return [*classes, *(_group_arrow(run, group) for group in run.comparison.perhaps_worse_groups)]
 
 
-def worse_alone(run: RunFolder) -> list[str]:
+def worse_alone(run: RunView) -> list[str]:
     """Titles of what clearly got worse of a class though its F1, which weighs it, did not: its precision or recall."""
     changes = run.comparison.metrics if run.comparison else {}
     return [
@@ -264,7 +264,7 @@ def worse_alone(run: RunFolder) -> list[str]:
     ]
 
 
-def calibration(run: RunFolder) -> list[str]:
+def calibration(run: RunView) -> list[str]:
     """Confidence compared with accuracy, a sentence for each evaluation with class probabilities."""
     evaluations = (("Base", run.base), ("Tuned", run.tuned))
     return [
@@ -278,7 +278,7 @@ def calibration(run: RunFolder) -> list[str]:
     ]
 
 
-def unread(run: RunFolder) -> list[str]:
+def unread(run: RunView) -> list[str]:
     """How many answers could not be read, a phrase for each evaluation that is there."""
     evaluations = (("base", run.base), ("tuned", run.tuned))
     return [
@@ -289,7 +289,7 @@ def unread(run: RunFolder) -> list[str]:
     ]
 
 
-def cut(run: RunFolder) -> list[str]:
+def cut(run: RunView) -> list[str]:
     """How many answers reached the maximum length without an end token, a phrase for each evaluation with any."""
     evaluations = (("base", run.base), ("tuned", run.tuned))
     return [
@@ -299,7 +299,7 @@ def cut(run: RunFolder) -> list[str]:
     ]
 
 
-def common_mistakes(run: RunFolder, most: int) -> list[Mistake]:
+def common_mistakes(run: RunView, most: int) -> list[Mistake]:
     """The pairs of classes that the tuned model (the base, if there is none) mixes up most."""
     evaluated = run.tuned or run.base
     if evaluated is None or evaluated.scores.confusion is None:
@@ -316,7 +316,7 @@ def common_mistakes(run: RunFolder, most: int) -> list[Mistake]:
     return sorted(found, key=lambda mistake: -mistake.count)[:most]
 
 
-def facts(run: RunFolder) -> list[tuple[str, str]]:
+def facts(run: RunView) -> list[tuple[str, str]]:
     """What the run cost and what it left: a few pairs of name and value."""
     parts = [part for stage in run.stages for part in stage.parts]
     most = {part.part: max(other.trained for other in parts if other.part == part.part) for part in parts}
@@ -339,7 +339,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     return [(name, value) for name, value in pairs if value]
 
 
-def _group_arrow(run: RunFolder, group: WorseGroup) -> str:
+def _group_arrow(run: RunView, group: WorseGroup) -> str:
     unit = metric_row(run, group.metric).measure.unit if group.metric in _metric_names(run) else "share"
     return _arrow(f"{words.title(group.metric)} where {group.field} is {group.value}:", group, unit)
 
@@ -349,12 +349,12 @@ def _arrow(name: str, change: Change | WorseClass | WorseGroup, unit: str) -> st
     return f"{name} {before} → {after} ({words.changed(change, unit)})"
 
 
-def _latest(run: RunFolder) -> Scores | None:
+def _latest(run: RunView) -> Scores | None:
     evaluated = run.tuned or run.base
     return evaluated.scores if evaluated else None
 
 
-def _metric_names(run: RunFolder) -> dict[str, None]:
+def _metric_names(run: RunView) -> dict[str, None]:
     return dict.fromkeys(
         name
         for evaluated in (run.base, run.tuned)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunesmith.evaluate.changes import Verdict
-from tunesmith.evaluate.scores import Score, Scores
+from tunesmith.evaluate.scores import Score, read_scores
 from tunesmith.report import summary, words
 from tunesmith.report.compare import Compared
 from tunesmith.report.run_folder import read_run_folder
@@ -49,7 +49,7 @@ def print_summary(run_folder: Path, console: Console) -> None:
 
 def print_scores(folder: Path, console: Console) -> None:
     """Print what one evaluation came to: its folder, and every metric of all records."""
-    scores = Scores.read(folder / "scores.json")
+    scores = read_scores(folder)
     console.print(f"{scores.evaluation}: {folder}", highlight=False, markup=False, soft_wrap=True)
     table = _table("", scores.evaluation)
     for name in sorted(scores.metrics, key=lambda name: name != scores.primary):

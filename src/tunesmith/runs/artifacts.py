@@ -3,45 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunesmith.errors import ModelError
-from tunesmith.files import changed, file_sha256, joined_sha256, read_note
+from tunesmith.files import changed, file_sha256, joined_sha256
+from tunesmith.runs.classes import CLASSES
+from tunesmith.runs.done import DONE
+from tunesmith.runs.keys import BASE
+from tunesmith.runs.memory import EXECUTION_PLAN
+from tunesmith.runs.parts import PARTS
 
 FOLDERS = ("adapter", "model", "weights")
-DONE = "done.json"
-NOTES = ("base.json", "classes.json", "memory.json", "parts.json")
-"""What a stage tells of itself, for the report and for whoever uses what it left."""
+NOTES = (BASE.name, CLASSES.name, EXECUTION_PLAN.name, PARTS.name)
+"""Files that a stage writes about itself, for the report and for later use of its result."""
 
 
-def left_by(stage: Path) -> dict[str, Any]:
-    """What `done.json` says of the files in a stage's folder: `files`, the SHA-256 of each by its name, and of the
-    weights among them `bytes`, their size, and `sha256`, one hash of all."""
+@dataclass(frozen=True)
+class StageFiles:
+    """The files that a stage left in its folder."""
+
+    files: Mapping[str, str]
+    """SHA-256 by name."""
+    bytes: int
+    """Size of the weights among them."""
+    sha256: str
+    """One hash of all the weights."""
+
+
+def stage_files(stage: Path) -> StageFiles:
+    """The hashes of the files in a stage's folder, for its `done.json`."""
     files = [*_files(stage), *(stage / name for name in NOTES if (stage / name).is_file())]
     sums = {file.relative_to(stage).as_posix(): file_sha256(file) for file in files}
     weights = [name for name in sums if name.endswith(".safetensors")]
     size = sum((stage / name).stat().st_size for name in weights)
-    return {"bytes": size, "sha256": joined_sha256(sums[name] for name in weights), "files": sums}
+    return StageFiles(sums, size, joined_sha256(sums[name] for name in weights))
 
 
 def refuse_changed(stage: Path) -> None:
     """Raise ModelError if a file that the stage left is missing or is not what its `done.json` says. A stage that is
     not over has none."""
-    if not (stage / DONE).is_file():
+    done = DONE.read(stage)
+    if done is None:
         return
-    done = read_note(stage / DONE, keys={"sha256": str}, optional={"files": dict})
-    if "files" in done:
-        faults = [fault for name, sha256 in done["files"].items() if (fault := changed(stage / name, sha256))]
+    if done.files is not None:
+        faults = [fault for name, sha256 in done.files.items() if (fault := changed(stage / name, sha256))]
     else:
         weights = [file for file in _files(stage) if file.suffix == ".safetensors"]
-        is_same = joined_sha256(map(file_sha256, weights)) == done["sha256"]
+        is_same = joined_sha256(map(file_sha256, weights)) == done.sha256
         faults = [] if is_same else [f"{stage}: its weights were changed after they were written"]
     if faults:
         raise ModelError("\n".join(faults) + f". {advice(stage)}")
 
 
-def changed_note(stage: Path, files: Mapping[str, Any]) -> str | None:
+def changed_note(stage: Path, files: Mapping[str, str]) -> str | None:
     """What is wrong with a stage's notes, by the hashes of its `done.json`, and what to do; None if nothing is. What
     the stage left, which may be of any size, is not read."""
     faults = (changed(stage / name, files[name]) for name in NOTES if name in files)
@@ -52,8 +67,8 @@ def changed_note(stage: Path, files: Mapping[str, Any]) -> str | None:
 def advice(stage: Path) -> str:
     """What to do if a file of a finished stage is damaged."""
     return (
-        f"Bring the file back from a copy, or delete {stage / DONE} and call `tunesmith run` with the same experiment: "
-        "the stage is then finished again from its last checkpoint"
+        f"Bring the file back from a copy, or delete {stage / DONE.name} and call `tunesmith run` with the same "
+        "experiment: the stage is then finished again from its last checkpoint"
     )
 
 

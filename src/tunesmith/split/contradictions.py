@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from tunesmith.errors import counted
 from tunesmith.records.store import RecordStore
-from tunesmith.split.dedup_keys import Keys
+from tunesmith.runs.manifest import Contradictions, Disagreement
+from tunesmith.split.dedup_keys import DedupKeys
 
 _NUM_NAMED = 2
 
 
-def contradictions(keys: Keys, store: RecordStore) -> dict[str, Any]:
+def contradictions(keys: DedupKeys, store: RecordStore) -> Contradictions:
     """How many questions have more than one answer, how many records ask them, and two pairs of such records.
 
     Answers that differ in case, white space or punctuation only are equal. Records without a known answer do not count.
@@ -31,25 +29,29 @@ def contradictions(keys: Keys, store: RecordStore) -> dict[str, Any]:
         other & np.concatenate([[True], ~other[:-1] | (questioned[1:] != questioned[:-1])])[: len(order)]
     )
     _, firsts = np.unique(questioned[first_other], return_index=True)
-    examples = [
-        {"records": [store[int(order[starts[questioned[at]]])].id, store[int(order[at])].id],
-         "answers": [keys.answers.get(int(answers[starts[questioned[at]]])), keys.answers.get(int(answers[at]))]}
-        for at in first_other[firsts][:_NUM_NAMED].tolist()
-    ]  # fmt: skip
-    return {"questions": int(several.sum()), "records": int(sizes[several].sum()), "examples": examples}
+    examples = []
+    for at in first_other[firsts][:_NUM_NAMED].tolist():
+        pair = int(starts[questioned[at]]), at
+        ids = [store[int(order[index])].id for index in pair]
+        texts = [keys.answers.get(int(answers[index])) for index in pair]
+        examples.append(Disagreement((ids[0], ids[1]), (texts[0], texts[1])))
+    return Contradictions(int(several.sum()), int(sizes[several].sum()), tuple(examples))
 
 
-def contradicting(found: Mapping[str, Any]) -> list[str]:
-    """What `contradictions` found, in a sentence; nothing if it found none."""
-    if not found["questions"]:
+def contradiction_notes(contradictions: Contradictions) -> list[str]:
+    """The contradictions in one sentence, or nothing if there are none."""
+    if not contradictions.questions:
         return []
     pairs = "; ".join(
-        f"{one['records'][0]} {_short(one['answers'][0])} and {one['records'][1]} {_short(one['answers'][1])}"
-        for one in found["examples"]
+        " and ".join(
+            f"{record} {_short(answer)}" for record, answer in zip(pair.records, pair.answers, strict=True)
+        )
+        for pair in contradictions.examples
     )
+    questions = contradictions.questions
     return [
-        f"{counted(found['records'], 'record asks', 'records ask')} {counted(found['questions'], 'question')} that "
-        f"{'has' if found['questions'] == 1 else 'have'} more than one answer: {pairs}"
+        f"{counted(contradictions.records, 'record asks', 'records ask')} {counted(questions, 'question')} that "
+        f"{'has' if questions == 1 else 'have'} more than one answer: {pairs}"
     ]
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Int, UInt64
 
 from tunesmith.images.picture import Picture, pictures_in
 from tunesmith.records.fields import value_at
+from tunesmith.runs.manifest import DedupFields
 from tunesmith.split.hashing import hash64
 from tunesmith.split.normalize import exact, fold, loose, marks, question_of, text_of, words
 
@@ -28,57 +29,9 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Told:
-    """The fields that records are told by."""
-
-    by: tuple[str, ...]
-    """Fields whose text tells duplicates; none stands for all fields."""
-    required: bool
-    """True if a record without one of `by` is a bad row; else it counts as empty there."""
-    group: str | None = None
-    stratify: str | None = None
-
-    asked: tuple[str, ...] = ()
-    """Fields that the task asks about, if those are others than `by`."""
-
-    def texts(self, fields: Mapping[str, Any]) -> list[str]:
-        """The text of each field of `by`, of a chat without its last answer; ValueError names a field that is
-        required and missing."""
-        return [text_of(question_of(self._of(fields, name))) for name in self.by or sorted(fields)]
-
-    def question(self, fields: Mapping[str, Any]) -> list[str]:
-        """The text of each field that the task asks about."""
-        values = (
-            (question_of(fields.get(name)) if name in fields else self._found(fields, name))
-            for name in self.asked
-        )
-        return [text_of(value) for value in values]
-
-    def _of(self, fields: Mapping[str, Any], name: str) -> Any:
-        if self.required:
-            return _value_at(fields, name, "data.split.by")
-        return self._found(fields, name)
-
-    @staticmethod
-    def _found(fields: Mapping[str, Any], name: str) -> Any:
-        try:
-            return value_at(fields, name)
-        except ValueError:
-            return None
-
-    def group_of(self, fields: Mapping[str, Any]) -> str:
-        """The value that is the same for a whole group; ValueError if it is missing."""
-        return _value(fields, self.group, "data.split.group")
-
-    def stratum_of(self, fields: Mapping[str, Any]) -> str:
-        """The value whose shares are kept; ValueError if it is missing."""
-        return _value(fields, self.stratify, "data.split.stratify")
-
-
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """One row for every picture of every record."""
+class ImageHashes:
+    """One row for every image of every record."""
 
     record: Int[np.ndarray, " picture"]
     """Index of the record that it is in."""
@@ -89,7 +42,7 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Keys:
+class DedupKeys:
     """One row a record, in the order of the store."""
 
     origin: Int[np.ndarray, " record"]
@@ -113,8 +66,8 @@ class Keys:
     stratum: Int[np.ndarray, " record"]
     """Index into `strata`; all 0 if records are not stratified."""
     strata: tuple[str, ...] = ()
-    seen: Seen | None = None
-    """None if no record has a picture."""
+    images: ImageHashes | None = None
+    """None if no record has an image."""
     answers: Mapping[int, str] = field(default_factory=dict)
     """The first different answers, by their number in `answer`."""
 
@@ -123,7 +76,8 @@ class Keys:
 class KeyBuilder:
     """Gathers keys, a record at a time, in a few bytes each."""
 
-    told: Told
+    compared: DedupFields
+    """Which fields records are compared by."""
     _columns: dict[str, array[int]] = field(
         default_factory=lambda: {name: array(kind) for name, kind in _COLUMNS}
     )
@@ -143,9 +97,10 @@ class KeyBuilder:
 
         Returns the hash of the loose form of its text, the words of that form, and the text.
         """
-        texts = self.told.texts(fields)
-        group = self.told.group_of(fields) if self.told.group else None
-        stratum = self.told.stratum_of(fields) if self.told.stratify else ""
+        texts = compared_texts(self.compared, fields)
+        compared = self.compared
+        group = _text_at(fields, compared.group, "data.split.group") if compared.group else None
+        stratum = _text_at(fields, compared.stratify, "data.split.stratify") if compared.stratify else ""
         pictures = list(pictures_in(fields))
         for picture in pictures:
             self._pictured.append(len(self))
@@ -161,8 +116,8 @@ class KeyBuilder:
             "text": text,
             "loose": hash64("\x1f".join(map(" ".join, found))),
             "marks": marks("\x1f".join(folded)) | min(sum(map(len, found)), _MOST_WORDS) << 48,
-            "question": hash64("\x1f".join(map(exact, self.told.question(fields))))
-            if self.told.asked
+            "question": hash64("\x1f".join(map(exact, asked_texts(compared, fields))))
+            if compared.asked
             else text,
             "answer": self._answer(answer),
             "side": text,
@@ -185,8 +140,8 @@ class KeyBuilder:
             self._answers.setdefault(hashed, answer)
         return hashed
 
-    def keys(self) -> Keys:
-        """All that was taken in."""
+    def keys(self) -> DedupKeys:
+        """The keys of all records that were added."""
         names = np.array(list(self._strata), dtype=object)
         by_name = np.argsort(names)
         rank = np.argsort(by_name)
@@ -195,26 +150,55 @@ class KeyBuilder:
             for name, column in self._columns.items()
             if name not in ("origin", "group", "stratum")
         }
-        return Keys(
+        return DedupKeys(
             origin=np.array(self._columns["origin"], dtype=np.int64),
-            group=np.array(self._columns["group"], dtype=np.uint64) if self.told.group else None,
+            group=np.array(self._columns["group"], dtype=np.uint64) if self.compared.group else None,
             stratum=rank[np.array(self._columns["stratum"], dtype=np.int64)],
-            strata=tuple(names[by_name]) if self.told.stratify else (),
-            seen=self._seen() if self._pictured else None,
+            strata=tuple(names[by_name]) if self.compared.stratify else (),
+            images=self._images() if self._pictured else None,
             answers=self._answers,
             **made,
         )
 
-    def _seen(self) -> Seen:
-        return Seen(
+    def _images(self) -> ImageHashes:
+        return ImageHashes(
             record=np.array(self._pictured, dtype=np.int64),
             content=np.array(self._picture, dtype=np.uint64),
             look=np.array(self._look, dtype=np.uint64),
         )
 
 
-def _value(fields: Mapping[str, Any], name: str | None, setting: str) -> str:
-    assert name is not None
+def compared_texts(compared: DedupFields, fields: Mapping[str, Any]) -> list[str]:
+    """The text of each field of `by`; of a chat, without its last answer.
+
+    ValueError names a required field that is missing.
+    """
+    names = compared.by or sorted(fields)
+    if compared.required:
+        values = [_value_at(fields, name, "data.split.by") for name in names]
+    else:
+        values = [_value_or_none(fields, name) for name in names]
+    return [text_of(question_of(value)) for value in values]
+
+
+def asked_texts(compared: DedupFields, fields: Mapping[str, Any]) -> list[str]:
+    """The text of each field that the task asks about."""
+    values = (
+        question_of(fields.get(name)) if name in fields else _value_or_none(fields, name)
+        for name in compared.asked
+    )
+    return [text_of(value) for value in values]
+
+
+def _value_or_none(fields: Mapping[str, Any], name: str) -> Any:
+    try:
+        return value_at(fields, name)
+    except ValueError:
+        return None
+
+
+def _text_at(fields: Mapping[str, Any], name: str, setting: str) -> str:
+    """The text of a field's value. ValueError if it is missing or null."""
     value = _value_at(fields, name, setting)
     if value is None:
         raise ValueError(f"{setting}: field {name!r} is null; it must have a value.")

@@ -10,7 +10,7 @@ from jaxtyping import Int, Shaped
 
 from tunesmith.errors import DataError, counted
 from tunesmith.records.store import RecordStore
-from tunesmith.split.dedup_keys import Keys
+from tunesmith.split.dedup_keys import DedupKeys
 from tunesmith.split.sides import Side
 from tunesmith.split.similar_texts import Alike
 
@@ -21,7 +21,7 @@ ALIKE = "pictures look alike"
 
 
 @dataclass(frozen=True, eq=False)
-class Leaks:
+class LeakingRecords:
     """Leaking records, each with one record of the protected side that tells the same."""
 
     records: Int[np.ndarray, " leak"]
@@ -48,13 +48,13 @@ class Leaks:
 
 
 def find(
-    keys: Keys,
+    keys: DedupKeys,
     sides: Int[np.ndarray, " record"],
     alike: Alike | None = None,
     pictures: Int[np.ndarray, " picture"] | None = None,
-) -> Leaks:
+) -> LeakingRecords:
     """All leaking records, each once; `alike` says which texts look alike, and `pictures`, a row for each of
-    `keys.seen`, has equal numbers for versions of one picture."""
+    `keys.images`, has equal numbers for versions of one picture."""
     each = np.arange(len(keys.id))
     equal = {
         "same id": (each, keys.id),
@@ -63,9 +63,9 @@ def find(
     }
     if keys.group is not None:
         equal["same group"] = (each, keys.group)
-    if keys.seen is not None and pictures is not None:
-        equal[PICTURE] = (keys.seen.record, keys.seen.content)
-        equal[ALIKE] = (keys.seen.record, pictures)
+    if keys.images is not None and pictures is not None:
+        equal[PICTURE] = (keys.images.record, keys.images.content)
+        equal[ALIKE] = (keys.images.record, pictures)
     sides = sides.copy()
     records, held, why = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
     for side in (Side.TEST, Side.VALIDATION):
@@ -81,7 +81,7 @@ def find(
             held.append(protected)
             why += [NEAR] * len(found)
             sides[found] = Side.DROPPED
-    return Leaks(np.concatenate(records), np.concatenate(held), tuple(why))
+    return LeakingRecords(np.concatenate(records), np.concatenate(held), tuple(why))
 
 
 def _hits(
@@ -119,7 +119,7 @@ def _near_hits(
     return found, holder[alike.text[found]]
 
 
-def refuse(leaks: Leaks, store: RecordStore, advice: str) -> None:
+def refuse(leaks: LeakingRecords, store: RecordStore, advice: str) -> None:
     """DataError that names the first pairs, if there are any."""
     if not leaks.why:
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ import pyarrow.parquet as pq
 from jaxtyping import Int, UInt64
 
 from tunesmith.errors import DataError
-from tunesmith.files import damage, read_json
+from tunesmith.files import damage
 from tunesmith.records.store import RecordStore
+from tunesmith.runs.manifest import MANIFEST, EarlierManifest, Manifest
 from tunesmith.split.sides import Side
 
 ROWS = "manifest.parquet"
-CERTIFICATE = "manifest.json"
+CERTIFICATE = MANIFEST.name
 _AT_ONCE = 2**16
 _NUM_NAMED = 20
 
@@ -47,14 +47,17 @@ def checksum(table: pa.Table) -> str:
     return total.hexdigest()
 
 
-def read_certificate(folder: Path) -> dict[str, Any]:
-    """What `manifest.json` holds; DataError if it is missing or broken."""
+def read_certificate(folder: Path) -> Manifest:
+    """The content of `manifest.json`. DataError if it is missing or damaged."""
     path = folder / CERTIFICATE
     refuse_changed(path)
     try:
-        return dict(read_json(path))
-    except (OSError, ValueError, TypeError) as error:
+        certificate = MANIFEST.parse(folder)
+    except ValueError as error:
         raise DataError(f"{path}: cannot be read ({error}). {_again(path)}") from error
+    if certificate is None:
+        raise DataError(f"{path}: cannot be read (it does not exist). {_again(path)}")
+    return certificate
 
 
 def read_rows(path: Path) -> pa.Table:
@@ -67,10 +70,10 @@ def read_rows(path: Path) -> pa.Table:
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"{path}: is not a readable manifest ({error}). {_again(path)}") from error
     if (path.parent / CERTIFICATE).is_file():
-        told = read_certificate(path.parent).get("checksum")
-        if got != told:
+        stated = read_certificate(path.parent).checksum
+        if got != stated:
             raise DataError(
-                f"{path}: its checksum is {got[:12]}, but {CERTIFICATE} says {str(told)[:12]}: it was changed. "
+                f"{path}: its checksum is {got[:12]}, but {CERTIFICATE} says {stated[:12]}: it was changed. "
                 f"{_again(path)}"
             )
     return table
@@ -110,15 +113,17 @@ class Earlier:
     removed: tuple[str, ...]
     """Ids, as they were then, of records of which nothing is left."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Numbers of records, and the first ids of each kind."""
+    def summary(self, manifest: str) -> EarlierManifest:
+        """Numbers of records and the first ids of each kind, for the earlier manifest at this path."""
         kinds = {"corrected": self.corrected, "added": self.added, "removed": self.removed}
-        known = len(self.sides) - len(self.corrected) - len(self.added)
-        return {
-            "unchanged": known,
-            **{kind: len(ids) for kind, ids in kinds.items()},
-            "first": {kind: list(ids[:_NUM_NAMED]) for kind, ids in kinds.items()},
-        }
+        return EarlierManifest(
+            manifest,
+            unchanged=len(self.sides) - len(self.corrected) - len(self.added),
+            corrected=len(self.corrected),
+            added=len(self.added),
+            removed=len(self.removed),
+            first={kind: ids[:_NUM_NAMED] for kind, ids in kinds.items()},
+        )
 
 
 def earlier(path: Path, store: RecordStore, asked: UInt64[np.ndarray, " record"]) -> Earlier:
@@ -175,14 +180,13 @@ class _Left:
                 del self.rows[row]
 
 
-def kept(earlier: Mapping[str, Any] | None) -> list[str]:
-    """What `Earlier.to_json` says, in a sentence; nothing if there was no earlier manifest."""
+def kept_notes(earlier: EarlierManifest | None) -> list[str]:
+    """What became of an earlier manifest's records, in one sentence; nothing without an earlier manifest."""
     if earlier is None:
         return []
-    names = {
-        kind: f" ({ids[0]}{', ...' if len(ids) > 1 else ''})" for kind, ids in earlier["first"].items() if ids
+    counts = {"corrected": earlier.corrected, "added": earlier.added, "removed": earlier.removed}
+    named = {
+        kind: f" ({ids[0]}{', ...' if len(ids) > 1 else ''})" for kind, ids in earlier.first.items() if ids
     }
-    told = ", ".join(
-        f"{earlier[kind]:,} {kind}{names.get(kind, '')}" for kind in ("corrected", "added", "removed")
-    )
-    return [f"sides kept from {earlier['manifest']}: {earlier['unchanged']:,} records unchanged, {told}"]
+    changes = ", ".join(f"{count:,} {kind}{named.get(kind, '')}" for kind, count in counts.items())
+    return [f"sides kept from {earlier.manifest}: {earlier.unchanged:,} records unchanged, {changes}"]

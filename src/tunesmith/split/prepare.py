@@ -20,21 +20,23 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from tunesmith.config.experiment import Data
+from tunesmith.config.experiment import Leaks as LeakSettings
 from tunesmith.errors import DataError, counted, in_words
-from tunesmith.files import whole_folder, write_json, write_sums
+from tunesmith.files import whole_folder, write_sums
 from tunesmith.images.roots import Places
 from tunesmith.images.thumbnails import Thumbnails
 from tunesmith.records.image_ingestion import Taking
 from tunesmith.records.progress import Report, reporting
 from tunesmith.records.sources import Source
 from tunesmith.records.store import RecordStore, Selection, write_store
+from tunesmith.runs.manifest import MANIFEST, DedupFields, EarlierManifest, LeakSummary, Manifest
 from tunesmith.split import leaks as leaks_room
 from tunesmith.split import manifest, similar_images
 from tunesmith.split.assign import Amount, Choice, wanted
-from tunesmith.split.contradictions import contradicting, contradictions
-from tunesmith.split.dedup_keys import KeyBuilder, Keys, Told
-from tunesmith.split.leaks import Leaks
-from tunesmith.split.reading import BadRows, Reader, Use, sources_of
+from tunesmith.split.contradictions import contradiction_notes, contradictions
+from tunesmith.split.dedup_keys import DedupKeys, KeyBuilder
+from tunesmith.split.leaks import LeakingRecords
+from tunesmith.split.reading import Reader, Use, sources_of
 from tunesmith.split.remarks import Remarks
 from tunesmith.split.sides import Side, SideName
 from tunesmith.split.similar_texts import Alike, AlikeBuilder
@@ -62,8 +64,8 @@ class Prepared:
     """A prepared folder, opened."""
 
     folder: Path
-    certificate: dict[str, Any]
-    """What `manifest.json` holds: settings, counts, checksum, leaks found and dropped, bad rows."""
+    certificate: Manifest
+    """The content of `manifest.json`: settings, counts, checksum, leaks found and dropped, bad rows."""
     base: Path = Path()
     """Folder of the experiment file, from which the pictures are found that were not copied."""
 
@@ -75,12 +77,12 @@ class Prepared:
     @property
     def counts(self) -> dict[str, int]:
         """Number of records by side: train, validation, test, dropped."""
-        return dict(self.certificate["counts"])
+        return dict(self.certificate.counts)
 
     @property
     def decision(self) -> str | None:
         """What was decided over the whole sources, for `Task.decided`."""
-        return self.certificate.get("decision")
+        return self.certificate.decision
 
     def records(self, side: SideName) -> Selection:
         """Records of one side in the order of their sources, read from disk when they are asked for."""
@@ -91,9 +93,9 @@ class Prepared:
         DataError names the records, or the pairs. Near-duplicates and look-alike pictures are not looked for again:
         records and sides are those among which they were."""
         table = manifest.read_rows(self.folder / manifest.ROWS)
-        told = self.certificate["told"]
-        told = Told(**{**told, "by": tuple(told["by"]), "asked": tuple(told.get("asked", ()))})
-        keys = KeyBuilder(told)
+        if self.certificate.fields is None:
+            raise DataError(f"{self.folder / manifest.CERTIFICATE}: lacks the fields of the split. {_AGAIN}")
+        keys = KeyBuilder(self.certificate.fields)
         changed: list[str] = []
         hashes = table["sha256"].to_pylist()
         if len(hashes) != len(self._store):
@@ -113,7 +115,7 @@ class Prepared:
                 f"{names}. {_AGAIN}"
             )
         found = keys.keys()
-        pictures = None if found.seen is None else similar_images.versions(found.seen)
+        pictures = None if found.images is None else similar_images.versions(found.images)
         leaks_room.refuse(leaks_room.find(found, self._sides, pictures=pictures), self._store, _AGAIN)
 
     @cached_property
@@ -124,10 +126,10 @@ class Prepared:
     @cached_property
     def _fields(self) -> Callable[[int, str], dict[str, Any]]:
         """Makes the fields of a record of its number and its JSON text."""
-        runs = self.certificate.get("pictures_beside")
-        if not runs:
+        folders = self.certificate.pictures_beside
+        if not folders:
             return lambda _, text: dict(json.loads(text))
-        return Places(self.folder, self.base, tuple((index, folder) for index, folder in runs)).fields
+        return Places(self.folder, self.base, folders).fields
 
     @cached_property
     def _sides(self) -> Int[np.ndarray, " record"]:
@@ -188,8 +190,7 @@ class _Preparation:
     def make(self, use: Use | None, key: str) -> None:
         """Write the store, the manifest and the certificate into the folder."""
         near = self.data.leaks.near
-        told = self._told()
-        builder = KeyBuilder(told)
+        builder = KeyBuilder(self._fields)
         gathered = AlikeBuilder(self.folder / _SIGNATURES, near) if near is not None else None
         with write_store(self.folder / _RECORDS) as writer:
             thumbnails = Thumbnails(self.folder / _THUMBNAILS) if self._looks_for_alike else None
@@ -214,23 +215,9 @@ class _Preparation:
             alike = gathered.found(keys, self.report)
             shutil.rmtree(self.folder / _SIGNATURES)
         pictures = self._alike(keys, thumbnails)
-        sides, found, written, remarks = _Sides(self.data, self.base, keys, alike, pictures, store).chosen()
-        checksum = manifest.write_rows(self.folder, store, sides, keys.text)
-        certificate = self._certificate(keys, sides, reader.bad)
-        certificate |= {
-            "decision": self.decision,
-            "key": key,
-            "checksum": checksum,
-            "told": vars(told),
-            **written,
-        }
-        certificate["contradictions"] = contradictions(keys, store)
-        certificate["notes"] = [*reader.notes(), *remarks, *contradicting(certificate["contradictions"])]
-        if keys.seen is not None:
-            certificate["pictures_beside"] = reader.folders.runs
-            certificate["leaks"]["pictures"] = self.data.leaks.pictures
-        certificate["leaks"] |= _leaks_found(found, store)
-        write_json(self.folder / manifest.CERTIFICATE, certificate)
+        chosen = _Sides(self.data, self.base, keys, alike, pictures, store).chosen()
+        checksum = manifest.write_rows(self.folder, store, chosen.sides, keys.text)
+        MANIFEST.write(self.folder, self._certificate(reader, keys, store, chosen, checksum, key))
         write_sums(self.folder, _RECORDS, manifest.ROWS, manifest.CERTIFICATE)
 
     @property
@@ -238,37 +225,60 @@ class _Preparation:
         """True if pictures are laid over one another."""
         return bool(self.pictures) and self.data.leaks.pictures is not None
 
-    def _alike(self, keys: Keys, thumbnails: Thumbnails | None) -> Int[np.ndarray, " picture"] | None:
+    def _alike(self, keys: DedupKeys, thumbnails: Thumbnails | None) -> Int[np.ndarray, " picture"] | None:
         """Equal numbers for pictures that are the same file or look alike; None if there are no pictures."""
         found = None
-        if keys.seen is not None:
-            found = similar_images.versions(keys.seen, self.data.leaks.pictures, thumbnails, self.report)
+        if keys.images is not None:
+            found = similar_images.versions(keys.images, self.data.leaks.pictures, thumbnails, self.report)
         if thumbnails is not None:
             shutil.rmtree(self.folder / _THUMBNAILS)
         return found
 
-    def _told(self) -> Told:
+    @property
+    def _fields(self) -> DedupFields:
         split = self.data.split
         by = tuple(split.by) if split.by is not None else self.asked
         asked = () if by == self.asked else self.asked
-        return Told(by, split.by is not None, split.group, split.stratify, asked)
+        return DedupFields(by, split.by is not None, split.group, split.stratify, asked)
 
-    def _certificate(self, keys: Keys, sides: Int[np.ndarray, " record"], bad: BadRows) -> dict[str, Any]:
-        counts = np.bincount(sides, minlength=len(Side)).tolist()
-        return {
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "source": _fingerprint(self.data, self.base),
-            "settings": self.data.model_dump(mode="json"),
-            "by": list(self._told().by),
-            "counts": {side.word: counts[side] for side in (*_KEPT, Side.DROPPED)},
-            "strata": _strata(keys, sides),
-            "bad_rows": {
-                "count": bad.count,
-                "first": bad.first,
-                "alike": [alike.count for alike in bad.alike],
-            },
-            "leaks": {"action": self.data.leaks.action, "near": self.data.leaks.near},
-        }
+    def _certificate(
+        self, reader: Reader, keys: DedupKeys, store: RecordStore, chosen: _Chosen, checksum: str, key: str
+    ) -> Manifest:
+        counts = np.bincount(chosen.sides, minlength=len(Side)).tolist()
+        has_images = keys.images is not None
+        disagreements = contradictions(keys, store)
+        return Manifest(
+            checksum=checksum,
+            counts={side.word: counts[side] for side in (*_KEPT, Side.DROPPED)},
+            made=datetime.now(UTC).isoformat(timespec="seconds"),
+            source=_fingerprint(self.data, self.base),
+            settings=self.data.model_dump(mode="json"),
+            by=self._fields.by,
+            strata=_strata(keys, chosen.sides),
+            bad_rows=reader.bad.summary(),
+            leaks=_leak_summary(self.data.leaks, has_images, chosen.leaks, store),
+            decision=self.decision,
+            key=key,
+            fields=self._fields,
+            duplicates=chosen.duplicates,
+            earlier=chosen.earlier,
+            contradictions=disagreements,
+            notes=(*reader.notes(), *chosen.notes, *contradiction_notes(disagreements)),
+            pictures_beside=tuple(reader.folders.runs) if has_images else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """The chosen sides, and what the certificate says about the choice."""
+
+    sides: Int[np.ndarray, " record"]
+    leaks: LeakingRecords
+    """The leaks that were dropped."""
+    duplicates: dict[str, int]
+    earlier: EarlierManifest | None
+    notes: list[str]
+    """What a reader should know, in sentences."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,22 +287,22 @@ class _Sides:
 
     data: Data
     base: Path
-    keys: Keys
+    keys: DedupKeys
     alike: Alike | None
     pictures: Int[np.ndarray, " picture"] | None
     store: RecordStore
 
-    def chosen(self) -> tuple[Int[np.ndarray, " record"], Leaks, dict[str, Any], list[str]]:
-        """The side of every record, the leaks that were dropped on the way, what the certificate says of both, and what
-        a reader should know, in sentences."""
+    def chosen(self) -> _Chosen:
+        """The side of every record, the leaks that were dropped, and remarks. DataError if records leak and
+        `data.leaks.action` is `refuse`."""
         split, keys = self.data.split, self.keys
         clusters, repeats = self._linked()
         roots = clusters.roots()
         sides, free = keys.origin.copy(), keys.origin == Side.TRAIN
-        written: dict[str, Any] = {"duplicates": repeats}
+        earlier = None
         if split.manifest is not None:
             known = manifest.earlier(self.base / split.manifest.expanduser(), self.store, keys.text)
-            written["earlier"] = {"manifest": str(split.manifest), **known.to_json()}
+            earlier = known.summary(str(split.manifest))
             sides, free = self._kept(known, roots)
         found = leaks_room.find(keys, sides, self.alike, self.pictures)
         if self.data.leaks.action == "refuse":
@@ -306,8 +316,8 @@ class _Sides:
         missing = amounts if split.manifest is None else [_missing(one, sides, len(at)) for one in amounts]
         sides[at] = choice.sides(missing, remarks.largest())
         _refuse_no_training(sides)
-        said = [*manifest.kept(written.get("earlier")), *remarks.of(sides, amounts)]
-        return sides, found, written, said
+        notes = [*manifest.kept_notes(earlier), *remarks.of(sides, amounts)]
+        return _Chosen(sides, found, repeats, earlier, notes)
 
     def _linked(self) -> tuple[Clusters, dict[str, int]]:
         """Clusters of records that belong together, and numbers of records that repeat another by what they repeat."""
@@ -325,8 +335,8 @@ class _Sides:
             repeats["picture"] = len(self.pictures) - len(np.unique(self.pictures))
         if keys.group is not None:
             clusters.link_equal(keys.group)
-        if keys.seen is not None and self.pictures is not None:
-            similar_images.link(clusters, keys.seen, self.pictures)
+        if keys.images is not None and self.pictures is not None:
+            similar_images.link(clusters, keys.images, self.pictures)
         return clusters, repeats
 
     def _kept(
@@ -377,7 +387,7 @@ def _missing(amount: Amount, sides: Int[np.ndarray, " record"], num_free: int) -
     return replace(amount, number=min(num_free, max(0, amount.number - int((sides == amount.side).sum()))))
 
 
-def _strata(keys: Keys, sides: Int[np.ndarray, " record"]) -> dict[str, dict[str, int]]:
+def _strata(keys: DedupKeys, sides: Int[np.ndarray, " record"]) -> dict[str, dict[str, int]]:
     """Number of records by side and stratum; nothing if records are not stratified."""
     if not keys.strata:
         return {}
@@ -387,14 +397,19 @@ def _strata(keys: Keys, sides: Int[np.ndarray, " record"]) -> dict[str, dict[str
     return {side: dict(zip(keys.strata, tally.tolist(), strict=True)) for side, tally in tallies.items()}
 
 
-def _leaks_found(found: Leaks, store: RecordStore) -> dict[str, Any]:
-    return {
-        "exact_pairs": len(found.why) - found.num_near - found.num_pictures,
-        "near_pairs": found.num_near,
-        "picture_pairs": found.num_pictures,
-        "dropped": len(found.why),
-        "examples": found.named(store),
-    }
+def _leak_summary(
+    settings: LeakSettings, has_images: bool, leaks: LeakingRecords, store: RecordStore
+) -> LeakSummary:
+    return LeakSummary(
+        settings.action,
+        settings.near,
+        settings.pictures if has_images else None,
+        exact_pairs=len(leaks.why) - leaks.num_near - leaks.num_pictures,
+        near_pairs=leaks.num_near,
+        picture_pairs=leaks.num_pictures,
+        dropped=len(leaks.why),
+        examples=tuple(leaks.named(store)),
+    )
 
 
 def _refuse_no_training(sides: Int[np.ndarray, " record"]) -> None:
@@ -423,6 +438,6 @@ def _earlier(path: Path, base: Path) -> str:
 def _is_prepared(folder: Path, key: str) -> bool:
     manifest.refuse_changed(folder / manifest.CERTIFICATE)
     try:
-        return manifest.read_certificate(folder).get("key") == key
+        return manifest.read_certificate(folder).key == key
     except DataError:
         return False

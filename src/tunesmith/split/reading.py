@@ -25,6 +25,7 @@ from tunesmith.records.sources import BadRow, Source
 from tunesmith.records.store import StoreWriter, canonical
 from tunesmith.records.survey import Survey
 from tunesmith.records.unread import RowNotes, without_ignored
+from tunesmith.runs.manifest import BadRowSummary
 from tunesmith.split.dedup_keys import KeyBuilder
 from tunesmith.split.sides import Side
 from tunesmith.split.similar_texts import AlikeBuilder
@@ -64,12 +65,16 @@ class BadRows:
             self.first.append((where, why))
             self.alike.append(_Alike())
 
+    def summary(self) -> BadRowSummary:
+        """The counts and first rows for `manifest.json`."""
+        return BadRowSummary(self.count, tuple(self.first), tuple(alike.count for alike in self.alike))
+
     def refuse(self, hint: str = "") -> None:
         """DataError that lists them, if there are any; `hint` is what may mend all of them."""
         if not self.count:
             return
         listed = [
-            f"  {where}: {why}{alike.told()}"
+            f"  {where}: {why}{alike.suffix()}"
             for (where, why), alike in zip(self.first, self.alike, strict=True)
         ]
         rest = self.count - len(self.first) - sum(alike.count for alike in self.alike)
@@ -99,8 +104,8 @@ class _Alike:
         if len(self.first) < _NUM_ALIKE:
             self.first.append(where)
 
-    def told(self) -> str:
-        """What to add to the fault of the first."""
+    def suffix(self) -> str:
+        """Text to append to the fault of the first row."""
         if not self.count:
             return ""
         named = ", ".join(where.rpartition(":")[2] or where for where in self.first)

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from tunesmith.errors import counted
 from tunesmith.records.store import RecordStore
 from tunesmith.split.assign import Amount
-from tunesmith.split.dedup_keys import Keys
+from tunesmith.split.dedup_keys import DedupKeys
 from tunesmith.split.sides import Side
 
 _OFF = 0.1
@@ -26,7 +26,7 @@ _SIDES = (Side.TRAIN, Side.VALIDATION, Side.TEST)
 class Remarks:
     """Looks at the sides that were chosen for the records of `keys`."""
 
-    keys: Keys
+    keys: DedupKeys
     roots: Int[np.ndarray, " record"]
     """Equal for records that belong together."""
     repeats: Mapping[str, int]
@@ -59,8 +59,8 @@ class Remarks:
         most = {"text": _commonest(keys.text[members])}
         if keys.group is not None:
             most["group"] = _commonest(keys.group[members])
-        if keys.seen is not None:
-            most["picture"] = int(np.isin(members, keys.seen.record).sum()) // 2 + 1
+        if keys.images is not None:
+            most["picture"] = int(np.isin(members, keys.images.record).sum()) // 2 + 1
         best = max(most, key=lambda one: most[one])
         return best if most[best] * 2 > len(members) or "near" not in self.repeats else "near"
 

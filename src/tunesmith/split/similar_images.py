@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt8
 
 from tunesmith.images.thumbnails import Thumbnails
 from tunesmith.records.progress import Report
-from tunesmith.split.dedup_keys import Seen
+from tunesmith.split.dedup_keys import ImageHashes
 from tunesmith.split.image_alignment import agreement, aligned
 from tunesmith.split.image_candidates import Candidate, Placement, candidates
 from tunesmith.split.union_find import Clusters
@@ -24,7 +24,10 @@ def _unheard(what: str, done: int) -> None:
 
 
 def versions(
-    seen: Seen, least: float | None = None, thumbnails: Thumbnails | None = None, report: Report = _unheard
+    seen: ImageHashes,
+    least: float | None = None,
+    thumbnails: Thumbnails | None = None,
+    report: Report = _unheard,
 ) -> Int[np.ndarray, " picture"]:
     """Equal numbers for pictures that are the same file or, if thumbnails are given, look alike: each agrees with
     another one of its number by at least `least` (0 to 1)."""
@@ -77,7 +80,7 @@ def _agree(
     return agreement(fine(one.outer), fine(one.whole), placed, warp) >= least - _FINER
 
 
-def link(clusters: Clusters, seen: Seen, pictures: Int[np.ndarray, " picture"]) -> None:
+def link(clusters: Clusters, seen: ImageHashes, pictures: Int[np.ndarray, " picture"]) -> None:
     """Put records that show versions of one picture into one cluster; `pictures` are the numbers of `versions`."""
     _, first, which = np.unique(pictures, return_index=True, return_inverse=True)
     clusters.link(seen.record[first][which], seen.record)

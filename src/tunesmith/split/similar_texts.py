@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt64
 
 from tunesmith.records.progress import Report
-from tunesmith.split.dedup_keys import Keys
+from tunesmith.split.dedup_keys import DedupKeys
 from tunesmith.split.hashing import hash64
 from tunesmith.split.minhash import MOST_RARE, AlikeTexts
 from tunesmith.split.source_code import skeleton
@@ -58,7 +58,7 @@ class AlikeBuilder:
         if program is not None:
             self._programs.setdefault(hash64(program), []).append(record)
 
-    def found(self, keys: Keys, report: Report) -> Alike:
+    def found(self, keys: DedupKeys, report: Report) -> Alike:
         """All that look alike among the records of `keys`."""
         forms, text = np.unique(np.stack([keys.loose, keys.marks]), axis=1, return_inverse=True)
         pairs = [*_same_words(forms)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -12,6 +10,7 @@ from jaxtyping import Int
 from tunesmith.config.experiment import Balance
 from tunesmith.config.experiment import Loss as LossSettings
 from tunesmith.errors import counted
+from tunesmith.runs.classes import TrainedClasses
 
 BETA = 0.999
 
@@ -63,32 +62,16 @@ def class_weights(counts: Int[np.ndarray, " label"], settings: LossSettings) -> 
     return tuple(np.where(there, weights / weights[there].mean(), 1.0).tolist())
 
 
-@dataclass(frozen=True)
-class Classes:
-    """The classes of a stage's training examples, as `classes.json` has them (docs/run-folder.md)."""
-
-    labels: tuple[str, ...]
-    counts: tuple[int, ...]
-    """Training examples of each class, repeated ones as often as they are there."""
-    weights: tuple[float, ...] | None
-    """What an example of each class counts; None if all count alike."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the file."""
-        return dict(vars(self))
-
-    def notes(self) -> list[str]:
-        """What the log should say of it."""
-        least, most = min(self.counts), max(self.counts)
-        sizes = counted(most, "training example")
-        told = [f"{len(self.labels)} classes of {sizes if least == most else f'{least:,} to {sizes}'}"]
-        missing = [label for label, count in zip(self.labels, self.counts, strict=True) if not count]
-        if missing:
-            more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-            told.append(f"no training example is of class {', '.join(missing[:10])}{more}")
-        if self.weights is not None:
-            pairs = zip(self.labels, self.weights, strict=True)
-            told.append(
-                "weights of classes: " + ", ".join(f"{label} {weight:.4g}" for label, weight in pairs)
-            )
-        return told
+def class_notes(classes: TrainedClasses) -> list[str]:
+    """Sentences for the log: sizes of the classes, classes without examples, and loss weights."""
+    least, most = min(classes.counts), max(classes.counts)
+    sizes = counted(most, "training example")
+    notes = [f"{len(classes.labels)} classes of {sizes if least == most else f'{least:,} to {sizes}'}"]
+    missing = [label for label, count in zip(classes.labels, classes.counts, strict=True) if not count]
+    if missing:
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        notes.append(f"no training example is of class {', '.join(missing[:10])}{more}")
+    if classes.weights is not None:
+        pairs = zip(classes.labels, classes.weights, strict=True)
+        notes.append("weights of classes: " + ", ".join(f"{label} {weight:.4g}" for label, weight in pairs))
+    return notes

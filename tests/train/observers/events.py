@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
+from tunesmith.runs.parts import TrainedPart
 from tunesmith.train.observers import Evaluation, StageEnd, StageStart, Update
 
-PART = {
-    "part": "language",
-    "method": "lora",
-    "trained": 1_200,
-    "total": 48_000,
-    "share": 0.025,
-    "bytes": 4_800,
-}
+PART = TrainedPart("language", "lora", trained=1_200, total=48_000, share=0.025, bytes=4_800)
 START = StageStart("adapt", 0, 4, 2, (PART,), ("attention: sdpa (no GPU)",))
 EVALUATION = Evaluation("adapt", 2, {"accuracy": 0.75, "f1/World": 0.5}, best=True)
 END = StageEnd("adapt", 4, stopped_early=False, seconds=4.0)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.settings import Settings
+from tunesmith.runs.parts import TrainedPart
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class StageStart:
     steps: int
     """Updates in the whole stage."""
     steps_per_epoch: int
-    parts: tuple[Mapping[str, Any], ...]
-    """What is trained: dicts of part, method, trained, total, share, bytes."""
+    parts: tuple[TrainedPart, ...]
+    """How much of each part of the model is trained."""
     notes: tuple[str, ...] = ()
     """What the log should say once: attention and its reason, examples dropped, and so on."""
     tokens_per_device: int | None = None

@@ -72,8 +72,8 @@ class Console(Listener):
         for column in ("trained", "of", "share", "size"):
             table.add_column(column, justify="right")
         for part in start.parts:
-            counts = (f"{part['trained']:,}", f"{part['total']:,}", f"{part['share']:.2%}")
-            table.add_row(str(part["part"]), str(part["method"]), *counts, decimal(part["bytes"]))
+            counts = (f"{part.trained:,}", f"{part.total:,}", f"{part.share:.2%}")
+            table.add_row(part.part, part.method, *counts, decimal(part.bytes))
         self._console.print(table)
 
     def _advance(self, update: Update) -> None:
