@@ -20,7 +20,7 @@ from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
-from tunesmith.runs.parts import TrainedPart
+from tunesmith.runs.stage import TrainedPart
 
 METHODS: dict[str, Method] = {
     "full": Full(),

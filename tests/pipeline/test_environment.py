@@ -11,7 +11,7 @@ import transformers
 
 import tunesmith
 from tunesmith.pipeline.environment import environment
-from tunesmith.runs.environment import ENVIRONMENT
+from tunesmith.runs.run import ENVIRONMENT
 
 
 def test_a_run_tells_the_versions_it_was_made_with() -> None:

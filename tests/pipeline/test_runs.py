@@ -15,7 +15,7 @@ from tunesmith.errors import ExperimentError, TunesmithError
 from tunesmith.files import write_json
 from tunesmith.pipeline.runs import Trained, is_done, stage_key
 from tunesmith.report.compare import compare_folders
-from tunesmith.runs.done import DONE, StageResult
+from tunesmith.runs.stage import DONE, StageResult
 from tunesmith.train.observers.tensorboard import Tensorboard
 
 

@@ -83,7 +83,7 @@ def test_the_headline_is_the_title_of_the_page(page):
         "7,200 train", "3 exact and 1 pair of texts that look alike", "from 0.9 of their words on",
         "4 training records dropped",
         "were skipped: 1.", "field 'text' is missing", "921,600", "134,515,008", "0.69 %", "attention: sdpa",
-        "Over after 200 updates; the weights are those of update 180", "torch", "2.13.0", "device.cores",
+        "Over after 200 updates; the weights are those of update 180", "torch", "2.13.0", "versions.python",
         "path: Qwen/Qwen2.5-0.5B-Instruct", "share of trained tokens", "recommended limit",
         "started from", "McNemar",
         "Answers that could not be read: base", "Sci/Tech",

@@ -7,7 +7,7 @@ import pytest
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.files import write_json
 from tunesmith.runs.artifacts import refuse_changed, stage_files
-from tunesmith.runs.done import DONE, StageResult
+from tunesmith.runs.stage import DONE, StageResult
 
 
 def stage(folder: Path) -> Path:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tunesmith.errors import ExperimentError
-from tunesmith.runs.done import DONE, StageResult
 from tunesmith.runs.json_file import JsonFile
-from tunesmith.runs.manifest import MANIFEST, DedupFields, LeakSummary, Manifest
+from tunesmith.runs.manifest import MANIFEST, LeakSummary, Manifest
+from tunesmith.runs.stage import DONE, StageResult
 
 RESULT = StageResult(
     "key", steps=3, seconds=2.5, best_step=2, files={"head.json": "ab"}, task={"kind": "answer"}
@@ -44,13 +44,6 @@ def test_a_number_that_is_not_finite_is_null_on_disk(tmp_path: Path) -> None:
 def test_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "done.json").write_text(json.dumps(asdict(RESULT) | {"later": 1}))
     assert DONE.read(tmp_path) == RESULT
-
-
-def test_the_fields_of_a_split_keep_the_key_that_earlier_versions_wrote(tmp_path: Path) -> None:
-    manifest = Manifest("ab", {"train": 1}, fields=DedupFields(("text",), required=True))
-    MANIFEST.write(tmp_path, manifest)
-    assert json.loads((tmp_path / "manifest.json").read_text())["told"]["by"] == ["text"]
-    assert MANIFEST.read(tmp_path) == manifest
 
 
 @pytest.mark.parametrize(

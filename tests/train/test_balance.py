@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tunesmith.config.experiment import Balance, Loss
-from tunesmith.runs.classes import TrainedClasses
+from tunesmith.runs.stage import TrainedClasses
 from tunesmith.train.balance import balanced, class_notes, class_weights, count_classes
 
 CLASSES = [0] * 7 + [1] * 3 + [2] * 1 + [0] * 2

@@ -44,12 +44,12 @@ def command(
     limit = limit or (None if characters else settings.data.length.max_tokens)
     examples = None if characters else audited_examples(steps, max_samples)
     lengths = audit(steps, characters, max_samples, limit, examples)
-    forecasts = None
+    memory_and_time = None
     if forecast and examples is not None:
-        forecasts = outlook(steps, examples, gib, len(steps.prepared.records("train")))
+        memory_and_time = outlook(steps, examples, gib, len(steps.prepared.records("train")))
     if json:
-        Console().print_json(
-            data=AUDIT.to_json(lengths) | ({"outlook": forecasts.to_json()} if forecasts else {})
-        )
+        more = {} if memory_and_time is None else {"outlook": memory_and_time.to_json()}
+        Console().print_json(data=AUDIT.to_json(lengths) | more)
     else:
-        typer.echo("\n".join([*audit_lines(lengths), *(forecasts.lines() if forecasts else [])]))
+        more_lines = [] if memory_and_time is None else memory_and_time.lines()
+        typer.echo("\n".join([*audit_lines(lengths), *more_lines]))

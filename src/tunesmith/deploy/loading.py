@@ -11,10 +11,9 @@ from tunesmith.config.experiment import Experiment, Model
 from tunesmith.config.read import read_experiment
 from tunesmith.errors import ExperimentError, ModelError, counted
 from tunesmith.files import expanded
-from tunesmith.runs.done import DONE
-from tunesmith.runs.keys import BASE
 from tunesmith.runs.run import RUN, RunInfo
 from tunesmith.runs.sealing import refuse_changed_run
+from tunesmith.runs.stage import BASE, DONE
 
 if TYPE_CHECKING:
     from tunesmith.deploy.result import Result

@@ -19,7 +19,7 @@ from tunesmith.model.adapters import has_adapter, put_on, refuse_other_shape
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.merging import merge
 from tunesmith.precision.quantize import has_scales, is_quantised, num_weights
-from tunesmith.runs.parts import TrainedPart
+from tunesmith.runs.stage import TrainedPart
 
 if TYPE_CHECKING:
     from peft import LoraConfig

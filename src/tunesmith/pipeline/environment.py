@@ -13,7 +13,7 @@ from importlib import metadata
 import psutil
 import torch
 
-from tunesmith.runs.environment import Environment, Gpu
+from tunesmith.runs.run import Environment, Gpu
 
 PACKAGES = ("tunesmith", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "datasets", "numpy")
 

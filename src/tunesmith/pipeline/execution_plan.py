@@ -14,7 +14,7 @@ from tunesmith.kernels.fusion.patch import whole_layers
 from tunesmith.model.checkpointing import Level, checkpoint
 from tunesmith.model.trainable import Trainable
 from tunesmith.pipeline.steps import Steps
-from tunesmith.runs.memory import EXECUTION_PLAN, ExecutionPlan
+from tunesmith.runs.stage import EXECUTION_PLAN, ExecutionPlan
 from tunesmith.train.batch_plan import Updates
 from tunesmith.train.loss import Loss
 

@@ -15,7 +15,7 @@ from tunesmith.files import file_sha256, whole_file
 from tunesmith.images.picture import Picture
 from tunesmith.pipeline.folder import key_of
 from tunesmith.pipeline.steps import Steps
-from tunesmith.runs.keys import SOURCE, PredictionsSource
+from tunesmith.runs.run import PREDICTIONS_SOURCE, PredictionsSource
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _TAKEN = ("base", "tuned", "validation")
@@ -37,7 +37,7 @@ def evaluate_predictions(steps: Steps, file: Path, name: str) -> tuple[Path, Sco
     given = matched(records, predictions, str(file))
     folder = steps.shared.predictions(name, key_of(steps.asked))
     source = PredictionsSource(name, str(file), file_sha256(file))
-    known = SOURCE.read(folder)
+    known = PREDICTIONS_SOURCE.read(folder)
     if known is not None and known.sha256 != source.sha256:
         raise ExperimentError(
             f"--name {name}: other predictions were scored under this name already (of {known.file}). Give these "
@@ -50,7 +50,7 @@ def evaluate_predictions(steps: Steps, file: Path, name: str) -> tuple[Path, Sco
     write_rows(folder / "rows.jsonl", rows)
     scores = score(rows, steps.task, settings, steps.experiment.seed, name)
     SCORES.write(folder, scores)
-    SOURCE.write(folder, source)
+    PREDICTIONS_SOURCE.write(folder, source)
     return folder, scores
 
 

@@ -18,10 +18,9 @@ from tunesmith.evaluate.defaults import primary_metric
 from tunesmith.files import whole_folder
 from tunesmith.pipeline.folder import RunFolder, key_of
 from tunesmith.pipeline.log import copy_log
-from tunesmith.runs.done import DONE
-from tunesmith.runs.keys import CLAIM, EVALUATION_KEY, TRAINED_IN, TakenOverFrom
-from tunesmith.runs.run import RUN
+from tunesmith.runs.run import EVALUATION_KEY, RUN
 from tunesmith.runs.sealing import refuse_changed_run
+from tunesmith.runs.stage import CLAIM, DONE, TRAINED_IN, TakenOverFrom
 
 if TYPE_CHECKING:
     from tunesmith.pipeline.steps import Steps

@@ -33,9 +33,7 @@ from tunesmith.records.record import Record
 from tunesmith.records.sampling import fixed_sample
 from tunesmith.records.sources import Source
 from tunesmith.records.unread import RowNotes
-from tunesmith.runs.environment import ENVIRONMENT
-from tunesmith.runs.keys import EVALUATION_KEY
-from tunesmith.runs.run import RUN, RunInfo
+from tunesmith.runs.run import ENVIRONMENT, EVALUATION_KEY, RUN, RunInfo
 from tunesmith.runs.sealing import is_incomplete, unseal
 from tunesmith.split.prepare import Prepared, prepare, prepared_key
 from tunesmith.split.reading import Use, sources_of

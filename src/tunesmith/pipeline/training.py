@@ -34,11 +34,8 @@ from tunesmith.records.record import Record
 from tunesmith.records.sampling import fixed_sample
 from tunesmith.runs.artifacts import refuse_changed, stage_files
 from tunesmith.runs.audit import AUDIT
-from tunesmith.runs.classes import CLASSES, TrainedClasses
-from tunesmith.runs.done import DONE, StageResult
-from tunesmith.runs.keys import BASE, CLAIM
-from tunesmith.runs.lineage import LINEAGE, StageLineage
-from tunesmith.runs.parts import PARTS
+from tunesmith.runs.run import LINEAGE, StageLineage
+from tunesmith.runs.stage import BASE, CLAIM, CLASSES, DONE, PARTS, StageResult, TrainedClasses
 from tunesmith.tasks import Task
 from tunesmith.train.balance import class_notes, class_weights, count_classes
 from tunesmith.train.batch_plan import Updates

@@ -9,7 +9,7 @@ from tunesmith.report import words
 from tunesmith.report.charts import Plot, Series, line_plot
 from tunesmith.report.curves import NUM_STYLES, Course
 from tunesmith.report.run_folder import RunView
-from tunesmith.runs.classes import TrainedClasses
+from tunesmith.runs.stage import TrainedClasses
 
 TOLD_BY = "recall"
 """The metric of one class: the share of its records that are answered rightly."""

@@ -18,15 +18,11 @@ from tunesmith.evaluate.scores import SCORES, Scores
 from tunesmith.files import damage
 from tunesmith.runs.artifacts import changed_note
 from tunesmith.runs.audit import AUDIT, Audit
-from tunesmith.runs.classes import CLASSES, TrainedClasses
-from tunesmith.runs.done import DONE, StageResult
-from tunesmith.runs.environment import ENVIRONMENT, Environment
 from tunesmith.runs.json_file import JsonFile, first_fault
-from tunesmith.runs.lineage import LINEAGE, StageLineage
 from tunesmith.runs.manifest import MANIFEST, Manifest
-from tunesmith.runs.parts import PARTS, TrainedPart
-from tunesmith.runs.run import RUN, RunInfo
+from tunesmith.runs.run import ENVIRONMENT, LINEAGE, RUN, Environment, RunInfo, StageLineage
 from tunesmith.runs.sealing import refuse_changed_run
+from tunesmith.runs.stage import CLASSES, DONE, PARTS, StageResult, TrainedClasses, TrainedPart
 from tunesmith.train.observers import Evaluation, StageEnd, StageStart, Update
 
 if TYPE_CHECKING:

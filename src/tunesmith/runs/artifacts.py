@@ -8,11 +8,7 @@ from pathlib import Path
 
 from tunesmith.errors import ModelError
 from tunesmith.files import changed, file_sha256, joined_sha256
-from tunesmith.runs.classes import CLASSES
-from tunesmith.runs.done import DONE
-from tunesmith.runs.keys import BASE
-from tunesmith.runs.memory import EXECUTION_PLAN
-from tunesmith.runs.parts import PARTS
+from tunesmith.runs.stage import BASE, CLASSES, DONE, EXECUTION_PLAN, PARTS
 
 FOLDERS = ("adapter", "model", "weights")
 NOTES = (BASE.name, CLASSES.name, EXECUTION_PLAN.name, PARTS.name)

@@ -46,7 +46,7 @@ class JsonFile(Generic[Value]):
         try:
             plain = self._adapter.dump_python(value, by_alias=True, warnings="error")
         except PydanticSerializationError as error:
-            raise TypeError(f"{self.name}: {error}") from error
+            raise TypeError(f"{self.name}: {' '.join(str(error).split())}") from error
         return plain
 
     def read(self, folder: Path) -> Value | None:

@@ -1,8 +1,9 @@
-"""`run.json`: which run this is, and where the folders lie that it shares with other runs."""
+"""The JSON files of a run as a whole: `run.json`, `environment.json`, `lineage.json`, and those of its evaluations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tunesmith.runs.json_file import JsonFile
 
@@ -35,3 +36,63 @@ class RunInfo:
 
 
 RUN = JsonFile[RunInfo]("run.json", RunInfo)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU of a run."""
+
+    name: str
+    memory_gib: float
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The content of `environment.json`. Files of earlier versions may lack any of the fields."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions by package, and of Python."""
+    system: str = ""
+    cores: int | None = None
+    memory_gib: float | None = None
+    """Memory of the machine."""
+    gpu: Gpu | None = None
+    command: str = ""
+    later: tuple[Environment, ...] = ()
+    """Other environments that the run was continued in."""
+
+
+ENVIRONMENT = JsonFile[Environment]("environment.json", Environment)
+
+
+@dataclass(frozen=True)
+class StageLineage:
+    """An entry of `lineage.json`, for one stage."""
+
+    stage: str
+    started_from: str
+    """Name of the stage that it started from, or `base`."""
+    started_from_key: str | None = field(default=None, kw_only=True)
+    """The key of what it started from."""
+    key: str
+    """Key of everything that decides what the stage leaves."""
+    left: str | None
+    """One hash of the weights that it left."""
+
+
+LINEAGE = JsonFile[tuple[StageLineage, ...]]("lineage.json", tuple[StageLineage, ...])
+
+
+@dataclass(frozen=True)
+class PredictionsSource:
+    """The content of `source.json`, of predictions that were made elsewhere."""
+
+    name: str
+    file: str
+    sha256: str
+    """Hash of the file."""
+
+
+EVALUATION_KEY = JsonFile[str]("key.json", str)
+"""Key of the settings that an evaluation belongs to."""
+PREDICTIONS_SOURCE = JsonFile[PredictionsSource]("source.json", PredictionsSource)

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from tunesmith.config.experiment import Balance
 from tunesmith.config.experiment import Loss as LossSettings
 from tunesmith.errors import counted
-from tunesmith.runs.classes import TrainedClasses
+from tunesmith.runs.stage import TrainedClasses
 
 BETA = 0.999
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.runs.parts import TrainedPart
+from tunesmith.runs.stage import TrainedPart
 from tunesmith.train.observers import Evaluation, StageEnd, StageStart, Update
 
 PART = TrainedPart("language", "lora", trained=1_200, total=48_000, share=0.025, bytes=4_800)

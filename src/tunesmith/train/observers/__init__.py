@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.config.settings import Settings
-from tunesmith.runs.parts import TrainedPart
+from tunesmith.runs.stage import TrainedPart
 
 
 @dataclass(frozen=True)
