@@ -53,7 +53,7 @@ def shown(small: bool) -> workloads.Workload:
 
 def measure(folder: Path, tokens: int, small: bool) -> dict[str, float]:
     """Median samples a second of an update of 32, and peak memory."""
-    overrides = [f"model.path={folder}", f"stages.0.batch.tokens_per_device={tokens}"]
+    overrides = [f"model.path={folder}", f"stages.0.batch.max_tokens_per_microbatch={tokens}"]
     overrides += ["model.weights=fp32", "model.pixels.size=[84, 84]"] if small else []
     experiment = load_experiment(RECIPE, overrides, "balanced")
     stage, task = experiment.stages[0], experiment.task
@@ -73,7 +73,7 @@ def measure(folder: Path, tokens: int, small: bool) -> dict[str, float]:
         picture = Picture(path.name, sha256, side, side, "0" * 16, root=folder)
         fields = {"image": picture, "label": labels[index % len(labels)]}
         asked.append(task.conversation(Record(f"p:{index}", fields)))
-    size = stage.batch.examples
+    size = stage.batch.num_examples
     updates = Updates(stage.name, Examples(render(asked)), size, tokens, STEPS, 0, workers=8)
     optimizer = build_optimizer(trainable.groups, stage.optimizer)
     times, before = [], time.perf_counter()

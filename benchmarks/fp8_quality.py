@@ -30,7 +30,7 @@ VARIANTS = {"bf16": "bf16", "nf4": "nf4", "nf4-fp8": "nf4-fp8", "fp8": "fp8", "f
 METRICS = ("log_loss", "accuracy", "f1_macro")
 SETTINGS = (
     "data.source.per_package=1000", "data.source.max_words=80", "data.split.holdout=1000", "data.split.validation=0",
-    "stages.0.steps=200", "stages.0.batch.examples=16", "evaluate.resamples=200",
+    "stages.0.steps=200", "stages.0.batch.num_examples=16", "evaluate.num_resamples=200",
 )  # fmt: skip
 
 

@@ -37,11 +37,11 @@ def experiment(folder: Path, **changes: Any) -> Path:
             "stages": stages,
             "evaluate": {
                 "every": "2 steps",
-                "examples": 6,
-                "resamples": 100,
+                "max_validation_records": 6,
+                "num_resamples": 100,
                 "metrics": ["accuracy", "log_loss"],
             },
-            "checkpoints": {"every": "2 steps", "keep": 2},
+            "checkpoints": {"every": "2 steps", "num_to_keep": 2},
             "variants": {"plain": {}, "head": {"task.answer": HEAD, **headed}},
             "output": "runs",
             **changes,
@@ -54,7 +54,7 @@ def stage(name: str, parts: dict[str, Any], steps: int, **also: Any) -> dict[str
         "name": name,
         "parts": parts,
         "steps": steps,
-        "batch": {"examples": 8, "tokens_per_device": 256},
+        "batch": {"num_examples": 8, "max_tokens_per_microbatch": 256},
         "optimizer": {"learning_rate": 1e-2},
         **also,
     }

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.calling import Ended, call
 from tests.pipeline.small import lora_stage, small_experiment
 
-QUICK = {"examples": 8, "test_examples": 20, "resamples": 100, "metrics": ["accuracy"]}
+QUICK = {"max_validation_records": 8, "max_test_records": 20, "num_resamples": 100, "metrics": ["accuracy"]}
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def test_an_unknown_variant_is_2(finished: Finished) -> None:
 def test_memory_and_time_are_told_with_what_fits(finished: Finished) -> None:
     told = call("audit", finished.path, "--variant", "low", "model.weights=bf16", "--memory", "24GiB").out
     assert re.search(r"^adapt +none +[\d,]+( +\d+\.\d\d){8}$", told, re.MULTILINE)
-    assert "largest tokens_per_device of stage adapt in 24 GiB: " in told
+    assert "largest batch.max_tokens_per_microbatch of stage adapt in 24 GiB: " in told
     assert re.search(r"^lora( +>?[\d,]+( c)?){6}$", told, re.MULTILINE)
     assert re.search(r"^stage adapt should take .* on ", told, re.MULTILINE)
 

@@ -33,7 +33,7 @@ def test_three_are_shown_unless_another_number_is_asked_for_and_at_least_one(fin
 
 
 def test_a_changed_setting_is_seen_at_once(finished: Finished) -> None:
-    shown = call("show", finished.path, "--variant", "low", "stages.0.trained=all", "-n", "1").out
+    shown = call("show", finished.path, "--variant", "low", "stages.0.loss_on=all", "-n", "1").out
     (trained,) = re.findall("⟦(.*)⟧", shown, re.DOTALL)
     assert "Which?" in trained
 

@@ -19,9 +19,9 @@ stages:
   - name: adapt
     parts: {language: {kind: lora, rank: 16, alpha: 32}}
     epochs: 1
-    batch: {examples: 32}
+    batch: {num_examples: 32}
     optimizer: {learning_rate: 2e-4, schedule: cosine, warmup: 0.03}
-evaluate: {every: 200 steps, examples: 1000, patience: 3}
+evaluate: {every: 200 steps, max_validation_records: 1000, patience: 3}
 variants:
   full:  {stages.0.parts.language: {kind: full}}
   lora:  {}

@@ -47,16 +47,16 @@ TWO_STAGES = "stages=[{name: a, parts: {language: lora}}, {name: a, parts: {lang
             "model.weights: fp32 goes with no other precision; use bf16 beside nf4, int8 or fp8",
         ),
         (
-            ["task.answer={kind: head}", "stages.0.batch.share_beginnings=true"],
-            "stages.0.batch.share_beginnings: a head looks at all tokens of an example by itself; leave it out",
+            ["task.answer={kind: head}", "stages.0.batch.share_prefixes=true"],
+            "stages.0.batch.share_prefixes: a head looks at all tokens of an example by itself; leave it out",
         ),
         (
-            ["stages.0.loss.balance=inverse_frequency", "stages.0.batch.share_beginnings=true"],
-            "stages.0.batch.share_beginnings: loss.balance asks each token for the class of its example; leave one",
+            ["stages.0.loss.balance=inverse_frequency", "stages.0.batch.share_prefixes=true"],
+            "stages.0.batch.share_prefixes: loss.balance weights each token by the class of its example; leave one",
         ),
         (
-            ["task={kind: chat}", "stages.0.trained=all", "stages.0.batch.share_beginnings=true"],
-            "stages.0.batch.share_beginnings: trained is 'all', and only what stands before the first trained token is",
+            ["task={kind: chat}", "stages.0.loss_on=all", "stages.0.batch.share_prefixes=true"],
+            "stages.0.batch.share_prefixes: loss_on is 'all', and a shared prefix ends at the first token with loss",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_all_that_cannot_stand_together_in_one_class_is_told_at_once() -> None:
         ["model.device=cpu", "model.attention=sdpa"],
         ["data.split.holdout={kind: jsonl, path: test.jsonl}"],
         ["stages.0.from=base", "stages.0.epochs=0.5"],
-        ["task={kind: chat}", "stages.0.batch.share_beginnings=true"],
+        ["task={kind: chat}", "stages.0.batch.share_prefixes=true"],
     ],
 )
 def test_what_can_stand_together_is_let_through(overrides: list[str]) -> None:

@@ -50,14 +50,14 @@ KINDS = "csv, digits, docstrings, hub, "
             "data.pictures.name: got 'x.jpg', which is not allowed. File of a picture, `{}`",
         ),
         (
-            "stages.0.batch.tokens_per_device",
+            "stages.0.batch.max_tokens_per_microbatch",
             "Auto",
-            "stages.0.batch.tokens_per_device: got 'Auto'; must be a valid integer, or auto. Did you mean 'auto'?",
+            "stages.0.batch.max_tokens_per_microbatch: got 'Auto'; must be a valid integer, or auto. Did",
         ),
         (
-            "stages.0.batch.tokens_per_device",
+            "stages.0.batch.max_tokens_per_microbatch",
             -5,
-            "stages.0.batch.tokens_per_device: got -5; must be greater than or equal to 16, or auto.",
+            "stages.0.batch.max_tokens_per_microbatch: got -5; must be greater than or equal to 16, or auto.",
         ),
         ("model.thinking", 3, "model.thinking: got 3; must be a valid boolean"),
         (

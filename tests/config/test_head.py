@@ -51,8 +51,8 @@ def test_a_head_is_trained_on_quantised_weights() -> None:
             "evaluate.engine: got 'generate', but task.answer is a head",
         ),
         (
-            [HEAD, PARTS, "stages.0.trained=all"],
-            "stages.0.trained: task.answer is a head, so no token carries loss",
+            [HEAD, PARTS, "stages.0.loss_on=all"],
+            "stages.0.loss_on: task.answer is a head, so no token carries loss",
         ),
         (["stages.0.loss={beta: 0.9}"], "stages.0.loss.beta: only effective_number has it"),
         (

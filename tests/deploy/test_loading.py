@@ -156,7 +156,7 @@ def test_a_limit_of_length_is_for_models_that_write(whole: Path) -> None:
 
 
 def test_solved_examples_stand_before_the_question_as_in_training(tmp_path: Path) -> None:
-    task = {"kind": "classify", "labels": ["fruit", "tool"], "prompt": "Which? {text}", "shots": 2}
+    task = {"kind": "classify", "labels": ["fruit", "tool"], "prompt": "Which? {text}", "num_shots": 2}
     run = classifies(tmp_path / "shots", task=task)
     result = load_result(run)
     assert [turn.role for shot in result.shots for turn in shot.turns] == ["user", "user"]
@@ -164,7 +164,7 @@ def test_solved_examples_stand_before_the_question_as_in_training(tmp_path: Path
     (data,) = run.parent.glob("data-*")
     data.rename(tmp_path / "away")
     with pytest.raises(
-        ExperimentError, match=r"task.shots: 2 solved examples stand before every question, but"
+        ExperimentError, match=r"task.num_shots: 2 solved examples stand before every question, but"
     ):
         load_result(run)
 

@@ -61,7 +61,7 @@ def test_a_question_that_the_engine_refuses_costs_no_other_its_answer(bad: tuple
 
 
 def test_the_answers_are_those_of_the_runs_own_evaluation(tmp_path: Path) -> None:
-    evaluate = {"test_examples": 30, "resamples": 100}
+    evaluate = {"max_test_records": 30, "num_resamples": 100}
     path = small_experiment(tmp_path, stages=[lora_stage(epochs=1)], evaluate=evaluate)
     folder = run_whole(load_experiment(path), path.parent)
     rows = read_rows(folder / "evaluation" / "rows.jsonl")

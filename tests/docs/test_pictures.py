@@ -28,7 +28,7 @@ def test_its_settings_can_be_written_into_an_experiment() -> None:
     assert experiment_from(settings | {"model": model, "stages": parts["stages"]}).model.quantised == "nf4"
     asking = {"kind": "answer", "prompt": "{question}", "pictures": ["image"]}
     stage = parts["stages"][0] | shared["stages"][0]
-    assert experiment_from(settings | {"task": asking, "stages": [stage]}).stages[0].batch.share_beginnings
+    assert experiment_from(settings | {"task": asking, "stages": [stage]}).stages[0].batch.share_prefixes
 
 
 @pytest.mark.parametrize(

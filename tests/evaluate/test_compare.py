@@ -19,7 +19,7 @@ from tunesmith.evaluate.scores import SCORES, score
 SETTINGS = Evaluate(
     engine="generate",  # type: ignore[arg-type]
     metrics=["accuracy", "f1_macro", "f1", "unread"],
-    resamples=100,
+    num_resamples=100,
 )
 
 
@@ -128,7 +128,7 @@ def test_a_change_that_the_page_could_not_show_is_no_clear_change(shift: float, 
         scores[one.label or 0] = share
         return replace(one, scores=tuple(scores))
 
-    settings = Evaluate(engine="score", metrics=["log_loss"], resamples=100)  # type: ignore[arg-type]
+    settings = Evaluate(engine="score", metrics=["log_loss"], num_resamples=100)  # type: ignore[arg-type]
     made = rows(50, 1.0, 0)
     first, second = [sure(one, 0.5) for one in made], [sure(one, 0.5 + shift) for one in made]
     change = compare_rows(first, second, TASK, settings, seed=1).metrics["log_loss"]

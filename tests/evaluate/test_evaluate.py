@@ -29,7 +29,7 @@ RECORDS = [
     Record(f"words.csv:{number + 2}", {"word": word, "label": number % 3})
     for number, word in enumerate(WORDS)
 ]
-SETTINGS = Evaluate(resamples=100)
+SETTINGS = Evaluate(num_resamples=100)
 
 
 def evaluated(folder: Path | None, engine: Score | None = None, task: Task = TASK) -> Scores:

@@ -13,7 +13,7 @@ from tunesmith.evaluate.compare import compare_rows
 from tunesmith.evaluate.estimates import Units
 from tunesmith.evaluate.ranking import rank, rank_outcomes, shrink
 
-SETTINGS = Evaluate(engine="generate", metrics=["accuracy"], resamples=500)  # type: ignore[arg-type]
+SETTINGS = Evaluate(engine="generate", metrics=["accuracy"], num_resamples=500)  # type: ignore[arg-type]
 
 
 def test_two_runs_are_compared_as_base_and_tuned_are() -> None:

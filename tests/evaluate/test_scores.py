@@ -18,7 +18,7 @@ from tunesmith.records.record import Record
 from tunesmith.tasks import Answer as ModelAnswer
 from tunesmith.tasks.answer import Answer
 
-WRITTEN = Evaluate(engine="generate", resamples=100)  # type: ignore[arg-type]
+WRITTEN = Evaluate(engine="generate", num_resamples=100)  # type: ignore[arg-type]
 
 
 def test_values_are_scikit_learns_and_lie_within_their_intervals() -> None:
@@ -70,7 +70,7 @@ def test_a_number_that_cannot_be_had_is_absent() -> None:
     metrics = score(answered, TASK, WRITTEN, seed=1).metrics
     assert "f1/Business" not in metrics
     assert "f1/World" in metrics
-    without_scores = score(answered, TASK, Evaluate(resamples=100), seed=1).metrics
+    without_scores = score(answered, TASK, Evaluate(num_resamples=100), seed=1).metrics
     assert "log_loss" not in without_scores
 
 
@@ -78,10 +78,10 @@ def test_probabilities_of_all_rows_give_the_metrics_that_need_them() -> None:
     chance = np.random.default_rng(0)
     answered = [replace(one, scores=tuple(chance.dirichlet([1, 1, 1]))) for one in rows(60, 0.7, 0)]
     assert {"log_loss", "roc_auc", "calibration_error"} <= set(
-        score(answered, TASK, Evaluate(resamples=100), seed=1).metrics
+        score(answered, TASK, Evaluate(num_resamples=100), seed=1).metrics
     )
     answered[0] = row(0, 0, None)
-    assert "log_loss" not in score(answered, TASK, Evaluate(resamples=100), seed=1).metrics
+    assert "log_loss" not in score(answered, TASK, Evaluate(num_resamples=100), seed=1).metrics
 
 
 def test_the_same_rows_give_the_same_intervals_whatever_the_seed() -> None:
@@ -176,11 +176,11 @@ def test_yes_no_questions_are_scored_apart_from_open_ones() -> None:
     ):
         record = Record(f"qa.jsonl:{number}", {"question": "?", "answer": reference})
         answered.append(row_of(task, record, task.conversation(record), ModelAnswer(said)))
-    groups = score(answered, task, Evaluate(resamples=100), seed=1).by["answer type"]
+    groups = score(answered, task, Evaluate(num_resamples=100), seed=1).by["answer type"]
     assert {kind: (one.records, one.metrics["exact_match"].value) for kind, one in groups.items()} == {
         "open": (5, 0.0), "yes/no": (10, 0.5),
     }  # fmt: skip
     assert "bleu" in groups["open"].metrics
     assert "bleu" not in groups["yes/no"].metrics
     closed = [row for row in answered if row.reference in ("yes", "no")]
-    assert score(closed, task, Evaluate(resamples=100), seed=1).by == {}
+    assert score(closed, task, Evaluate(num_resamples=100), seed=1).by == {}

@@ -91,7 +91,9 @@ def test_the_expected_memory_of_other_sizes_lies_on_the_line() -> None:
 
 
 def test_the_largest_micro_batch_is_looked_for_and_the_longest_example_is_in_it() -> None:
-    updates = Updates.of(stage(batch=Batch(examples=8, tokens_per_device=64)), examples(24), seed=3)
+    updates = Updates.of(
+        stage(batch=Batch(num_examples=8, max_tokens_per_microbatch=64)), examples(24), seed=3
+    )
     sizes = [len(batch.tokens) for step in range(3) for batch in updates.micro_batches(step)]
     shape, number = largest_shape(updates, 64)
     assert shape.tokens == max(sizes)

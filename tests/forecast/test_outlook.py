@@ -88,7 +88,10 @@ def test_a_person_reads_rows_that_add_up() -> None:
         f"{33 * (1 + FRAGMENTS) + CONTEXT / GIB:.2f}",
     ]
     assert full.split()[:2] == ["adapt", "full"]
-    assert "largest tokens_per_device of stage adapt in 24 GiB: 1,280 with checkpointing none, " in lines[4]
+    assert (
+        "largest batch.max_tokens_per_microbatch of stage adapt in 24 GiB: 1,280 with checkpointing none"
+        in lines[4]
+    )
 
 
 def test_cards_that_are_too_small_have_a_dash_and_checkpointing_a_mark() -> None:

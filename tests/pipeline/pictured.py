@@ -45,7 +45,7 @@ def pictured_experiment(folder: Path, rows: int = 16, model_type: str = "qwen2_5
             "kind": "detect", "picture": "image", "boxes": "box", "format": "xyxy", "unit": "pixels",
             "label": "table",
         },
-        "stages": [{"name": "see", "parts": {"language": "full"}, "steps": 1, "batch": {"examples": 2}}],
+        "stages": [{"name": "see", "parts": {"language": "full"}, "steps": 1, "batch": {"num_examples": 2}}],
         "output": str(folder / "runs"),
     }  # fmt: skip
     with (folder / "pictured.yaml").open("w") as file:

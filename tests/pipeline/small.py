@@ -64,11 +64,11 @@ def small_experiment(folder: Path, **changes: Any) -> Path:
                 "name": "adapt",
                 "parts": {"language": {"kind": "full"}},
                 "epochs": 6,
-                "batch": {"examples": 16, "tokens_per_device": 1024},
+                "batch": {"num_examples": 16, "max_tokens_per_microbatch": 1024},
                 "optimizer": {"learning_rate": 3e-3},
             }
         ],
-        "evaluate": {"every": "10 steps", "examples": 40, "resamples": 200},
+        "evaluate": {"every": "10 steps", "max_validation_records": 40, "num_resamples": 200},
         "checkpoints": {"every": "5 steps"},
         "output": str(folder / "runs"),
     }
@@ -86,13 +86,13 @@ def lora_stage(**changes: Any) -> dict[str, Any]:
         "name": "adapt",
         "parts": {"language": {"kind": "lora", "rank": 8, "alpha": 16, "dropout": 0.1, "targets": "all"}},
         "epochs": 2,
-        "batch": {"examples": 16, "tokens_per_device": 256},
+        "batch": {"num_examples": 16, "max_tokens_per_microbatch": 256},
         "optimizer": {"learning_rate": 1e-2},
     }
     return stage | changes
 
 
-QUICK = {"examples": 8, "test_examples": 8, "resamples": 100, "metrics": ["accuracy"]}
+QUICK = {"max_validation_records": 8, "max_test_records": 8, "num_resamples": 100, "metrics": ["accuracy"]}
 """Evaluation settings that take no time."""
 
 
@@ -135,6 +135,6 @@ def small_picture_experiment(
             "leaks": {"pictures": None},
         },
         "task": {"kind": "classify", "labels": ["0", "1", "7"], "pictures": ["image"], "prompt": "?"},
-        "evaluate": {"resamples": 200},
+        "evaluate": {"num_resamples": 200},
     }
     return small_experiment(folder, **(settings | changes))

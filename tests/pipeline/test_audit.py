@@ -52,7 +52,7 @@ def test_tokens_are_those_that_training_will_see_and_need_no_weights(tmp_path: P
 
 def test_solved_examples_before_the_question_count_too(path: Path) -> None:
     alone = audit(steps_of(path), characters=True, max_samples=None, limit=None)
-    with_shots = audit(steps_of(path, "task.shots=3"), characters=True, max_samples=None, limit=None)
+    with_shots = audit(steps_of(path, "task.num_shots=3"), characters=True, max_samples=None, limit=None)
     assert with_shots.lengths["min"] > alone.lengths["max"]
 
 

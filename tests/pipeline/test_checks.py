@@ -53,7 +53,7 @@ def test_what_a_stage_cannot_be_trained_on_is_told_before_anything_long_begins(
 
 def test_a_limit_that_cuts_reference_answers_is_told_before_anything_is_trained(tmp_path: Path) -> None:
     task = {"kind": "answer", "prompt": "Repeat: {text}", "field": "text"}
-    quick = {"test_examples": 8, "resamples": 100}
+    quick = {"max_test_records": 8, "num_resamples": 100}
     path = small_experiment(tmp_path, stages=[short()], evaluate=quick, task=task)
     said: list[str] = []
 
@@ -106,13 +106,13 @@ def test_parts_that_the_model_does_not_have_are_all_told_before_anything_long_be
 
 
 def test_a_field_that_records_of_a_later_stage_lack_is_told_before_the_first_is_trained(path: Path) -> None:
-    stages = "stages=[{name: a, parts: {language: lora}, together: text}, {name: b, parts: {language: lora}, "
-    steps = steps_of(path, stages + "together: txt, order: stag}]", "name=later", "model.path=model")
+    stages = "stages=[{name: a, parts: {language: lora}, group_by: text}, {name: b, parts: {language: lora}, "
+    steps = steps_of(path, stages + "group_by: txt, order: stag}]", "name=later", "model.path=model")
     with pytest.raises(DataError) as error:
         check(steps)
     first, second = str(error.value).splitlines()
     assert "stages.1.order: there is no field 'stag' (label, stage, text). Did you mean 'stage'?" in first
-    assert "stages.1.together: there is no field 'txt' (label, stage, text). Did you mean 'text'?" in second
+    assert "stages.1.group_by: there is no field 'txt' (label, stage, text). Did you mean 'text'?" in second
 
 
 def test_all_faults_of_the_settings_are_told_at_once_with_their_lines_before_any_record_is_read(
@@ -176,8 +176,8 @@ def test_control_tokens_in_the_rows_of_any_side_and_stage_are_told(tmp_path: Pat
     overrides = [
         "data.source.path=train.jsonl",
         f"data.split={{holdout: {split['test']}, validation: {split['validation']}}}",
-        "evaluate.test_examples=null",
-        "evaluate.examples=40",
+        "evaluate.max_test_records=null",
+        "evaluate.max_validation_records=40",
     ]
     steps = steps_of(path, *overrides)
     with pytest.raises(DataError) as error:

@@ -18,7 +18,7 @@ from tunesmith.train.examples import Rendered
 
 VARIANTS = {
     "qlora": {"model.weights": "bf16", "stages.0.epochs": 7, "seed": 99},
-    "all": {"stages.0.trained": "all"},
+    "all": {"stages.0.loss_on": "all"},
     "asked": {"task.prompt": "What? {text}"},
     "few": {"stages.0.balance": {"per_class": 20}},
     "short": {"data.length": {"max_tokens": 31, "over": "drop"}},

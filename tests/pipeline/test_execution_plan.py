@@ -26,7 +26,7 @@ GIB = 2**30
 
 
 def begun(folder: Path, *overrides: str) -> tuple[Steps, Trainable, Updates]:
-    batch = {"examples": 64}
+    batch = {"num_examples": 64}
     path = small_experiment(
         folder, stages=[lora_stage(batch=batch)], model={"path": "model", "device": "cpu"}
     )
@@ -60,7 +60,7 @@ def test_on_a_cpu_nothing_is_recomputed_and_nothing_forecast(tmp_path: Path) -> 
 
 
 def test_what_is_asked_for_is_done(tmp_path: Path) -> None:
-    given = begun(tmp_path, "model.checkpointing=full", "stages.0.batch.tokens_per_device=512")
+    given = begun(tmp_path, "model.checkpointing=full", "stages.0.batch.max_tokens_per_microbatch=512")
     assert settled(given, tmp_path) == "checkpointing: full (asked for)"
     assert recomputes(given[1])
     assert given[2].tokens_per_device == 512

@@ -21,7 +21,7 @@ WEIGHED = {"balance": "inverse_frequency", "gamma": 1, "label_smoothing": 0.05}
 
 def ran(folder: Path, **changes: Any) -> Path:
     path = small_experiment(
-        folder, evaluate={"every": "1 epoch", "examples": 20, "resamples": 100}, **changes
+        folder, evaluate={"every": "1 epoch", "max_validation_records": 20, "num_resamples": 100}, **changes
     )
     return run(read_experiment(path), folder)
 
@@ -98,7 +98,7 @@ def test_a_balanced_loss_raises_the_f1_over_classes_and_the_rarest_class(tmp_pat
         parts=parts,
         epochs=6,
         optimizer={"learning_rate": 3e-3},
-        batch={"examples": 16, "tokens_per_device": 1024},
+        batch={"num_examples": 16, "max_tokens_per_microbatch": 1024},
     )
     ways = ("none", "inverse_frequency", "effective_number")
     path = small_experiment(
@@ -106,7 +106,7 @@ def test_a_balanced_loss_raises_the_f1_over_classes_and_the_rarest_class(tmp_pat
         data=data,
         task=TASK | {"labels": [*KINDS], "answer": HEAD},
         stages=[stage],
-        evaluate={"resamples": 500, "metrics": ["f1_macro", "recall"]},
+        evaluate={"num_resamples": 500, "metrics": ["f1_macro", "recall"]},
         variants={balance: {"stages.0.loss": {"balance": balance}} for balance in ways},
     )
     found = {}

@@ -30,8 +30,13 @@ def experiment(folder: Path, **changes: Any) -> Path:
         folder,
         **changes,
         stages=[lora_stage()],
-        evaluate={"every": "4 steps", "examples": 10, "resamples": 100, "test_examples": 10},
-        checkpoints={"every": "3 steps", "keep": 2},
+        evaluate={
+            "every": "4 steps",
+            "max_validation_records": 10,
+            "num_resamples": 100,
+            "max_test_records": 10,
+        },
+        checkpoints={"every": "3 steps", "num_to_keep": 2},
     )
 
 
@@ -120,13 +125,13 @@ def test_so_it_does_on_weights_in_8_bits(tmp_path: Path) -> None:
 
 
 def test_so_it_does_where_beginnings_are_shared_and_records_stay_together(tmp_path: Path) -> None:
-    batch = {"examples": 12, "tokens_per_device": 192, "share_beginnings": True}
-    stage = lora_stage(batch=batch, together="stage", epochs=None, steps=12)
+    batch = {"num_examples": 12, "max_tokens_per_microbatch": 192, "share_prefixes": True}
+    stage = lora_stage(batch=batch, group_by="stage", epochs=None, steps=12)
     asking = {"kind": "answer", "prompt": "Is it a fruit or a tool that this text names? {text}"}
     settings = {
         "task": asking | {"field": "label"},
         "stages": [stage],
-        "evaluate": {"resamples": 100, "test_examples": 4},
+        "evaluate": {"num_resamples": 100, "max_test_records": 4},
         "checkpoints": {"every": "3 steps"},
     }
     at_once, killed = tmp_path / "at-once", tmp_path / "killed"
@@ -135,7 +140,7 @@ def test_so_it_does_where_beginnings_are_shared_and_records_stay_together(tmp_pa
     finish(killed / "small.yaml")
     assert weights(killed) == weights(at_once)
     apart = tmp_path / "apart"
-    finish(small_experiment(apart, **settings | {"stages": [stage | {"together": None}]}))
+    finish(small_experiment(apart, **settings | {"stages": [stage | {"group_by": None}]}))
     assert weights(killed) != weights(apart)
 
 
@@ -172,7 +177,12 @@ def headed_experiment(folder: Path) -> Path:
     adapter = lora_stage()["parts"]["language"]
     both = lora_stage(name="both", parts={"language": adapter, "head": "full"}, epochs=None, steps=10)
     alone = lora_stage(name="alone", parts={"head": "full"}, epochs=None, steps=10)
-    evaluate = {"every": "4 steps", "examples": 10, "resamples": 100, "test_examples": 10}
+    evaluate = {
+        "every": "4 steps",
+        "max_validation_records": 10,
+        "num_resamples": 100,
+        "max_test_records": 10,
+    }
     every = {"every": "3 steps", "keep": 2}
     return small_experiment(folder, task=HEADED, stages=[both, alone], evaluate=evaluate, checkpoints=every)
 

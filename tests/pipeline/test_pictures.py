@@ -35,10 +35,10 @@ def test_every_generation_learns_to_tell_unseen_digits_apart(tmp_path: Path, mod
         "name": "see",
         "parts": {"vision": "full", "projector": "full", "language": "full"},
         "steps": 180,
-        "batch": {"examples": 16},
+        "batch": {"num_examples": 16},
         "optimizer": {"learning_rate": 3e-3, "warmup": 10},
     }
-    evaluate = {"resamples": 200, "metrics": ["accuracy"]}
+    evaluate = {"num_resamples": 200, "metrics": ["accuracy"]}
     path = small_picture_experiment(tmp_path, model_type, stages=[stage], evaluate=evaluate)
     strengthen(tmp_path / "model")
     folder = run(read_experiment(path), tmp_path, terminal=Console(file=io.StringIO()))

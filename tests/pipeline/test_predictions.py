@@ -13,7 +13,7 @@ from tunesmith.files import read_json
 @pytest.fixture
 def untouched(tmp_path: Path) -> Path:
     """An experiment of which nothing has been done yet."""
-    settings = {"test_examples": 20, "resamples": 100, "metrics": ["accuracy"]}
+    settings = {"max_test_records": 20, "num_resamples": 100, "metrics": ["accuracy"]}
     return small_experiment(tmp_path, stages=[lora_stage(epochs=None, steps=1)], evaluate=settings)
 
 

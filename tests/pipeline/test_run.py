@@ -62,7 +62,7 @@ def test_a_second_stage_goes_on_from_the_adapter_of_the_first(tmp_path: Path) ->
         lora_stage(name="first", where="stage == 1", epochs=1),
         lora_stage(name="second", where="stage == 2", epochs=1),
     ]
-    path = small_experiment(tmp_path, stages=stages, evaluate={"resamples": 200})
+    path = small_experiment(tmp_path, stages=stages, evaluate={"num_resamples": 200})
     folder = run(load_experiment(path), path.parent)
     lineage = read_json(folder / "lineage.json")
     assert [entry["started_from"] for entry in lineage] == ["base", "first"]
@@ -82,7 +82,9 @@ def test_a_part_that_the_model_does_not_have_is_named_with_what_it_has(tmp_path:
 
 
 def test_a_record_of_the_test_side_that_changes_after_the_split_stops_training(tmp_path: Path) -> None:
-    path = small_experiment(tmp_path, stages=[lora_stage(steps=1, epochs=None)], evaluate={"resamples": 200})
+    path = small_experiment(
+        tmp_path, stages=[lora_stage(steps=1, epochs=None)], evaluate={"num_resamples": 200}
+    )
     folder = run(load_experiment(path), path.parent)
     manifest = folder / read_json(folder / "run.json")["data"] / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"checksum": "', '"checksum": "0'))
@@ -95,7 +97,7 @@ def test_a_record_of_the_test_side_that_changes_after_the_split_stops_training(t
 
 def test_an_example_over_the_limit_is_refused_by_name_or_left_out_and_counted(tmp_path: Path) -> None:
     stages = [lora_stage(steps=1, epochs=None)]
-    path = small_experiment(tmp_path, stages=stages, evaluate={"resamples": 200})
+    path = small_experiment(tmp_path, stages=stages, evaluate={"num_resamples": 200})
     with pytest.raises(DataError, match=r"rows\.jsonl:\d+: \d+ tokens"):
         run(load_experiment(path, ["data.length.max_tokens=32"]), path.parent)
     folder = run(

@@ -36,11 +36,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data.length.over=drop",
         "task.prompt=What? {text}",
         "task.system=Be brief.",
-        "task.shots=1",
+        "task.num_shots=1",
         "task.answer=json",
         "stages.0.steps=3",
-        "stages.0.batch.examples=8",
-        "stages.0.batch.tokens_per_device=512",
+        "stages.0.batch.num_examples=8",
+        "stages.0.batch.max_tokens_per_microbatch=512",
         "stages.0.optimizer.learning_rate=1e-3",
         "stages.0.optimizer.schedule=linear",
         "stages.0.optimizer.weight_decay=0.1",
@@ -49,8 +49,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "stages.0.parts.language={kind: full}",
         "stages.0.where=stage == 1",
         "stages.0.order=text",
-        "stages.0.together=text",
-        "stages.0.trained=all",
+        "stages.0.group_by=text",
+        "stages.0.loss_on=all",
         "evaluate.every=1 steps",
     ],
 )
@@ -65,12 +65,12 @@ def test_a_stage_is_trained_anew_when_a_setting_changes_that_decides_its_weights
     [
         "name=another",
         "checkpoints.every=1 steps",
-        "checkpoints.keep=3",
+        "checkpoints.num_to_keep=3",
         "model.checkpointing=true",
         "track=[{kind: tensorboard}]",
-        "evaluate.test_examples=5",
-        "evaluate.resamples=500",
-        "evaluate.examples=5",
+        "evaluate.max_test_records=5",
+        "evaluate.num_resamples=500",
+        "evaluate.max_validation_records=5",
         "evaluate.engine={kind: generate}",
     ],
 )
@@ -84,7 +84,7 @@ def test_a_stage_is_not_trained_again_for_a_setting_that_leaves_its_weights_alon
     "override",
     [
         "evaluate.every=2 steps",
-        "evaluate.examples=7",
+        "evaluate.max_validation_records=7",
         "evaluate.patience=3",
         "evaluate.metric=log_loss",
         "evaluate.engine={kind: generate}",
@@ -95,7 +95,7 @@ def test_with_evaluations_during_training_what_chooses_the_best_checkpoint_decid
 ) -> None:
     every = "evaluate.every=1 steps"
     assert key(path, every, override) != key(path, every)
-    assert key(path, every, "evaluate.resamples=500", "evaluate.test_examples=5") == key(path, every)
+    assert key(path, every, "evaluate.num_resamples=500", "evaluate.max_test_records=5") == key(path, every)
 
 
 def test_a_stage_is_trained_anew_when_what_it_starts_from_or_its_place_changes(path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_finished_run_stays_as_it_is_byte_for_byte_when_it_is_called_again(fin
     main = finished.parent / "runs" / "small" / "main"
     before = contents(main)
     assert run_again(finished)[0] == main
-    assert run_again(finished, "checkpoints.keep=3", "track=[tensorboard]")[0] == main
+    assert run_again(finished, "checkpoints.num_to_keep=3", "track=[tensorboard]")[0] == main
     assert contents(main) == before
 
 

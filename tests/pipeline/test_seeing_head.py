@@ -42,7 +42,7 @@ def stage_of(parts: dict[str, Any], steps: int) -> dict[str, Any]:
         "name": "see",
         "parts": parts,
         "steps": steps,
-        "batch": {"examples": 16},
+        "batch": {"num_examples": 16},
         "optimizer": optimizer,
     }
 
@@ -58,7 +58,7 @@ def test_chance_then_a_head_alone_then_the_whole_on_digits_that_neither_saw(tmp_
     path = small_picture_experiment(
         tmp_path / "base",
         stages=[stage_of(everything, 150)],
-        evaluate={"resamples": 100, "test_examples": 20},
+        evaluate={"num_resamples": 100, "max_test_records": 20},
     )
     strengthen(path.parent / "model")
     base = ran(path)
@@ -84,7 +84,7 @@ def test_chance_then_a_head_alone_then_the_whole_on_digits_that_neither_saw(tmp_
         stages=[stage_of(WAYS["alone"], 200)],
         data=data,
         task=task,
-        evaluate={"resamples": 200, "metrics": ["accuracy"]},
+        evaluate={"num_resamples": 200, "metrics": ["accuracy"]},
         variants={way: {"stages.0.parts": parts} for way, parts in WAYS.items()},
     )
     found = {}

@@ -111,7 +111,7 @@ def test_neighbours_that_are_alike_are_shown_in_one_piece() -> None:
 
 def test_what_is_shown_is_what_the_first_stage_trains_on(tmp_path: Path) -> None:
     path = small_experiment(tmp_path, stages=[lora_stage(where="stage == 2")])
-    steps = steps_of(path, "task.shots=2")
+    steps = steps_of(path, "task.num_shots=2")
     stage_of = {record.id: record.fields["stage"] for record in steps.prepared.records("train")}
     shown = [one.text.plain.partition(": ")[0] for one in rendered_examples(steps, 1000)]
     wanted = {record for record, stage in stage_of.items() if stage == 2}
@@ -170,7 +170,7 @@ def test_boxes_belong_to_the_picture_that_they_were_said_of(tmp_path: Path) -> N
 
 def test_what_is_drawn_lies_in_the_run_or_where_it_is_wanted(tmp_path: Path) -> None:
     path = pictured.pictured_experiment(tmp_path)
-    steps = pictured.steps_of(path, "task.shots=1")
+    steps = pictured.steps_of(path, "task.num_shots=1")
     (shown,) = rendered_examples(steps, 1)
     name = shown.example.record.replace(":", "-")
     drawn = tmp_path / "runs/pictured/main/show"

@@ -48,10 +48,10 @@ def test_two_variants_with_one_base_share_its_baseline(path: Path) -> None:
     "override",
     [
         "task.prompt=What? {text}",
-        "task.shots=1",
+        "task.num_shots=1",
         "seed=3",
         "data.split.seed=3",
-        "evaluate.test_examples=9",
+        "evaluate.max_test_records=9",
         "model.weights=bf16",
     ],
 )
@@ -67,7 +67,7 @@ def test_a_changed_question_sample_split_or_model_makes_a_new_baseline(path: Pat
         "stages.0.epochs=9",
         "model.checkpointing=true",
         "evaluate.every=1 epoch",
-        "checkpoints.keep=3",
+        "checkpoints.num_to_keep=3",
     ],
 )
 def test_what_only_training_uses_needs_no_new_baseline(path: Path, override: str) -> None:
@@ -187,16 +187,16 @@ def test_an_interrupted_evaluation_of_the_same_settings_goes_on(path: Path) -> N
 
 
 def test_shots_are_fixed_solved_examples_from_the_training_side(path: Path) -> None:
-    steps = steps_of(path, "task.shots=3")
+    steps = steps_of(path, "task.num_shots=3")
     assert len(steps.shots) == 3
     train = {record.id: record.fields["label"] for record in steps.prepared.records("train")}
     assert all(train[shot.record] == shot.answer for shot in steps.shots)
-    assert steps_of(path, "task.shots=3").shots == steps.shots
+    assert steps_of(path, "task.num_shots=3").shots == steps.shots
     assert steps_of(path).shots == ()
 
 
 def test_a_stage_gets_the_records_of_its_where_and_no_shots(path: Path) -> None:
-    steps = steps_of(path, "task.shots=4", "stages.0.where=stage == 2")
+    steps = steps_of(path, "task.num_shots=4", "stages.0.where=stage == 2")
     records = steps.stage_records(steps.experiment.stages[0])
     train = {record.id for record in steps.prepared.records("train") if record.fields["stage"] == 2}
     assert {record.id for record in records} == train - {shot.record for shot in steps.shots}
@@ -213,7 +213,7 @@ def test_base_and_tuned_model_are_compared_on_no_more_records_than_asked(path: P
     some = [record.id for record in steps_of(path).test_records]
     assert len(some) == 8
     assert some == [record for record in test if record in some]
-    assert len(steps_of(path, "evaluate.test_examples=null").test_records) == len(test) == 60
+    assert len(steps_of(path, "evaluate.max_test_records=null").test_records) == len(test) == 60
 
 
 def test_a_model_is_found_beside_the_experiment_file_and_else_left_to_the_hub(path: Path) -> None:

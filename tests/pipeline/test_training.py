@@ -25,7 +25,7 @@ def trained(steps: Steps) -> Trained:
 
 
 def test_solved_examples_in_the_prompt_are_not_trained_on(path: Path) -> None:
-    steps = steps_of(path, "task.shots=5")
+    steps = steps_of(path, "task.num_shots=5")
     rendered, sort_by, _ = stage_examples(steps, steps.experiment.stages[0])
     seen = {example.record for example in rendered.examples}
     shots = {shot.record for shot in steps.shots}
@@ -57,7 +57,7 @@ def test_results_are_refused_until_they_are_trained_with_the_same_settings(tmp_p
         trained_result(steps_of(path))
     result = trained(steps_of(path))
     assert trained_result(steps_of(path)) == result
-    assert trained_result(steps_of(path, "evaluate.test_examples=5")) == result
+    assert trained_result(steps_of(path, "evaluate.max_test_records=5")) == result
     with pytest.raises(ExperimentError, match="not trained yet with these settings"):
         trained_result(steps_of(path, "seed=4"))
 

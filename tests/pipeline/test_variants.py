@@ -15,7 +15,7 @@ from tunesmith.pipeline.variants import run_all
 VARIANTS = {
     "wrong": {"stages.0.parts": {"vision": "lora"}},
     "low": {"stages.0.parts.language.rank": 2},
-    "diverges": {"stages.0.optimizer": {"learning_rate": 1e30, "clip": None, "warmup": 0}},
+    "diverges": {"stages.0.optimizer": {"learning_rate": 1e30, "max_grad_norm": None, "warmup": 0}},
     "narrow": {"model.weights": "bf16"},
 }
 

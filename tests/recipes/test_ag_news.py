@@ -54,9 +54,9 @@ def small(folder: Path) -> list[str]:
         f"data.source.path={folder / 'ag_news'}",
         f"data.split.holdout.path={folder / 'ag_news'}",
         "data.split.validation=8",
-        "stages.0.batch.examples=8",
+        "stages.0.batch.num_examples=8",
         "evaluate.every=4 steps",
-        "evaluate.resamples=100",
+        "evaluate.num_resamples=100",
         f"output={folder / 'runs'}",
     ]
 

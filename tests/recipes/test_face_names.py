@@ -50,9 +50,9 @@ def small(folder: Path) -> list[str]:
         "data.split.validation=6",
         "data.leaks.pictures=null",
         f"task.labels={json.dumps(NAMES)}",
-        "stages.0.batch.examples=8",
+        "stages.0.batch.num_examples=8",
         "stages.0.epochs=2",
-        "evaluate.resamples=100",
+        "evaluate.num_resamples=100",
         f"output={folder / 'runs'}",
     ]
 
@@ -107,7 +107,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
         assert experiment.model.weights == "nf4"
         assert experiment.model.pixels.size == (512, 512)
         assert experiment.data.split.holdout == 9054
-        assert experiment.stages[0].batch.examples == 2 * 16
+        assert experiment.stages[0].batch.num_examples == 2 * 16
         assert experiment.stages[0].epochs == 5
         assert len(experiment.task.labels_in_order or ()) == 30
     assert len({experiment.data.model_dump_json() for experiment in variants.values()}) == 1

@@ -46,7 +46,7 @@ def small(folder: Path) -> list[str]:
         "data.split.validation=0.2",
         "stages.0.epochs=1",
         "evaluate.every=2 steps",
-        "evaluate.resamples=100",
+        "evaluate.num_resamples=100",
         f"output={folder / 'runs'}",
     ]
 
@@ -74,10 +74,14 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
     method, stage = lora.stages[0].parts["language"], lora.stages[0]
     assert lora.model.path == "Qwen/Qwen3-0.6B"
     assert (method.rank, method.alpha, method.dropout, method.targets) == (16, 64, 0.05, "all")
-    assert (stage.batch.examples, stage.optimizer.learning_rate, stage.optimizer.warmup) == (16, 1.5e-4, 0.03)
+    assert (stage.batch.num_examples, stage.optimizer.learning_rate, stage.optimizer.warmup) == (
+        16,
+        1.5e-4,
+        0.03,
+    )
     assert (stage.optimizer.schedule, stage.optimizer.betas) == ("cosine", (0.9, 0.999))
     assert lora.data.length.max_tokens == 1024
-    assert (str(lora.evaluate.every), lora.evaluate.examples, lora.evaluate.patience) == (
+    assert (str(lora.evaluate.every), lora.evaluate.max_validation_records, lora.evaluate.patience) == (
         "2000 steps",
         1000,
         3,

@@ -103,7 +103,7 @@ def small(folder: Path) -> list[str]:
         "model.pixels={max: 25088}",
         f"data.source.path={folder / 'nutrition-table-detection'}",
         f"data.split.holdout.path={folder / 'nutrition-table-detection'}",
-        "evaluate.resamples=100",
+        "evaluate.num_resamples=100",
         f"output={folder / 'runs'}",
     ]
 
@@ -150,7 +150,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
         for stage in experiment.stages:
             methods = {part: method.kind for part, method in stage.parts.items()}
             assert methods == TRAINED[name][stage.name]
-            assert (stage.batch.examples, stage.epochs, stage.optimizer.schedule) == (16, 3, "cosine")
+            assert (stage.batch.num_examples, stage.epochs, stage.optimizer.schedule) == (16, 3, "cosine")
             assert 1e-5 <= stage.optimizer.learning_rate <= 2e-5
             for method in stage.parts.values():
                 assert method.kind == "full" or (method.rank, method.alpha) == (64, 128)

@@ -33,7 +33,7 @@ def test_it_runs_to_the_report_with_a_tiny_model(tmp_path: Path) -> None:
         "data.source.per_package=30",
         "data.split.holdout=40",
         "stages.0.steps=3",
-        "evaluate.resamples=100",
+        "evaluate.num_resamples=100",
         f"output={tmp_path / 'runs'}",
     ]
     folder = run(read_experiment(RECIPE, overrides), RECIPE.parent)

@@ -61,7 +61,7 @@ def small(folder: Path) -> list[str]:
         f"data.source.path={folder / 'questions.json'}",
         f"data.pictures.folder={folder / 'images'}",
         "data.split.holdout=0.25",
-        "evaluate.resamples=100",
+        "evaluate.num_resamples=100",
         f"output={folder / 'runs'}",
     ]
 
@@ -107,7 +107,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
             method = stage.parts["language"]
             assert (method.rank, method.alpha, method.dropout, method.bias) == (32, 64, 0.05, "none")
             assert (list(stage.parts), method.targets) == (["language"], "all")
-            assert (stage.epochs, stage.batch.examples) == (3, 16)
+            assert (stage.epochs, stage.batch.num_examples) == (3, 16)
             optimizer = stage.optimizer
             assert (optimizer.learning_rate, optimizer.weight_decay) == (5e-6, 0.01)
             assert (optimizer.schedule, optimizer.warmup) == ("linear", 0)

@@ -57,7 +57,7 @@ def make_pictured(root: Path, boxes: bool = False, records: int = 90) -> Path:
             "data": {"source": {"kind": "jsonl", "path": "photos.jsonl"}},
             "task": {"kind": "answer", "prompt": "{question}"},
             "stages": [{"name": "adapt", "parts": {"language": {"kind": "lora"}}}],
-            "evaluate": {"resamples": 100, "by": ["stage"], "metrics": ["accuracy", "unread"]},
+            "evaluate": {"num_resamples": 100, "by": ["stage"], "metrics": ["accuracy", "unread"]},
         }
     )
     random = np.random.default_rng(3)
@@ -155,7 +155,7 @@ def settings(labels: Sequence[str]) -> Experiment:
             "data": {"source": {"kind": "jsonl", "path": "news.jsonl"}},
             "task": {"kind": "classify", "labels": list(labels), "prompt": "Classify:\n\n{text}"},
             "stages": [{"name": "adapt"} | adapt, {"name": "polish"} | adapt],
-            "evaluate": {"resamples": 100},
+            "evaluate": {"num_resamples": 100},
         }
     )
 

@@ -106,7 +106,7 @@ def test_a_refusal_or_a_lone_mark_never_gets_a_good_mark(kind: str, text: str) -
 @pytest.mark.parametrize("kind", CASES)
 def test_the_tasks_own_metrics_can_all_be_had_of_its_own_engine(kind: str) -> None:
     task, record = made(kind)
-    settings = Evaluate(resamples=100)
+    settings = Evaluate(num_resamples=100)
     conversation = task.conversation(record)
     stored = Record(record.id, {})  # how a record with pictures is hashed is no matter of tasks
     rows = [row_of(task, stored, conversation, perfect(kind, conversation))] * 3

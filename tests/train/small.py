@@ -46,7 +46,7 @@ def stage(**changes: object) -> Stage:
     settings = {
         "parts": {"language": Lora()},
         "epochs": 3,
-        "batch": Batch(examples=8, tokens_per_device=64),
+        "batch": Batch(num_examples=8, max_tokens_per_microbatch=64),
         "optimizer": Optimizer(learning_rate=1e-2),
     }
     return Stage(**{**settings, **changes})  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def test_a_fault_while_a_batch_is_made_reaches_the_loop() -> None:
 
 
 def test_where_nothing_is_said_a_micro_batch_has_8192_tokens() -> None:
-    assert Updates.of(stage(batch=Batch(examples=8)), examples(), seed=3).tokens_per_device == 8192
+    assert Updates.of(stage(batch=Batch(num_examples=8)), examples(), seed=3).tokens_per_device == 8192
 
 
 def test_members_and_tokens_are_those_of_the_micro_batches() -> None:
@@ -87,7 +87,7 @@ def alike(number: int = 24) -> Examples:
 
 def test_shared_beginnings_make_micro_batches_of_fewer_tokens_that_keep_to_the_limit() -> None:
     given = alike()
-    plain = Updates.of(stage(batch=Batch(examples=8, tokens_per_device=128)), given, seed=3)
+    plain = Updates.of(stage(batch=Batch(num_examples=8, max_tokens_per_microbatch=128)), given, seed=3)
     sharing = replace(plain, share=True)
     for step in range(3):
         batches = sharing.micro_batches(step)
@@ -102,14 +102,15 @@ def test_shared_beginnings_make_micro_batches_of_fewer_tokens_that_keep_to_the_l
 
 def test_siblings_larger_than_a_micro_batch_are_cut() -> None:
     sharing = replace(
-        Updates.of(stage(batch=Batch(examples=8, tokens_per_device=48)), alike(), seed=3), share=True
+        Updates.of(stage(batch=Batch(num_examples=8, max_tokens_per_microbatch=48)), alike(), seed=3),
+        share=True,
     )
     assert [len(batch.tokens) for batch in sharing.micro_batches(0)] == [48, 48]
 
 
 def test_what_belongs_together_is_in_one_update() -> None:
     pictures = [index % 6 for index in range(24)]
-    updates = Updates.of(stage(batch=Batch(examples=4)), alike(), seed=3, together=pictures)
+    updates = Updates.of(stage(batch=Batch(num_examples=4)), alike(), seed=3, together=pictures)
     for step in range(6):
         (members,) = updates.members(step, 10_000)
         assert len({pictures[index] for index in members}) == 1

@@ -33,7 +33,9 @@ def trained(
 def test_a_loss_that_is_not_a_number_names_update_rate_and_records_and_is_never_logged(
     tmp_path: Path,
 ) -> None:
-    settings = stage(optimizer=Optimizer(learning_rate=1e30, clip=None, schedule="constant", warmup=0))
+    settings = stage(
+        optimizer=Optimizer(learning_rate=1e30, max_grad_norm=None, schedule="constant", warmup=0)
+    )
     events: list[Event] = []
     with pytest.raises(ModelError) as error:
         trained(tmp_path, trainable(tmp_path, full=True), settings, events.append)
@@ -43,7 +45,7 @@ def test_a_loss_that_is_not_a_number_names_update_rate_and_records_and_is_never_
     assert len(records) == 8
     assert f"Its 8 examples: {', '.join(records)}." in text
     assert "The checkpoint of update 1 is kept" in text
-    assert "set optimizer.clip: 1.0" in text
+    assert "set optimizer.max_grad_norm: 1.0" in text
     assert [event.step for event in events if isinstance(event, Update)] == [1]
     assert all(math.isfinite(event.loss) for event in events if isinstance(event, Update))
 
@@ -88,10 +90,10 @@ def test_a_loss_that_stays_high_above_the_lowest_stops_the_stage(tmp_path: Path)
     with pytest.raises(
         ModelError, match=r"update 8 of 9.*median of the last 5 updates is 5\.5, more than 4 nats"
     ):
-        fed([*falling, 5.5, 5.5, 5.5], updates=5)
-    fed([*falling, 4.5, 4.5, 4.5, 4.5], updates=5)
-    fed([*falling, 5.5, 5.5, 5.5], updates=5, rise=5.0)
-    fed([*falling, 5.5, 5.5, 5.5], updates=5, rise=None)
+        fed([*falling, 5.5, 5.5, 5.5], num_updates=5)
+    fed([*falling, 4.5, 4.5, 4.5, 4.5], num_updates=5)
+    fed([*falling, 5.5, 5.5, 5.5], num_updates=5, max_rise=5.0)
+    fed([*falling, 5.5, 5.5, 5.5], num_updates=5, max_rise=None)
 
 
 def test_a_single_batch_that_is_wrong_does_not_stop_it(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_loss_falls_and_every_update_is_noted(tmp_path: Path) -> None:
 
 
 def test_the_first_update_is_that_of_plain_pytorch_on_the_mean_over_trained_tokens(tmp_path: Path) -> None:
-    settings = Optimizer(learning_rate=1e-2, schedule="constant", warmup=0, clip=None)
+    settings = Optimizer(learning_rate=1e-2, schedule="constant", warmup=0, max_grad_norm=None)
     model = trainable(tmp_path, dropout=0.0, full=True)
     updates = Updates("adapt", examples(8), 8, 64, steps=1, seed=1)
     reference = trainable(tmp_path, dropout=0.0, full=True)
@@ -79,7 +79,9 @@ def test_gradients_are_clipped_to_the_norm_that_was_asked_for(tmp_path: Path) ->
             torch.stack([weight.grad.norm() for weight in model.groups[0].parameters.values()]).norm().item()
         )
     )
-    (note,) = noted(fit(model, updates, optimizer, SETTINGS.model_copy(update={"clip": 0.01}), answer_loss))
+    (note,) = noted(
+        fit(model, updates, optimizer, SETTINGS.model_copy(update={"max_grad_norm": 0.01}), answer_loss)
+    )
     assert note.gradient_norm > 0.01
     assert sizes == [pytest.approx(0.01, rel=1e-3)]
 

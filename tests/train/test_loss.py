@@ -184,7 +184,9 @@ def test_accumulation_is_exact_with_weights(tmp_path: Path) -> None:
     weights = list(trained.groups[0].parameters.values())
     found = []
     for capacity in (32, 4096):
-        settings = stage(batch=Batch(examples=16, tokens_per_device=capacity), steps=1, epochs=None)
+        settings = stage(
+            batch=Batch(num_examples=16, max_tokens_per_microbatch=capacity), steps=1, epochs=None
+        )
         updates = Updates.of(settings, made, seed=1)
         optimizer = torch.optim.SGD([{"params": weights, "lr": 0.0, "peak": 0.0}])
         note = next(fit(trained, updates, optimizer, settings.optimizer, loss)).result()

@@ -50,7 +50,7 @@ def _limited(gib: float, tokens: int, level: str) -> Engine:
         level,
         tokens_per_device=tokens,
         within_gib=gib,
-        settings=f"within {gib} GiB: model.checkpointing: {level}, batch.tokens_per_device: {tokens}",
+        settings=f"within {gib} GiB: model.checkpointing: {level}, batch.max_tokens_per_microbatch: {tokens}",
         is_peer=False,
     )
 
@@ -65,7 +65,7 @@ _BARE = {
         "tunesmith", checkpointing="selective", settings="model.checkpointing: selective", is_peer=False
     ),
     "tunesmith-shared": Engine(
-        "tunesmith", shared=True, settings="batch.share_beginnings: true", is_peer=False
+        "tunesmith", shared=True, settings="batch.share_prefixes: true", is_peer=False
     ),
     # Short texts on bf16, on NF4, and pictures; the numbers are those of `fitting`.
     "tunesmith-17gib": _limited(17.0, 8192, "offload"),

@@ -60,7 +60,7 @@ class Readers:
                 self.close()
                 raise DataError(
                     f"a process that reads pictures has ended (exit codes {codes}), perhaps for want of memory. Go on "
-                    "with the same command; if it happens again, set batch.workers to a smaller number"
+                    "with the same command; if it happens again, set batch.num_workers to a smaller number"
                 ) from error
 
     def close(self) -> None:

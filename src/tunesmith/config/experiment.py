@@ -267,23 +267,23 @@ class Optimizer(Settings):
     """Shape of the learning rate after warmup; linear and cosine end at zero."""
     warmup: Annotated[float, Field(ge=0)] = 0.03
     """Updates of linear warmup: below 1 a share of the stage, from 1 on a number."""
-    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest global gradient norm; none does not clip."""
 
 
 class Batch(Settings):
     """How much one update sees."""
 
-    examples: Annotated[int, Field(ge=1)] = 16
+    num_examples: Annotated[int, Field(ge=1)] = 16
     """Examples in one update, over all micro-batches."""
-    tokens_per_device: Annotated[int, Field(ge=16)] | Literal["auto"] = "auto"
+    max_tokens_per_microbatch: Annotated[int, Field(ge=16)] | Literal["auto"] = "auto"
     """Most tokens in one packed micro-batch (one longer example is a micro-batch of its own); `auto` takes as many as
     the forecast of memory says that the GPU has room for, at most 16,384. On a CPU it is 8,192."""
-    share_beginnings: bool = False
-    """Lay out once what examples of a micro-batch begin with, such as an instruction or a picture with several
-    questions: the same is learnt from less work. Not with a head, with `loss.balance`, or where all text is
-    trained."""
-    workers: Annotated[int, Field(ge=1)] | None = None
+    share_prefixes: bool = False
+    """Compute the common prefix of several examples of a micro-batch only once, such as an instruction or a picture
+    with several questions. The result is the same with less work. Not with a head, with `loss.balance`, or with
+    `loss_on: all`."""
+    num_workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that read pictures while a GPU works; none is one a core but one, at most 16, and on a CPU 1."""
 
 
@@ -319,10 +319,10 @@ class Divergence(Settings):
     """When a stage is stopped because its loss grows. A loss, gradient norm or weight that is not finite always stops
     it."""
 
-    rise: Annotated[float, Field(gt=0)] | None = 4.0
+    max_rise: Annotated[float, Field(gt=0)] | None = 4.0
     """Nats that the median loss of the latest updates may be above the lowest such median, or above the loss of a
     blind guess until there is one; none lets it grow."""
-    updates: Annotated[int, Field(ge=1)] = 10
+    num_updates: Annotated[int, Field(ge=1)] = 10
     """Updates that the median is of."""
 
 
@@ -343,7 +343,7 @@ class Stage(Settings):
     """How much one update sees."""
     optimizer: Optimizer = Optimizer()
     """How weights move."""
-    trained: Literal["answer", "assistant", "all"] = "answer"
+    loss_on: Literal["answer", "assistant", "all"] = "answer"
     """Tokens that carry loss: the last answer, every assistant turn, or all text."""
     loss: Loss = Loss()
     """What an example's error counts."""
@@ -355,9 +355,9 @@ class Stage(Settings):
     """Only records for which this holds, such as `stage == 2`."""
     order: str = "shuffled"
     """`shuffled`, or the field to sort by (shuffled among equals)."""
-    together: str | None = None
-    """Field of which records with the same value stay side by side in the shuffled order, such as the picture that
-    several questions are about; with `batch.share_beginnings` what they begin with is then computed once."""
+    group_by: str | None = None
+    """Field whose equal values keep records next to each other in the shuffled order, such as the picture that several
+    questions are about. With `batch.share_prefixes` their common prefix is then computed only once."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Stage:
@@ -376,9 +376,9 @@ class Evaluate(Settings):
 
     every: DurationText | None = None
     """Evaluate on validation records during training and keep the best checkpoint; none keeps the last."""
-    examples: Annotated[int, Field(ge=1)] = 1000
+    max_validation_records: Annotated[int, Field(ge=1)] = 1000
     """Most validation records for an evaluation during training; the sample is fixed."""
-    test_examples: Annotated[int, Field(ge=1)] | None = None
+    max_test_records: Annotated[int, Field(ge=1)] | None = None
     """Most test records for base and tuned evaluation; none is all of them."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop a stage after this many evaluations without a better one; none never stops early."""
@@ -393,7 +393,7 @@ class Evaluate(Settings):
     unit: str | None = None
     """Field, or dotted path, whose equal values make records one independent unit, such as a patient: intervals and
     tests count units. None is `data.split.group`, else the pictures or the context that records share, else records."""
-    resamples: Annotated[int, Field(ge=100)] = 2000
+    num_resamples: Annotated[int, Field(ge=100)] = 2000
     """How many times whole units are exchanged between base and tuned for the tests of a change."""
 
     @model_validator(mode="after")
@@ -410,8 +410,8 @@ class Checkpoints(Settings):
 
     every: DurationText = parse_duration("1 epoch")
     """How often a checkpoint is written; every evaluation that is the best so far writes one too."""
-    keep: Annotated[int, Field(ge=1)] = 1
-    """How many of the last are kept, beside the best."""
+    num_to_keep: Annotated[int, Field(ge=1)] = 1
+    """How many of the latest checkpoints are kept, in addition to the best one."""
 
 
 @dataclass(frozen=True)
@@ -519,20 +519,20 @@ def _classes_wanted(experiment: Experiment) -> Iterator[tuple[str, str]]:
 
 
 def _nothing_to_share(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """Beginnings that are asked to be shared where none can be."""
+    """Shared prefixes where nothing can be shared."""
     task = experiment.task
     for index, stage in enumerate(experiment.stages):
-        path = f"stages.{index}.batch.share_beginnings"
-        if not stage.batch.share_beginnings:
+        path = f"stages.{index}.batch.share_prefixes"
+        if not stage.batch.share_prefixes:
             continue
         if task.head is not None:
             yield path, "a head looks at all tokens of an example by itself; leave it out"
         elif stage.loss.balance != "none":
-            yield path, "loss.balance asks each token for the class of its example; leave one of them out"
-        elif stage.trained == "all":
+            yield path, "loss.balance weights each token by the class of its example; leave one of them out"
+        elif stage.loss_on == "all":
             yield (
                 path,
-                "trained is 'all', and only what stands before the first trained token is shared, which is nothing; "
+                "loss_on is 'all', and a shared prefix ends at the first token with loss, so nothing is shared; "
                 "leave one of them out",
             )
 
@@ -552,8 +552,8 @@ def _head_faults(experiment: Experiment) -> Iterator[tuple[str, str]]:
                 f"stages.{index}.parts.{HEAD}",
                 f"kind {method.kind!r} adapts weights that are there, but a head begins anew; use kind 'full'",
             )
-        if stage.trained != "answer":
-            yield f"stages.{index}.trained", "task.answer is a head, so no token carries loss; leave it out"
+        if stage.loss_on != "answer":
+            yield f"stages.{index}.loss_on", "task.answer is a head, so no token carries loss; leave it out"
         if (method is None or method.kind == "frozen") and (index == 0 or stage.start == "base"):
             yield (
                 f"stages.{index}.parts",

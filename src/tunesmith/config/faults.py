@@ -16,6 +16,7 @@ from tunesmith.config.grammar import (
     settings_among,
     types_inside,
 )
+from tunesmith.config.renamed import new_name
 from tunesmith.config.settings import ImpossibleError, Settings
 from tunesmith.errors import ExperimentError, did_you_mean
 
@@ -206,7 +207,9 @@ def _what(details: ErrorDetails, location: Location, tree: Any, grammar: type[Se
 
 
 def _unknown_key(key: str, location: Location, tree: Any, grammar: type[Settings]) -> str:
-    """An unknown key, what is known there, and where a setting of that name stands further in."""
+    """The new name of a renamed setting; or the possible settings, with the most similar one or a nested one."""
+    if (renamed := new_name(".".join(map(str, location)))) is not None:
+        return f"is called {renamed!r} now; write {renamed} instead"
     holder, types = _types_at(location[:-1], tree, grammar)
     known = {name: field for one in settings_among(types, holder) for name, field in fields_of(one).items()}
     of = f" of kind {holder['kind']!r}" if isinstance(holder, Mapping) and "kind" in holder else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.config.document import Document, parse_yaml
 from tunesmith.config.faults import Fault, faults_of, raise_faults
 from tunesmith.config.overrides import Override, apply_override, parse_override
+from tunesmith.config.renamed import with_new_names
 from tunesmith.errors import ExperimentError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ def read_experiment(
     every fault of the file, of all its variants and of the overrides, each with `file:line`.
     """
     return _experiment(_document(Path(path)), str(path), overrides, variant)
+
+
+def read_run_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """The resolved experiment in a run folder, which may have old names of settings; `overrides` have new ones.
+
+    ExperimentError lists every fault, as `read_experiment`.
+    """
+    document = _document(path)
+    return _experiment(Document(with_new_names(document.value), document.origins), str(path), overrides, None)
 
 
 def read_chosen(path: str | Path, overrides: Sequence[str] = (), variant: str | None = None) -> Experiment:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.config.experiment import Experiment, Model
-from tunesmith.config.read import read_experiment
+from tunesmith.config.read import read_run_experiment
+from tunesmith.config.renamed import with_new_names
 from tunesmith.errors import ExperimentError, ModelError, counted
 from tunesmith.files import expanded
 from tunesmith.runs.run import RUN, RunInfo
@@ -114,18 +115,19 @@ class RunStage:
         from tunesmith.split.prepare import Prepared
 
         task = self.experiment.task
-        if not task.shots:
+        if not task.num_shots:
             return ()
         folder = self.run / self.info.data
         if not (folder / "manifest.json").exists():
             raise ExperimentError(
-                f"task.shots: {counted(task.shots, 'solved example stands', 'solved examples stand')} before every "
-                f"question, but the training records that they are from are not in {folder}. Bring that folder back"
+                f"task.num_shots: {counted(task.num_shots, 'solved example stands', 'solved examples stand')} before "
+                f"every question, but the training records that they are from are not in {folder}. Bring that folder back"
             )
         prepared = Prepared.open(folder, self.where)
         task, records = task.decided(prepared.decision), prepared.records("train")
         return tuple(
-            task.conversation(record) for record in fixed_sample(records, task.shots, self.experiment.seed)
+            task.conversation(record)
+            for record in fixed_sample(records, task.num_shots, self.experiment.seed)
         )
 
 
@@ -152,10 +154,10 @@ def find_result(run: str | Path, overrides: Sequence[str] = ()) -> RunStage:
         folder = inside[0].parent
     refuse_changed_run(folder, (RUN.name, "experiment.yaml", "stages/*/done.json"))
     info = RUN.require(folder)
-    experiment = read_experiment(folder / "experiment.yaml", [_TRAINED_ELSEWHERE, *overrides])
+    experiment = read_run_experiment(folder / "experiment.yaml", [_TRAINED_ELSEWHERE, *overrides])
     stage = stage or folder / "stages" / experiment.stages[-1].name
     _refuse_unfinished(folder, stage)
-    asked_before = DONE.require(stage).task or {}
+    asked_before = with_new_names({"task": DONE.require(stage).task or {}})["task"]
     if not any(override.strip().startswith("task") for override in overrides):
         _refuse_other_question(folder, stage, asked_before, experiment)
     has_other_model = any(override.strip().startswith("model.path=") for override in overrides)

@@ -127,7 +127,7 @@ def compare_rows(
     Raises ExperimentError if they are not of the same records.
     """
     second = in_order_of(first, second)
-    units, signs = exchanges_of(first, second, settings.resamples, seed)
+    units, signs = exchanges_of(first, second, settings.num_resamples, seed)
     primary, metrics = primary_metric(task, settings)[0], resolve_metrics(task, settings)
     outcomes = outcomes_of(first, task), outcomes_of(second, task)
     drafts = drafts_of(metrics, outcomes, units, signs, seed)

@@ -82,7 +82,7 @@ def rank(rows: Mapping[str, Sequence[Row]], task: Task, settings: Evaluate, seed
     first = next(iter(rows.values()))
     outcomes = {name: outcomes_of(in_order_of(first, some), task) for name, some in rows.items()}
     units = Units.of([row.unit for row in first])
-    return rank_outcomes(outcomes, units, primary_metric(task, settings)[0], settings.resamples, seed)
+    return rank_outcomes(outcomes, units, primary_metric(task, settings)[0], settings.num_resamples, seed)
 
 
 def rank_outcomes(

@@ -153,7 +153,7 @@ class Outlook:
                 else f"nothing fits with checkpointing {level}"
                 for level, tokens in stage.most_tokens.items()
             )
-            yield f"largest tokens_per_device of stage {stage.stage} in {self.gib:.4g} GiB: {said}"
+            yield f"largest batch.max_tokens_per_microbatch of stage {stage.stage} in {self.gib:.4g} GiB: {said}"
 
     def _cards(self) -> Iterator[str]:
         yield "tokens at once that fit a card of so many GiB, without checkpointing or with (c); - is none"

@@ -181,7 +181,7 @@ def check_stage(steps: Steps, stage: Stage) -> None:
 
 
 def refuse_lacking_fields(steps: Steps) -> None:
-    """DataError names every field that a stage's `order` or `together` names and a record of it lacks."""
+    """DataError names every field that a stage's `order` or `group_by` names and a record of it lacks."""
     faults = []
     for number, stage in enumerate(steps.experiment.stages):
         for setting, field in ordered_by(stage).items():

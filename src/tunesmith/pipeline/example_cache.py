@@ -9,8 +9,10 @@ from tempfile import TemporaryDirectory
 
 import tunesmith
 from tunesmith.config.experiment import Stage
+from tunesmith.config.renamed import with_former_names
 from tunesmith.files import files_sha256, read_json, whole_folder, write_json
 from tunesmith.pipeline.folder import at_work, key_of
+from tunesmith.pipeline.runs import task_key
 from tunesmith.pipeline.steps import Steps
 from tunesmith.train.examples import Examples, Rendered
 
@@ -53,9 +55,9 @@ def examples_key(steps: Steps, stage: Stage) -> str:
     ]
     return key_of(
         [steps.data_key, steps.prepared.certificate.checksum, places],
-        experiment.seed if experiment.task.shots or stage.balance else None,
-        [experiment.task.model_dump(mode="json"), experiment.data.length.model_dump(mode="json")],
-        stage.model_dump(mode="json", include={"where", "balance", "trained"}),
+        experiment.seed if experiment.task.num_shots or stage.balance else None,
+        [task_key(experiment), experiment.data.length.model_dump(mode="json")],
+        with_former_names(stage.model_dump(mode="json", include={"where", "balance", "loss_on"}), "stages.*"),
         steps.model.model_dump(mode="json", include={"thinking", "pixels"}),
         [family.config.model_type, family.max_tokens, family.stop_tokens, words],
         [files_sha256(code), *map(metadata.version, LIBRARIES)],

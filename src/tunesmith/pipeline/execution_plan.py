@@ -28,7 +28,7 @@ def settle(
     must weigh all alike.
     """
     device = trainable.loaded.device
-    asked, tokens = steps.model.checkpointing, stage.batch.tokens_per_device
+    asked, tokens = steps.model.checkpointing, stage.batch.max_tokens_per_microbatch
     level: Level = "none" if asked == "auto" else asked
     if asked != "auto" and tokens != "auto":
         note = f"checkpointing: {level} (asked for)"
@@ -71,7 +71,7 @@ def _by_forecast(steps: Steps, stage: Stage, trainable: Trainable, updates: Upda
     steps_seen = range(min(updates.steps_per_epoch, LOOKED_AT))
     largest = max(updates.tokens(step) for step in steps_seen)
     room = round(room_of(trainable.loaded.device) * (1 - MARGIN))
-    return choose(told, room, largest, steps.model.checkpointing, stage.batch.tokens_per_device)
+    return choose(told, room, largest, steps.model.checkpointing, stage.batch.max_tokens_per_microbatch)
 
 
 def skeleton_of(steps: Steps, stage: Stage, trainable: Trainable) -> Skeleton:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.config.experiment import Experiment, Stage
-from tunesmith.config.read import read_experiment
+from tunesmith.config.read import read_run_experiment
+from tunesmith.config.renamed import with_former_names
 from tunesmith.errors import ExperimentError, TunesmithError
 from tunesmith.evaluate.defaults import primary_metric
 from tunesmith.files import whole_folder
@@ -87,12 +88,22 @@ class RunKeys:
 def stage_key(steps: Steps, stage: Stage, number: int, before: Trained | None) -> str:
     """Key of everything that decides what a stage leaves."""
     experiment = steps.experiment
-    settings = stage.model_dump(mode="json", exclude={"batch": {"workers"}, "divergence": True})
+    settings = stage.model_dump(mode="json", exclude={"batch": {"num_workers"}, "divergence": True})
     return key_of(
-        [experiment.seed, number, settings, before.fingerprint if before else None],
-        [steps.base, experiment.task.model_dump(mode="json"), steps.prepared.certificate.checksum],
+        [
+            experiment.seed,
+            number,
+            with_former_names(settings, "stages.*"),
+            before.fingerprint if before else None,
+        ],
+        [steps.base, task_key(experiment), steps.prepared.certificate.checksum],
         [experiment.data.length.model_dump(mode="json"), _judging(experiment)],
     )
+
+
+def task_key(experiment: Experiment) -> Any:
+    """The task's settings, for a key."""
+    return with_former_names(experiment.task.model_dump(mode="json"), "task")
 
 
 def _judging(experiment: Experiment) -> list[Any] | None:
@@ -100,8 +111,10 @@ def _judging(experiment: Experiment) -> list[Any] | None:
     settings = experiment.evaluate
     if settings.every is None:
         return None
-    named = settings.model_dump(mode="json", include={"every", "examples", "patience", "engine"})
-    return [named, primary_metric(experiment.task, settings)]
+    named = settings.model_dump(
+        mode="json", include={"every", "max_validation_records", "patience", "engine"}
+    )
+    return [with_former_names(named, "evaluate"), primary_metric(experiment.task, settings)]
 
 
 def evaluation_key(steps: Steps, fingerprint: str) -> str:
@@ -160,7 +173,7 @@ def why_new(steps: Steps, run: RunFolder) -> str | None:
 def _changes(steps: Steps, run: RunFolder) -> Iterator[tuple[str, Any, Any]]:
     """Dotted path, old and new value of every setting that matters and differs from a run's."""
     try:
-        before = read_experiment(run.path / "experiment.yaml")
+        before = read_run_experiment(run.path / "experiment.yaml")
     except TunesmithError:
         return
     was, now = (

@@ -13,6 +13,7 @@ from typing import Any
 
 from tunesmith.config.experiment import Evaluate, Experiment, Model, Stage
 from tunesmith.config.read import dump_experiment
+from tunesmith.config.renamed import with_former_names
 from tunesmith.errors import DataError, ModelError, counted
 from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.defaults import resolve_engine
@@ -26,7 +27,7 @@ from tunesmith.model.load import load, load_family
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.pipeline.environment import environment, with_later
 from tunesmith.pipeline.folder import ExperimentFolder, RunFolder, at_work, files_key, key_of
-from tunesmith.pipeline.runs import RunKeys, choose, evaluation_key, why_new
+from tunesmith.pipeline.runs import RunKeys, choose, evaluation_key, task_key, why_new
 from tunesmith.records.conversation import Conversation
 from tunesmith.records.filter import matcher
 from tunesmith.records.record import Record
@@ -43,6 +44,8 @@ from tunesmith.train.examples import Render, Rendered, renderer
 from tunesmith.train.observers._jsonl import log_event
 
 MAIN = "main"
+MEASURING = {"engine", "metric", "metrics", "max_test_records", "num_resamples", "by"}
+"""Settings of `evaluate` that decide what an evaluation measures; `unit` is added where it is set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,7 @@ class Steps:
         experiment, split = self.experiment, self.experiment.data.split
         used = {*experiment.evaluate.by, *(split.by or ()), split.group, split.stratify}
         for stage in experiment.stages:
-            used |= {stage.order, stage.together, *re.findall(r"\w+", stage.where or "")}
+            used |= {stage.order, stage.group_by, *re.findall(r"\w+", stage.where or "")}
         return {name.split(".")[0] for name in used if name}
 
     @cached_property
@@ -175,7 +178,7 @@ class Steps:
         controls = (
             [] if family is None else [family.config.model_type, family.thinking, *family.control_tokens]
         )
-        return key_of(self.experiment.task.model_dump(mode="json"), controls)
+        return key_of(task_key(self.experiment), controls)
 
     @cached_property
     def task(self) -> Task:
@@ -215,8 +218,8 @@ class Steps:
         """Solved examples for every prompt, from the training side."""
         task = self.task
         records = (
-            fixed_sample(self.prepared.records("train"), task.shots, self.experiment.seed)
-            if task.shots
+            fixed_sample(self.prepared.records("train"), task.num_shots, self.experiment.seed)
+            if task.num_shots
             else []
         )
         return tuple(task.conversation(record) for record in records)
@@ -245,13 +248,13 @@ class Steps:
 
     def render(self, stage: Stage) -> Render:
         """What makes the stage's training examples of conversations."""
-        return renderer(self.family, self.experiment.task, stage.trained)
+        return renderer(self.family, self.experiment.task, stage.loss_on)
 
     @cached_property
     def test_records(self) -> Sequence[Record]:
         """What base and tuned model are compared on."""
         settings = self.experiment.evaluate
-        return fixed_sample(self.prepared.records("test"), settings.test_examples, self.experiment.seed)
+        return fixed_sample(self.prepared.records("test"), settings.max_test_records, self.experiment.seed)
 
     @property
     def test_settings(self) -> Evaluate:
@@ -264,10 +267,8 @@ class Steps:
         """All settings that decide what the evaluations measure."""
         experiment = self.experiment
         return [
-            experiment.task.model_dump(mode="json"),
-            experiment.evaluate.model_dump(
-                mode="json", include={"engine", "metric", "metrics", "test_examples", "resamples", "by"}
-            ),
+            task_key(experiment),
+            with_former_names(experiment.evaluate.model_dump(mode="json", include=MEASURING), "evaluate"),
             experiment.seed,
             self.prepared.certificate.checksum,
             *([experiment.evaluate.unit] if experiment.evaluate.unit else []),

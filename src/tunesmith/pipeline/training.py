@@ -215,7 +215,7 @@ def loss_of(task: Task, stage: Stage, classes: TrainedClasses | None) -> Loss:
 
 def ordered_by(stage: Stage) -> dict[str, str]:
     """The fields that a stage's examples are ordered by, by the setting that names them."""
-    named = {"order": None if stage.order == "shuffled" else stage.order, "together": stage.together}
+    named = {"order": None if stage.order == "shuffled" else stage.order, "group_by": stage.group_by}
     return {setting: field for setting, field in named.items() if field is not None}
 
 
@@ -233,7 +233,7 @@ def stage_examples(steps: Steps, stage: Stage) -> tuple[Rendered, list[Any] | No
             setting: [field_of(record, setting, field) for record in records]
             for setting, field in named.items()
         }
-    steps.rendered[stage.name] = found = rendered, values.get("order"), values.get("together")
+    steps.rendered[stage.name] = found = rendered, values.get("order"), values.get("group_by")
     return found
 
 
@@ -279,7 +279,9 @@ def judged_records(steps: Steps) -> Sequence[Record]:
     settings = steps.experiment.evaluate
     if settings.every is None:
         return ()
-    records = fixed_sample(steps.prepared.records("validation"), settings.examples, steps.experiment.seed)
+    records = fixed_sample(
+        steps.prepared.records("validation"), settings.max_validation_records, steps.experiment.seed
+    )
     if not records:
         raise ExperimentError(
             "evaluate.every: there are no validation records to evaluate on; set data.split.validation to a share "

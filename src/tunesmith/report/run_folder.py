@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from tunesmith.config.read import read_experiment
+from tunesmith.config.read import read_run_experiment
 from tunesmith.errors import DataError
 from tunesmith.evaluate.compare import COMPARISON, Comparison
 from tunesmith.evaluate.rows import Row, read_rows
@@ -97,7 +97,7 @@ class RunView:
     @cached_property
     def experiment(self) -> Experiment:
         """The resolved experiment, checked; ExperimentError if this version of tunesmith cannot read it."""
-        return read_experiment(self.path / "experiment.yaml")
+        return read_run_experiment(self.path / "experiment.yaml")
 
     @property
     def missing(self) -> tuple[str, ...]:

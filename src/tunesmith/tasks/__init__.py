@@ -63,7 +63,7 @@ class Task(Settings):
     system: Template | None = None
     """System prompt; `{name}` is the record's field of that name, `{{` a brace. None leaves it to the model's chat
     template."""
-    shots: int = 0
+    num_shots: int = 0
     """Number of solved examples from the training side before the question."""
 
     default_metrics: ClassVar[tuple[str, ...]] = ()

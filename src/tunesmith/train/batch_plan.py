@@ -63,11 +63,11 @@ class Updates:
         together: Sequence[Any] | None = None,
     ) -> Updates:
         """The updates that a stage's settings ask for."""
-        size = stage.batch.examples
+        size = stage.batch.num_examples
         steps = stage.length.steps(steps_per_epoch(len(examples), size))
-        room, workers = stage.batch.tokens_per_device, stage.batch.workers
+        room, workers = stage.batch.max_tokens_per_microbatch, stage.batch.num_workers
         room = TOKENS if room == "auto" else room
-        share = stage.batch.share_beginnings
+        share = stage.batch.share_prefixes
         return Updates(stage.name, examples, size, room, steps, seed, sort_by, together, share, workers)
 
     @property

@@ -38,7 +38,7 @@ class Watchdog:
     def __init__(self, stage: Stage, updates: Updates, checkpoints: Path, blind: float) -> None:
         """`checkpoints` is the folder of the stage's checkpoints, `blind` the loss of a blind guess."""
         self._stage, self._updates, self._checkpoints = stage, updates, checkpoints
-        self._losses: deque[float] = deque(maxlen=stage.divergence.updates)
+        self._losses: deque[float] = deque(maxlen=stage.divergence.num_updates)
         self._lowest = blind
         self._last: Update | None = None
 
@@ -67,15 +67,19 @@ class Watchdog:
         self._losses.append(update.loss)
         # Of few losses the lower one, so that a single loss never stops a stage that has just begun.
         median = statistics.median_low(self._losses)
-        if settings.rise is not None and len(self._losses) > 1 and median > self._lowest + settings.rise:
+        if (
+            settings.max_rise is not None
+            and len(self._losses) > 1
+            and median > self._lowest + settings.max_rise
+        ):
             number = counted(len(self._losses), "update")
             what = (
                 f"the loss has grown: the median of the last {number} is {median:.4g}, more than "
-                f"{settings.rise:g} nats (divergence.rise) above {self._lowest:.4g}, the lowest so far or the "
+                f"{settings.max_rise:g} nats (divergence.max_rise) above {self._lowest:.4g}, the lowest so far or the "
                 "loss of a blind guess"
             )
             raise ModelError(self._told(update.step, update.learning_rate, what))
-        if len(self._losses) == settings.updates:
+        if len(self._losses) == settings.num_updates:
             self._lowest = min(self._lowest, median)
 
     def refuse_unfinite_weights(self, trainable: Trainable, step: int) -> None:
@@ -99,7 +103,7 @@ class Watchdog:
             if newest
             else "No checkpoint had been written before"
         )
-        clip = "" if self._stage.optimizer.clip else ", set optimizer.clip: 1.0"
+        clip = "" if self._stage.optimizer.max_grad_norm else ", set optimizer.max_grad_norm: 1.0"
         return (
             f"stage {self._stage.name!r}: training diverged at update {step:,} of {self._updates.steps:,} (learning "
             f"rate {rate:.3g}): {what}.\n"

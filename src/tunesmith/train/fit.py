@@ -47,7 +47,7 @@ def fit(
         while (mean := backward(loaded, batches, loss)) is None:
             optimizer.zero_grad(set_to_none=True)
             batches = updates.smaller(step, batches, loaded.device)
-        norm = clipped_step(optimizer, weights, settings.clip)
+        norm = clipped_step(optimizer, weights, settings.max_grad_norm)
         optimizer.zero_grad(set_to_none=True)
         note = partial(
             Update,

@@ -100,7 +100,7 @@ def train_stage(
             stopped = judge.has_lost_patience(progress)
         if is_best or is_saved or stopped:
             save_checkpoint(folder, trainable, optimizer, progress)
-            discard_checkpoints(folder, checkpoints.keep, progress.best_step)
+            discard_checkpoints(folder, checkpoints.num_to_keep, progress.best_step)
         if stopped:
             break
     if progress.best_step is not None and progress.best_step != progress.step:

@@ -60,7 +60,7 @@ def test_answers_are_the_probabilities_of_each_question_alone(multi: bool) -> No
 
 def test_evaluation_gives_metrics_of_classes_and_of_the_likeliest_ones() -> None:
     asked = task()
-    scores = evaluate(with_head(asked), asked, HeadEngine(), records(), Evaluate(resamples=100))
+    scores = evaluate(with_head(asked), asked, HeadEngine(), records(), Evaluate(num_resamples=100))
     assert {"accuracy", "top_3", "f1_macro", "log_loss", "calibration_error", "recall/World"} <= set(
         scores.metrics
     )
@@ -70,7 +70,7 @@ def test_evaluation_gives_metrics_of_classes_and_of_the_likeliest_ones() -> None
 
 def test_evaluation_of_several_classes_a_record_tells_sets_apart() -> None:
     asked = task(multi=True)
-    scores = evaluate(with_head(asked), asked, HeadEngine(), records(multi=True), Evaluate(resamples=100))
+    scores = evaluate(with_head(asked), asked, HeadEngine(), records(multi=True), Evaluate(num_resamples=100))
     assert {"labels_f1", "labels_f1_macro", "accuracy"} <= set(scores.metrics)
     assert scores.confusion is None
     assert resolve_metrics(asked, Evaluate())[0] == "labels_f1"

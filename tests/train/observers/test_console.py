@@ -71,7 +71,10 @@ def test_memory_that_ran_out_is_told_once_with_the_forecast_as_it_is_now_also_at
     assert (
         text.count("warning: memory ran out at update 1; it was done again in micro-batches of at most") == 1
     )
-    assert "4,096 tokens (forecast, corrected: 37.2 GiB). Set batch.tokens_per_device to that, or" in text
+    assert (
+        "4,096 tokens (forecast, corrected: 37.2 GiB). Set batch.max_tokens_per_microbatch to that, or"
+        in text
+    )
     without = printed(start, replace(cut[0], forecast_gib=None))
     assert "4,096 tokens. Set" in " ".join(without.split())
     assert "warning" not in printed(START, *cut)

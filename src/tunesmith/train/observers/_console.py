@@ -82,7 +82,7 @@ class Console(Listener):
             told = f" (forecast, corrected: {update.forecast_gib:.1f} GiB)" if update.forecast_gib else ""
             self._print(
                 f"  warning: memory ran out at update {update.step:,}; it was done again in micro-batches of at most "
-                f"{update.tokens_per_device:,} tokens{told}. Set batch.tokens_per_device to that, or "
+                f"{update.tokens_per_device:,} tokens{told}. Set batch.max_tokens_per_microbatch to that, or "
                 "model.checkpointing: offload"
             )
         self._recent.append(update)
