@@ -164,7 +164,7 @@ def test_solved_examples_stand_before_the_question_as_in_training(tmp_path: Path
     (data,) = run.parent.glob("data-*")
     data.rename(tmp_path / "away")
     with pytest.raises(
-        ExperimentError, match=r"task.num_shots: 2 solved examples stand before every question, but"
+        ExperimentError, match=r"task.num_shots: 2 solved examples are shown before every question, but"
     ):
         load_result(run)
 

@@ -237,7 +237,7 @@ def test_changed_data_make_a_new_run_and_are_told_as_the_reason(tmp_path: Path) 
         rows.write(json.dumps({"text": "an old kiwi by the road", "label": "fruit", "stage": 1}) + "\n")
     second, printed = run_again(path)
     assert second.name == "main@2"
-    assert "the data are others than they were" in printed
+    assert "the data have changed" in printed
     assert contents(first) == before
 
 

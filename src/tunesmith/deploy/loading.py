@@ -120,7 +120,7 @@ class RunStage:
         folder = self.run / self.info.data
         if not (folder / "manifest.json").exists():
             raise ExperimentError(
-                f"task.num_shots: {counted(task.num_shots, 'solved example stands', 'solved examples stand')} before "
+                f"task.num_shots: {counted(task.num_shots, 'solved example is', 'solved examples are')} shown before "
                 f"every question, but the training records that they are from are not in {folder}. Bring that folder back"
             )
         prepared = Prepared.open(folder, self.where)
