@@ -121,7 +121,7 @@ class RunStage:
         if not (folder / "manifest.json").exists():
             raise ExperimentError(
                 f"task.num_shots: {counted(task.num_shots, 'solved example is', 'solved examples are')} shown before "
-                f"every question, but the training records that they are from are not in {folder}. Bring that folder back"
+                f"every question, but the training records that they come from are not in {folder}. Bring it back"
             )
         prepared = Prepared.open(folder, self.where)
         task, records = task.decided(prepared.decision), prepared.records("train")
