@@ -32,11 +32,9 @@ def command(
 
     from rich.console import Console
 
-    from tunesmith.audit.lengths import audit_lines
-    from tunesmith.pipeline.audit import audit, audited_examples
+    from tunesmith.pipeline.audit import as_json, audit, audited_examples, lines
     from tunesmith.pipeline.outlook import asked_gib, outlook
     from tunesmith.pipeline.steps import MAIN, Steps
-    from tunesmith.runs.audit import AUDIT
 
     gib = asked_gib(memory, characters, forecast)
     steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
@@ -48,8 +46,6 @@ def command(
     if forecast and examples is not None:
         memory_and_time = outlook(steps, examples, gib, len(steps.prepared.records("train")))
     if json:
-        more = {} if memory_and_time is None else {"outlook": memory_and_time.to_json()}
-        Console().print_json(data=AUDIT.to_json(lengths) | more)
+        Console().print_json(data=as_json(lengths, memory_and_time))
     else:
-        more_lines = [] if memory_and_time is None else memory_and_time.lines()
-        typer.echo("\n".join([*audit_lines(lengths), *more_lines]))
+        typer.echo("\n".join(lines(lengths, memory_and_time)))

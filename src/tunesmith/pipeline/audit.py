@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.progress import track
 
-from tunesmith.audit.lengths import audit_characters, audit_tokens
+from tunesmith.audit.lengths import audit_characters, audit_lines, audit_tokens
+from tunesmith.forecast.outlook import Outlook
 from tunesmith.pipeline.steps import Steps
 from tunesmith.records.conversation import Conversation
 from tunesmith.records.sampling import fixed_sample
-from tunesmith.runs.audit import Audit
+from tunesmith.runs.audit import AUDIT, Audit
 from tunesmith.train.examples import Examples
 
 
@@ -33,6 +35,17 @@ def audited_examples(steps: Steps, max_samples: int | None) -> Examples:
     """What the first stage makes of the training records, or of a fixed sample of them; none is refused."""
     render = steps.render(steps.experiment.stages[0])
     return Examples(render(_conversations(steps, max_samples)))
+
+
+def as_json(lengths: Audit, outlook: Outlook | None) -> dict[str, Any]:
+    """Lengths and the forecast, if there is one, as plain values for programs."""
+    values: dict[str, Any] = AUDIT.to_json(lengths)
+    return values if outlook is None else values | {"outlook": outlook.to_json()}
+
+
+def lines(lengths: Audit, outlook: Outlook | None) -> list[str]:
+    """Lengths and the forecast, if there is one, as text."""
+    return [*audit_lines(lengths), *(outlook.lines() if outlook is not None else [])]
 
 
 def _conversations(steps: Steps, max_samples: int | None) -> Iterator[Conversation]:
