@@ -42,7 +42,7 @@ from tunesmith.forecast.fake_model import Machine, skeleton
 from tunesmith.forecast.memory import BatchShape, Forecast, forecast
 from tunesmith.forecast.time import matrix_rate
 from tunesmith.images.picture import Picture
-from tunesmith.kernels.fusion.patch import exchange
+from tunesmith.kernels.fusion.patch import apply_fused_layers
 from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
@@ -243,7 +243,7 @@ def measure(case: Case, trainable: Trainable, examples: Examples) -> dict[str, f
     device, settings = trainable.loaded.device, Optimizer()
     if trainable.loaded.kernels == "fused":
         # Anew, so that graphs of the case before do not lie beside it.
-        exchange(trainable.loaded.model, trainable.loaded.compute, trainable.loaded.cuda_graphs)
+        apply_fused_layers(trainable.loaded.model, trainable.loaded.compute, trainable.loaded.cuda_graphs)
     checkpoint(trainable.loaded.model, case.checkpointing)
     tokens = sum(examples.length(index) for index in range(case.examples))
     size = case.examples * case.micro_batches

@@ -35,7 +35,7 @@ def kept(step: Callable[[], Tensor], besides: list[Tensor]) -> int:
 
 def test_a_norm_keeps_its_input_and_a_number_a_row() -> None:
     norm = Qwen2RMSNorm(WIDTH)
-    fake_kernels.exchange(norm)
+    fake_kernels.replace_layers(norm)
     hidden = torch.randn(1, TOKENS, WIDTH, dtype=torch.bfloat16, requires_grad=True)
     assert kept(lambda: norm(hidden), list(norm.parameters())) == hidden.nbytes + 4 * TOKENS
     assert norm(hidden).dtype == torch.bfloat16
@@ -44,7 +44,7 @@ def test_a_norm_keeps_its_input_and_a_number_a_row() -> None:
 def test_a_gated_mlp_keeps_its_input_gate_up_and_their_product() -> None:
     config = Qwen2Config(hidden_size=WIDTH, intermediate_size=3 * WIDTH)
     mlp = Qwen2MLP(config)
-    fake_kernels.exchange(mlp)
+    fake_kernels.replace_layers(mlp)
     hidden = torch.randn(1, TOKENS, WIDTH, requires_grad=True)
     assert kept(lambda: mlp(hidden), list(mlp.parameters())) == hidden.nbytes + 3 * 3 * hidden.nbytes
     assert hidden.grad is not None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.model.fixtures import tiny, train
-from tunesmith.kernels.fusion.patch import exchange
+from tunesmith.kernels.fusion.patch import apply_fused_layers
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
 from tunesmith.model.trainable import Trainable, make_trainable
@@ -33,9 +33,9 @@ def test_a_level_can_be_taken_back(tmp_path: Path) -> None:
 
 
 def bytes_kept(folder: Path, level: Level) -> int:
-    """By a forward pass of layers that are run as whole functions."""
+    """By a forward pass of fused layers."""
     trainable = make_trainable(tiny(folder, device="cpu"), {"language": Lora()}, seed=0)
-    exchange(trainable.loaded.model, torch.float32)
+    apply_fused_layers(trainable.loaded.model, torch.float32)
     checkpoint(trainable.loaded.model, level)
     kept = 0
 
@@ -49,5 +49,5 @@ def bytes_kept(folder: Path, level: Level) -> int:
     return kept
 
 
-def test_selective_keeps_less_than_none_where_layers_are_whole_functions(tmp_path: Path) -> None:
+def test_selective_keeps_less_than_none_where_layers_are_fused(tmp_path: Path) -> None:
     assert bytes_kept(tmp_path, "selective") < 0.9 * bytes_kept(tmp_path, "none")

@@ -139,9 +139,7 @@ def test_a_damaged_choice_is_told_with_what_to_do(tmp_path: Path, text: str, mes
 def test_selective_is_not_said_of_layers_that_do_all_again(tmp_path: Path) -> None:
     given = begun(tmp_path, "model.checkpointing=selective")
     told = settled(given, tmp_path, gpu=False)
-    assert told == (
-        "checkpointing: selective (asked for); as full, since no layer is run as a whole function here"
-    )
+    assert told == ("checkpointing: selective (asked for); as full, since no layer is fused here")
     assert recomputes(given[1])
 
 

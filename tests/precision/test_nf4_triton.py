@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import pytest
-import torch
 
-from tests.kernels.triton_runs import compare, needs_triton
+from tests.kernels.triton_runs import needs_triton, run
 
 COMPARE = """
 from bitsandbytes.functional import dequantize_4bit
@@ -46,10 +45,10 @@ for shape in ((8, 64), (33, 192), (5, 64 * 70)):
 @needs_triton
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 def test_weights_are_those_that_bitsandbytes_makes() -> None:
-    compare(COMPARE, on_gpu=torch.cuda.is_available())
+    run(COMPARE)
 
 
 @needs_triton
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 def test_weights_in_8_bits_are_those_that_bitsandbytes_makes() -> None:
-    compare(IN_EIGHT_BITS, on_gpu=torch.cuda.is_available())
+    run(IN_EIGHT_BITS)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tunesmith.precision.stochastic_rounding import narrow, narrowed
+from tunesmith.precision.stochastic_rounding import round_into, stochastic_round
 
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
 
 def in_16_bits(wide: torch.Tensor) -> torch.Tensor:
     place = torch.empty_like(wide, dtype=torch.bfloat16)
-    narrowed(wide, place)
+    round_into(wide, place)
     return place
 
 
@@ -40,16 +40,16 @@ def test_of_a_small_move_nothing_is_lost_over_many(device: str, share: float) ->
 
 def test_gradients_pass_in_the_precision_of_what_came_in() -> None:
     rows = torch.randn(5, 7, requires_grad=True)
-    out = narrow(rows, torch.bfloat16)
+    out = stochastic_round(rows, torch.bfloat16)
     assert out.dtype == torch.bfloat16
     (gradient,) = torch.autograd.grad(out, rows, torch.full_like(out, 0.5))
     assert gradient.dtype == torch.float32
     assert (gradient == 0.5).all()
-    assert narrow(rows, torch.float32) is rows
+    assert stochastic_round(rows, torch.float32) is rows
 
 
 def test_only_the_given_place_is_written_to() -> None:
     place = torch.full((6, 9), 7.0, dtype=torch.bfloat16)
-    narrowed(torch.ones(4, 5), place[1:5, 2:7])
+    round_into(torch.ones(4, 5), place[1:5, 2:7])
     assert (place[1:5, 2:7] == 1).all()
     assert place.float().sum() == 4 * 5 + 7 * (6 * 9 - 4 * 5)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from tests.kernels.triton_runs import compare, needs_triton
+from tests.kernels.triton_runs import needs_triton, run
 
 COMPARE = """
 from tunesmith.train import adamw_triton
@@ -27,4 +25,4 @@ torch.testing.assert_close(square, state["exp_avg_sq"], rtol=1e-5, atol=1e-7)
 
 @needs_triton
 def test_weights_and_states_move_as_pytorch_moves_them() -> None:
-    compare(COMPARE, on_gpu=torch.cuda.is_available())
+    run(COMPARE)

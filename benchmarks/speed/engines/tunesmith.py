@@ -55,7 +55,7 @@ def run(job: Job, clock: Clock) -> None:
         loaded.head = new_head(Head(), [f"class {n}" for n in range(CLASSES)], width, 0, loaded.device)
         parts = {"head": Full()}
     trainable = make_trainable(loaded, parts, seed=0)
-    if job.settings.checkpointing == "selective":  # Of layers that have only now become whole functions.
+    if job.settings.checkpointing == "selective":  # Of layers that were fused only now.
         checkpoint(trainable.loaded.model, "selective")
     settings = Optimizer(schedule="constant", warmup=0)
     optimizer = build_optimizer(trainable.groups, settings)

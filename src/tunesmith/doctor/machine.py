@@ -20,7 +20,8 @@ from tunesmith import kernels
 from tunesmith.batching.batch import Segments
 from tunesmith.kernels.attention import short
 from tunesmith.kernels.attention.packed import choose
-from tunesmith.kernels.ops.pointwise import Added, gated
+from tunesmith.kernels.ops.lora import LoraUpdate
+from tunesmith.kernels.ops.swiglu import swiglu
 from tunesmith.precision import fp8, nf4
 
 NEEDED = ("torch", "transformers", "peft", "datasets", "tokenizers", "safetensors", "pyarrow", "numpy")
@@ -172,8 +173,8 @@ def _fused(device: torch.device) -> str:
     both, inner, up = (
         torch.randn(*shape, device=device, dtype=torch.bfloat16) for shape in ((64, 192), (64, 16), (96, 16))
     )
-    wanted, _ = gated(both.cpu(), Added(inner.cpu(), up.cpu()), None, None)
-    _check_error(gated(both, Added(inner, up), None, None)[0].cpu(), wanted.float(), 2e-2)
+    wanted, _ = swiglu(both.cpu(), LoraUpdate(inner.cpu(), up.cpu()), None, None)
+    _check_error(swiglu(both, LoraUpdate(inner, up), None, None)[0].cpu(), wanted.float(), 2e-2)
     return f"triton {metadata.version('triton')}"
 
 

@@ -24,7 +24,7 @@ ATTENTION = "counted_varlen"
 _NF4_BLOCK, _SCALES_BLOCK = 64, 256
 
 
-def exchange(model: nn.Module) -> None:
+def replace_layers(model: nn.Module) -> None:
     """Give every layer for which Liger has a kernel the forward pass of its stand-in."""
     module: Any
     for module in model.modules():
@@ -97,23 +97,23 @@ class Quantised(nn.Linear):
 class _Products:
     """The product of quantised layers of one input, for layers that are run as whole functions."""
 
-    def __init__(self, layers: Sequence[Quantised], pad: matmul_backends.Pad) -> None:
+    def __init__(self, layers: Sequence[Quantised], pad: matmul_backends.Padding) -> None:
         self._outputs = sum(layer.out_features + pad.outputs for layer in layers)
         self._inputs = layers[0].in_features + pad.inputs
         # Widths that need zeros are not multiplied in 8 bits.
-        self._precision = layers[0].precision if pad == matmul_backends.NOTHING else "nf4"
-        self._made = matmul_backends.Made(self._whole, self._outputs * self._inputs)
+        self._precision = layers[0].precision if pad == matmul_backends.NO_PADDING else "nf4"
+        self._cache = matmul_backends.DequantCache(self._whole, self._outputs * self._inputs)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Outputs."""
-        weight = None if self._precision == "fp8" else self._made.forward(rows.dtype)
+        weight = None if self._precision == "fp8" else self._cache.forward(rows.dtype)
         if weight is None or self._precision == "nf4-fp8":
             return _product(rows, (self._outputs, self._inputs), "fp8")
         return rows @ weight.T
 
     def backward(self, gradient: Tensor) -> Tensor:
         """Gradient of the input."""
-        weight = None if self._precision == "fp8" else self._made.backward(gradient.dtype)
+        weight = None if self._precision == "fp8" else self._cache.backward(gradient.dtype)
         if weight is None or self._precision == "nf4-fp8":
             return _product(gradient, (self._inputs, self._outputs), "fp8")
         return gradient @ weight
@@ -123,13 +123,13 @@ class _Products:
         return torch.empty(self._outputs, self._inputs, dtype=dtype)
 
 
-def _products(layers: Sequence[Quantised], pad: matmul_backends.Pad) -> _Products | None:
+def _products(layers: Sequence[Quantised], pad: matmul_backends.Padding) -> _Products | None:
     """As fans of the real layers are had: of int8 there are none, and of fp8 none with zeros."""
-    without = ("int8",) if pad == matmul_backends.NOTHING else ("int8", "fp8")
+    without = ("int8",) if pad == matmul_backends.NO_PADDING else ("int8", "fp8")
     return None if any(layer.precision in without for layer in layers) else _Products(layers, pad)
 
 
-matmul_backends.KINDS[Quantised] = _products
+matmul_backends.BACKENDS[Quantised] = _products
 
 
 class _Multiplied(torch.autograd.Function):

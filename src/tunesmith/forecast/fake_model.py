@@ -20,7 +20,7 @@ from tunesmith.config.experiment import QUANTISED
 from tunesmith.config.head import Head
 from tunesmith.forecast import fake_kernels
 from tunesmith.kernels.attention import packed
-from tunesmith.kernels.fusion.patch import exchange
+from tunesmith.kernels.fusion.patch import apply_fused_layers
 from tunesmith.kernels.modules import adapted_layer, is_adapter, own_name
 from tunesmith.methods import Method
 from tunesmith.model import activation_offload
@@ -29,6 +29,7 @@ from tunesmith.model.families._tower import forget_layouts
 from tunesmith.model.heads import ClassHead, hidden_width
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
+from tunesmith.precision.kernel_backend import shapes_only
 from tunesmith.precision.quantize import without_ends
 
 CPU = torch.device("cpu")
@@ -88,6 +89,7 @@ class Skeleton:
             # Lengths of windows and ends of lines are asked for as numbers, so such small tensors must be known.
             stack.enter_context(patch.object(fake_tensor, "CONSTANT_NUMEL_LIMIT", _KNOWN))
             stack.enter_context(patch.dict(activation_offload.STORES, {"cpu": fake_kernels.OnHost}))
+            stack.enter_context(shapes_only())
             stack.enter_context(self.mode)
             yield
 
@@ -116,7 +118,7 @@ def skeleton(
         model.set_attn_implementation(fake_kernels.ATTENTION)
         fake_kernels.as_autocast_on_gpu(model)
     if machine.kernels != "none":
-        fake_kernels.exchange(model)
+        fake_kernels.replace_layers(model)
     family.post_load(model)
     for precision, names in _to_quantise(model, family, precisions).items():
         fake_kernels.quantise(model, precision, names)
@@ -128,8 +130,8 @@ def skeleton(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with mode:
         trainable = _without_data(trainable)
-        if fused == "fused":  # Once more, with the weights that it has now.
-            exchange(trainable.loaded.model, compute)
+        if fused == "fused":  # Again, since `make_trainable` fused the weights that were replaced now.
+            apply_fused_layers(trainable.loaded.model, compute)
     trainable.loaded.train()
     return Skeleton(trainable, mode, _bytes_by_part(trainable))
 

@@ -1,6 +1,7 @@
-"""Fused kernels in the place of a model's plain layers: the same function, fewer passes over memory.
+"""Fused kernels for a model's layers: the same functions with fewer passes over memory.
 
-A layer is exchanged by its own forward pass, and a whole one (`exchange`) by a class of its own too, so that nothing
+`ops` has the element-wise operations, `attention` the attention over packed micro-batches, and `fusion` the layers that
+are built from them. A layer is replaced by giving it another forward pass (a fused one another class), so that nothing
 outside the loaded model changes.
 """
 
@@ -18,7 +19,7 @@ Setting = Literal["auto", "fused", "liger", "none"]
 
 
 def choose(setting: Setting, device: torch.device, compute: torch.dtype) -> tuple[str, str]:
-    """The kernels and why those; ModelError if they were asked for and cannot be had."""
+    """The kernels and the reason for them; ModelError if they were asked for and cannot run here."""
     missing = {
         "fused": _why_not(device, "triton") or _why_no_fp32(compute),
         "liger": _why_not(device, "liger_kernel"),
@@ -38,12 +39,14 @@ def choose(setting: Setting, device: torch.device, compute: torch.dtype) -> tupl
 
 
 def use(model: nn.Module, kernels: str, device: torch.device) -> None:
-    """Exchange every single layer for which there is a kernel. Whole layers follow once it is known what is trained
-    (`exchange.exchange`)."""
-    if kernels != "none" and not _why_not(device, "liger_kernel"):
-        from tunesmith.kernels.fusion.liger import exchange
+    """Give single modules forward passes by Liger's kernels.
 
-        exchange(model)
+    Whole layers are fused later, once it is known what is trained (`fusion.patch.apply_fused_layers`).
+    """
+    if kernels != "none" and not _why_not(device, "liger_kernel"):
+        from tunesmith.kernels.fusion.liger import apply_liger
+
+        apply_liger(model)
 
 
 def _why_not(device: torch.device, package: str) -> str:

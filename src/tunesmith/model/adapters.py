@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tunesmith.errors import ModelError, counted
-from tunesmith.kernels.fusion.lora_linear import exchange
+from tunesmith.kernels.fusion.lora_linear import apply_lora_forward
 from tunesmith.kernels.modules import is_adapter, own_name
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def put_on(model: nn.Module, configs: Mapping[str, LoraConfig], seed: int) -> Pe
             f"stages.parts: PEFT puts adapters on other weights than the {named} named (on {others[0][0]}). "
             f"{_FOR_EXPERTS}"
         )
-    exchange(wrapped)
+    apply_lora_forward(wrapped)
     return wrapped  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""How much of the activations is kept for the backward pass, and how much is computed again."""
+"""How many of the activations are kept for the backward pass, and how many are recomputed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from tunesmith.kernels.fusion.patch import make_products_again, whole_layers
+from tunesmith.kernels.fusion.patch import iter_fused_layers, set_mlp_recompute
 from tunesmith.kernels.modules import transformers_model
 from tunesmith.model.activation_offload import Offload
 
@@ -18,9 +18,11 @@ LEVELS: tuple[Level, ...] = ("none", "selective", "full", "offload")
 
 
 def checkpoint(model: nn.Module, level: Level) -> None:
-    """Keep all activations (`none`); of each block only what goes into it (`full`), a GPU's on the host (`offload`); or
-    of blocks that are run as whole functions all but the two wide products of their MLP, and of others as with `full`
-    (`selective`)."""
+    """Set which activations are kept for the backward pass.
+
+    `none` recomputes nothing. `full` keeps the input of each block only; `offload` keeps it in the host's memory.
+    `selective` recomputes the two wide products of a fused block's MLP, and is `full` for other blocks.
+    """
     inner = transformers_model(model)
     with warnings.catch_warnings():
         # The new names came after transformers 5.17, which is the oldest that we run with.
@@ -34,7 +36,7 @@ def checkpoint(model: nn.Module, level: Level) -> None:
         for module in inner.modules():
             if isinstance(module, GradientCheckpointingLayer):
                 module._gradient_checkpointing_func = offload  # type: ignore[assignment]
-    for block in whole_layers(inner):
-        make_products_again(block, level == "selective")
+    for block in iter_fused_layers(inner):
+        set_mlp_recompute(block, level == "selective")
         if level == "selective":
             block.gradient_checkpointing = False  # type: ignore[assignment]

@@ -35,7 +35,7 @@ from tunesmith.config.experiment import Model as ModelSettings
 from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.files import expanded
 from tunesmith.kernels.attention import packed
-from tunesmith.kernels.fusion.lora_linear import exchange
+from tunesmith.kernels.fusion.lora_linear import apply_lora_forward
 from tunesmith.model.adapters import quietly
 from tunesmith.model.chat_templates import settle_template
 from tunesmith.model.checkpointing import checkpoint
@@ -439,5 +439,5 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> torch.nn.Module:
     with reading(why), quietly():
         warnings.filterwarnings("error", "Found missing adapter keys")
         wrapped = PeftModel.from_pretrained(model, folder, is_trainable=False)
-    exchange(wrapped)
+    apply_lora_forward(wrapped)
     return wrapped

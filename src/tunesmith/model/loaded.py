@@ -34,7 +34,7 @@ class LoadedModel:
     kernels: str = "none"
     """What stands in the place of plain layers: fused, liger or none."""
     cuda_graphs: bool = False
-    """Whether small layers that are run as whole functions may be replayed as graphs."""
+    """Whether stacks of small fused layers may be replayed as CUDA graphs."""
     head: ClassHead | None = None
     """The classification head on the model's final hidden states, if the task has one."""
 

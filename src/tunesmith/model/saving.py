@@ -19,7 +19,7 @@ from tunesmith.model.heads import save_head
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable
 from tunesmith.precision.quantize import is_quantised
-from tunesmith.precision.stochastic_rounding import narrow
+from tunesmith.precision.stochastic_rounding import stochastic_round
 
 CHANGED = "changed.safetensors"
 
@@ -146,7 +146,7 @@ def checksums(loaded: LoadedModel) -> dict[str, int]:
 def _as_computed(tensor: Tensor, compute: torch.dtype) -> Tensor:
     """In the precision of the products; trained matrices as they were multiplied with while they were trained."""
     if tensor.dtype == torch.float32 and tensor.ndim > 1:
-        return narrow(tensor.flatten(1), compute).view_as(tensor)
+        return stochastic_round(tensor.flatten(1), compute).view_as(tensor)
     return tensor.to(compute) if tensor.is_floating_point() else tensor
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from tunesmith.config.experiment import HEAD
 from tunesmith.errors import ModelError, did_you_mean
-from tunesmith.kernels.fusion.patch import exchange, exchange_linear
+from tunesmith.kernels.fusion.patch import apply_fused_layers, apply_fused_linears
 from tunesmith.kernels.modules import adapted_layer, is_adapter, own_name
 from tunesmith.methods import Method
 from tunesmith.methods.frozen import Frozen
@@ -84,10 +84,10 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
         raise ModelError(f"stages.parts: nothing is trained ({said}). Use lora or full for a part")
     summary = tuple(_summary(part, modules, methods, groups) for part, modules in parts.items())
     if loaded.kernels == "fused":
-        number = exchange(loaded.model, loaded.compute, loaded.cuda_graphs)
-        loaded = replace(loaded, notes=(*loaded.notes, f"kernels: {number} layers as whole functions"))
+        num_fused = apply_fused_layers(loaded.model, loaded.compute, loaded.cuda_graphs)
+        loaded = replace(loaded, notes=(*loaded.notes, f"kernels: {num_fused} fused layers"))
     elif loaded.compute != torch.float32:
-        exchange_linear(loaded.model, loaded.compute)
+        apply_fused_linears(loaded.model, loaded.compute)
     return Trainable(loaded, groups, summary)
 
 

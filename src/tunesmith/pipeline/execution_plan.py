@@ -10,7 +10,7 @@ from tunesmith.config.experiment import Stage
 from tunesmith.forecast.choose import LOOKED_AT, MARGIN, Choice, choose, largest_shape
 from tunesmith.forecast.fake_model import Machine, Skeleton, skeleton
 from tunesmith.forecast.memory import Forecast, forecast
-from tunesmith.kernels.fusion.patch import whole_layers
+from tunesmith.kernels.fusion.patch import iter_fused_layers
 from tunesmith.model.checkpointing import Level, checkpoint
 from tunesmith.model.trainable import Trainable
 from tunesmith.pipeline.steps import Steps
@@ -45,8 +45,8 @@ def settle(
         EXECUTION_PLAN.write(folder, ExecutionPlan(level, found.tokens_per_device))
         note = f"checkpointing: {level} ({found.reason})"
     checkpoint(trainable.loaded.model, level)
-    if level == "selective" and not any(whole_layers(trainable.loaded.model)):
-        note += "; as full, since no layer is run as a whole function here"
+    if level == "selective" and not any(iter_fused_layers(trainable.loaded.model)):
+        note += "; as full, since no layer is fused here"
     if level == "offload" and device.type != "cuda":
         note += "; as full, since all is in the host's memory already"
     return note

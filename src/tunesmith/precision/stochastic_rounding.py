@@ -1,10 +1,15 @@
-"""Numbers in fp32 as bf16, rounded up or down so that over many of them nothing is lost.
+"""Stochastic (dithered) rounding of fp32 to bf16, so that small updates of many weights are not lost.
 
-An update moves a weight by less than half of what separates two numbers in 16 bits. Rounded to the nearest, weights
-that begin as such numbers do not move at all until enough updates have come together, and what is trained learns late.
-Here each number has a threshold of its own: of many that have moved by a tenth of a step, a tenth is rounded to the
-next one (as in stochastic rounding, Gupta et al. 2015). The threshold is a hash of the number's place, so that every
-pass, a pass that is done again and a run that goes on see the same, and numbers that 16 bits hold stay what they are.
+An update moves a weight by less than half the distance of two neighbouring bf16 numbers. Rounded to nearest, weights
+that begin as bf16 numbers do not move at all until enough updates have added up, and training learns late. Stochastic
+rounding (Gupta et al. 2015) rounds a weight that has moved by a tenth of the distance up with a probability of a tenth,
+so that the mean over many weights is exact.
+
+bf16 is the upper half of fp32's bits. Rounding up or down therefore needs no branches: add a threshold of 0 to 65535 to
+the bits of the fp32 number, and cut the lower 16 off. The sum carries into the upper half exactly if the threshold and
+the lower half together reach 65536. The threshold is not a random number but a hash of the weight's index in its
+matrix: every forward pass, its recomputation under activation checkpointing and a resumed run round alike. Numbers that
+bf16 can represent have a lower half of zero and stay what they are.
 """
 
 from __future__ import annotations
@@ -17,55 +22,56 @@ from typing import Any
 import torch
 from jaxtyping import Float, Float32, Int32
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
-FIRST, SECOND = 0x9E3779B1, 0x85EBCA77
-"""Odd numbers that mix the bits of a place (of xxHash)."""
-LOW = 0xFFFF
-"""Bits that bf16 does not have."""
-AT_ONCE = 2**22
-"""Numbers whose thresholds are computed at once where there is no kernel for it."""
+from tunesmith.precision.kernel_backend import is_shapes_only
+
+PRIME_1, PRIME_2 = 0x9E3779B1, 0x85EBCA77
+"""Multipliers of the hash (those of xxHash)."""
+LOWER_HALF = 0xFFFF
+"""Bits of fp32 that bf16 does not have."""
+CHUNK = 2**22
+"""Numbers whose thresholds are computed at once by the PyTorch form."""
 
 
-def narrowed(wide: Float32[Tensor, "row column"], place: Float[Tensor, "row column"]) -> None:
-    """Write the numbers to their place, in its precision: as said above in bf16, else as they are rounded."""
-    if place.dtype != torch.bfloat16 or isinstance(wide, FakeTensor):
-        place.copy_(wide)
-    elif wide.is_cuda and importlib.util.find_spec("triton"):
+def round_into(source: Float32[Tensor, "row column"], target: Float[Tensor, "row column"]) -> None:
+    """Write fp32 numbers into `target`: stochastically rounded if it is bf16, else as PyTorch converts them."""
+    if target.dtype != torch.bfloat16 or is_shapes_only():
+        target.copy_(source)
+    elif source.is_cuda and importlib.util.find_spec("triton"):
         from tunesmith.precision import stochastic_rounding_triton
 
-        stochastic_rounding_triton.narrowed(wide if wide.stride(1) == 1 else wide.contiguous(), place)
+        contiguous = source if source.stride(1) == 1 else source.contiguous()
+        stochastic_rounding_triton.round_into(contiguous, target)
     else:
-        step = max(AT_ONCE // max(wide.shape[1], 1), 1)
-        for first, rows, there in zip(count(0, step), wide.split(step), place.split(step), strict=False):
+        step = max(CHUNK // max(source.shape[1], 1), 1)
+        for first, rows, rounded in zip(count(0, step), source.split(step), target.split(step), strict=False):
             bits = rows.contiguous().view(torch.int32) + _thresholds(first, rows.shape, rows.device)
-            there.copy_((bits & ~LOW).view(torch.float32))
+            rounded.copy_((bits & ~LOWER_HALF).view(torch.float32))
 
 
 @lru_cache(maxsize=16)
-def _thresholds(first: int, shape: torch.Size, device: torch.device) -> Int32[Tensor, "row column"]:
-    """From which of the low bits on a number is rounded away from zero: 16 bits of a hash of its place. `first` is the
-    number of the first row."""
-    begin = first * shape[1]
-    places = torch.arange(begin, begin + shape.numel(), device=device).view(shape)
-    mixed = (places * FIRST) & 0xFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 15)) * SECOND) & 0xFFFFFFFF
-    return ((mixed ^ (mixed >> 13)) & LOW).int()
+def _thresholds(first_row: int, shape: torch.Size, device: torch.device) -> Int32[Tensor, "row column"]:
+    """16-bit hashes of the indices of these rows' numbers."""
+    begin = first_row * shape[1]
+    indices = torch.arange(begin, begin + shape.numel(), device=device).view(shape)
+    mixed = (indices * PRIME_1) & 0xFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 15)) * PRIME_2) & 0xFFFFFFFF
+    return ((mixed ^ (mixed >> 13)) & LOWER_HALF).int()
 
 
-def narrow(rows: Float[Tensor, "row column"], dtype: torch.dtype) -> Float[Tensor, "row column"]:
-    """The rows in this precision, from fp32 as `narrowed`; their gradient is in theirs."""
-    return rows if rows.dtype == dtype else _Narrow.apply(rows, dtype)  # type: ignore[no-any-return]
+def stochastic_round(x: Float[Tensor, "row column"], dtype: torch.dtype) -> Float[Tensor, "row column"]:
+    """`x` in this dtype by `round_into`; gradients pass through and are cast back."""
+    return x if x.dtype == dtype else _StochasticRound.apply(x, dtype)  # type: ignore[no-any-return]
 
 
-class _Narrow(torch.autograd.Function):
+class _StochasticRound(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, dtype: torch.dtype) -> Tensor:
-        ctx.kind = rows.dtype
-        place = rows.new_empty(rows.shape, dtype=dtype)
-        narrowed(rows, place)
-        return place
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.dtype = x.dtype
+        out = x.new_empty(x.shape, dtype=dtype)
+        round_into(x, out)
+        return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0].to(ctx.kind), None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        return grad_outputs[0].to(ctx.dtype), None

@@ -3,9 +3,7 @@ in fp32."""
 
 from __future__ import annotations
 
-import torch
-
-from tests.kernels.triton_runs import compare, needs_triton
+from tests.kernels.triton_runs import needs_triton, run
 
 COMPARE = """
 from tunesmith.batching.batch import Segments
@@ -66,4 +64,4 @@ if device == "cuda":
 
 @needs_triton
 def test_short_segments_attend_as_attention_is_defined() -> None:
-    compare(COMPARE, on_gpu=torch.cuda.is_available())
+    run(COMPARE)

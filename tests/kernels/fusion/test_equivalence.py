@@ -12,7 +12,7 @@ from tests.kernels.fusion.test_patch import TEXT, compare, trainable_of
 from tests.model.families.pictures import FAMILIES
 from tests.tiny import tiny_model, tiny_seeing_model
 from tunesmith.kernels.attention.packed import REGISTERED
-from tunesmith.kernels.fusion.patch import exchange
+from tunesmith.kernels.fusion.patch import apply_fused_layers
 from tunesmith.kernels.modules import transformers_model
 
 
@@ -38,5 +38,5 @@ def test_a_gpus_attention_is_not_needed_to_know_a_layer(tmp_path: Path, model_ty
     trainable = trainable_of(make(tmp_path / "model", model_type), sees=False)
     inner = transformers_model(trainable.loaded.model)
     inner.set_attn_implementation(REGISTERED["varlen"])
-    assert exchange(inner, torch.float32) >= 2
+    assert apply_fused_layers(inner, torch.float32) >= 2
     assert inner.config._attn_implementation == REGISTERED["varlen"]

@@ -1,12 +1,13 @@
-"""What the whole functions keep for the backward pass; that they are right stands in `test_exchange`."""
+"""What fused layers keep for the backward pass; that they are right is tested in `test_patch`."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from tunesmith.kernels.fusion.fused_layers import GatedMlp, Norm
-from tunesmith.kernels.fusion.fused_linear import Copies, fan
+from tunesmith.kernels.fusion.fused_layers import GatedMlp, RmsNorm
+from tunesmith.kernels.fusion.fused_linear import fuse_linears
+from tunesmith.kernels.ops.scaled_copy import ScaledCopies
 
 TOKENS, WIDTH, INNER = 5, 8, 16
 
@@ -15,10 +16,13 @@ def mlp() -> GatedMlp:
     layers = [nn.Linear(WIDTH, INNER), nn.Linear(WIDTH, INNER), nn.Linear(INNER, WIDTH)]
     for layer in layers:
         layer.double().requires_grad_(False)
-    opening, closing = fan(layers[:2], Copies(), torch.double), fan(layers[2:], Copies(), torch.double)
+    opening, closing = (
+        fuse_linears(layers[:2], ScaledCopies(), torch.double),
+        fuse_linears(layers[2:], ScaledCopies(), torch.double),
+    )
     assert opening is not None
     assert closing is not None
-    return GatedMlp(Norm(torch.randn(WIDTH, dtype=torch.double), 1e-5), opening, closing)
+    return GatedMlp(RmsNorm(torch.randn(WIDTH, dtype=torch.double), 1e-5), opening, closing)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:

@@ -49,9 +49,9 @@ def test_none_leaves_the_model_as_it_is() -> None:
 def test_heads_that_are_turned_in_another_way_are_left_to_the_architecture(name: str, is_known: bool) -> None:
     architecture = ModuleType("copied")
     known = vars(importlib.import_module(f"transformers.models.{name}.modeling_{name}"))
-    plain = {one: known[one] for one in liger.ROTATIONS if one in known}
+    plain = {one: known[one] for one in liger.ROPE_FUNCTIONS if one in known}
     vars(architecture).update(plain)
-    liger._exchange_rotations(architecture)
+    liger._patch_rope(architecture)
     assert all((vars(architecture)[one] is not plain[one]) == is_known for one in plain)
 
 

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from tunesmith.kernels.fusion import lora_linear
-from tunesmith.kernels.fusion.lora_linear import _Adapted, _Added
+from tunesmith.kernels.fusion.lora_linear import _AddLora, _LoraLinear
 
 
 def model_of(bias: bool = True, **settings: Any) -> nn.Module:
@@ -39,7 +39,7 @@ def test_output_and_gradients_are_pefts(bias: bool, dtype: torch.dtype) -> None:
     with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
         out, wanted = answer(model, hidden)
         model.zero_grad()
-        lora_linear.exchange(model)
+        lora_linear.apply_lora_forward(model)
         ours, found = answer(model, hidden)
     tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.1, "atol": 0.2}
     torch.testing.assert_close(ours, out, **tolerance)
@@ -54,11 +54,11 @@ def test_gradients_are_those_of_finite_differences() -> None:
     down, up = (torch.randn(size, dtype=torch.double, requires_grad=True) for size in ((2, 6), (4, 2)))
     hidden = torch.randn(2, 3, 6, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda *given: _Adapted.apply(given[0], *weights, *given[1:], 1.5), (hidden, down, up)
+        lambda *given: _LoraLinear.apply(given[0], *weights, *given[1:], 1.5), (hidden, down, up)
     )
     out = torch.randn(2, 3, 4, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda *given: _Added.apply(given[0] * 1.0, *given[1:], 1.5), (out, hidden, down, up)
+        lambda *given: _AddLora.apply(given[0] * 1.0, *given[1:], 1.5), (out, hidden, down, up)
     )
 
 
@@ -68,7 +68,7 @@ def test_dropout_drops_the_adapters_input_only() -> None:
     torch.manual_seed(1)
     out, wanted = answer(model, hidden)
     model.zero_grad()
-    lora_linear.exchange(model)
+    lora_linear.apply_lora_forward(model)
     torch.manual_seed(1)
     ours, found = answer(model, hidden)
     torch.testing.assert_close(ours, out)
@@ -92,7 +92,7 @@ def test_a_norm_in_fp32_before_a_quantised_layer_does_not_break_training() -> No
     found = []
     for exchanged in (False, True):
         if exchanged:
-            lora_linear.exchange(model)
+            lora_linear.apply_lora_forward(model)
         model.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = model(torch.ones(3, 6))
@@ -104,14 +104,14 @@ def test_a_norm_in_fp32_before_a_quantised_layer_does_not_break_training() -> No
 
 def test_a_magnitude_of_its_own_keeps_pefts_forward_pass() -> None:
     model = model_of(use_dora=True)
-    lora_linear.exchange(model)
+    lora_linear.apply_lora_forward(model)
     assert not [module for module in model.modules() if "forward" in vars(module)]
 
 
 def test_a_merged_or_switched_off_adapter_is_left_to_peft() -> None:
     model: Any = model_of()
     hidden = torch.randn(3, 6)
-    lora_linear.exchange(model)
+    lora_linear.apply_lora_forward(model)
     with model.disable_adapter():
         plain = model(hidden)
     with_adapter = model(hidden)

@@ -1,4 +1,4 @@
-"""Layers run as whole functions: loss and every gradient beside the plain layers, with PEFT's adapters or trained."""
+"""Fused layers: loss and every gradient compared with the plain layers, with PEFT's adapters or trained."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tunesmith import kernels
 from tunesmith.batching.collator import collate, to_device
 from tunesmith.config.experiment import Model
 from tunesmith.kernels.fusion import fused_layers
-from tunesmith.kernels.fusion.patch import WHOLE, exchange, whole_layers
+from tunesmith.kernels.fusion.patch import FUSED, apply_fused_layers, iter_fused_layers
 from tunesmith.kernels.modules import transformers_model
-from tunesmith.kernels.ops.pointwise import gated
+from tunesmith.kernels.ops.swiglu import swiglu
 from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
@@ -28,7 +28,7 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
 from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.precision import matmul_backends
-from tunesmith.precision.matmul_backends import Nf4, Plain, Trained
+from tunesmith.precision.matmul_backends import DenseMatmul, Nf4Matmul, TrainedMatmul
 from tunesmith.records.conversation import Conversation, Turn
 from tunesmith.train.loss import answer_loss
 
@@ -72,10 +72,10 @@ def learnt(trainable: Trainable, asked: list[Conversation]) -> tuple[float, dict
 def compare(
     place: Path, asked: list[Conversation], sees: bool, most: float, level: Level = "none", **settings: Any
 ) -> int:
-    """Loss and gradients with and without whole functions; how many layers were exchanged."""
+    """Compare loss and gradients with and without fused layers; return how many layers were replaced."""
     plain, wanted = learnt(trainable_of(place, sees, **settings), asked)
     ours = trainable_of(place, sees, **settings)
-    number = exchange(ours.loaded.model, ours.loaded.compute)
+    number = apply_fused_layers(ours.loaded.model, ours.loaded.compute)
     checkpoint(ours.loaded.model, level)
     loss, found = learnt(ours, asked)
     assert loss == pytest.approx(plain, rel=most)
@@ -134,7 +134,7 @@ def test_a_window_that_only_the_config_knows_is_kept_to(tmp_path: Path) -> None:
 
 def test_dropout_between_layers_is_not_left_out(tmp_path: Path) -> None:
     place = tiny_model(tmp_path / "model", "seed_oss", head_dim=16, residual_dropout=0.1)
-    assert exchange(trainable_of(place, sees=False).loaded.model, torch.float32) == 0
+    assert apply_fused_layers(trainable_of(place, sees=False).loaded.model, torch.float32) == 0
 
 
 @pytest.mark.parametrize("sees", [False, True])
@@ -147,10 +147,10 @@ def test_a_later_stage_and_what_it_leaves_are_of_the_trained_weights(
     place, asked = make(tmp_path / "model", model_type), conversations(tmp_path) if sees else TEXT
     trainable = trainable_of(place, sees)
     update(trainable, asked)
-    assert any(whole_layers(trainable.loaded.model))
+    assert any(iter_fused_layers(trainable.loaded.model))
     parts = dict.fromkeys(["language"] + ["vision"] * sees, second)
     trainable = make_trainable(trainable.loaded, parts, seed=0)
-    assert any(whole_layers(trainable.loaded.model))
+    assert any(iter_fused_layers(trainable.loaded.model))
     update(trainable, asked)
     loaded = trainable.loaded
     loaded.train(False)
@@ -177,14 +177,14 @@ def update(trainable: Trainable, asked: list[Conversation]) -> None:
 )
 def test_what_whole_functions_do_not_know_stays_as_it_is(tmp_path: Path, lora: Lora) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False, method=lora)
-    assert exchange(trainable.loaded.model, torch.float32) == 0
+    assert apply_fused_layers(trainable.loaded.model, torch.float32) == 0
 
 
 def test_an_adapter_that_is_switched_off_is_off(tmp_path: Path) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False)
     loaded: LoadedModel = trainable.loaded
     batch = collate([loaded.family.render(one) for one in TEXT])
-    exchange(loaded.model, torch.float32)
+    apply_fused_layers(loaded.model, torch.float32)
     model: Any = loaded.model
     with torch.no_grad():
         tuned = loaded.logits(batch)
@@ -201,14 +201,14 @@ def test_with_checkpointing_layers_are_computed_again(
 ) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
     checkpoint(trainable.loaded.model, level)
-    number = exchange(trainable.loaded.model, torch.float32)
+    number = apply_fused_layers(trainable.loaded.model, torch.float32)
     calls: list[int] = []
 
     def counted(*given: Any) -> Any:
         calls.append(1)
-        return gated(*given)
+        return swiglu(*given)
 
-    monkeypatch.setattr(fused_layers, "gated", counted)
+    monkeypatch.setattr(fused_layers, "swiglu", counted)
     learnt(trainable, TEXT)
     assert len(calls) == passes * number
 
@@ -218,15 +218,15 @@ def test_what_comes_out_of_a_layer_is_not_computed_again(
 ) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
     checkpoint(trainable.loaded.model, "full")
-    number = exchange(trainable.loaded.model, torch.float32)
+    number = apply_fused_layers(trainable.loaded.model, torch.float32)
     shapes: list[tuple[int, ...]] = []
-    product = Plain.forward
+    product = DenseMatmul.forward
 
-    def noted(self: Plain, rows: torch.Tensor) -> torch.Tensor:
+    def noted(self: DenseMatmul, rows: torch.Tensor) -> torch.Tensor:
         shapes.append(tuple(self.weight.shape))
         return product(self, rows)
 
-    monkeypatch.setattr(Plain, "forward", noted)
+    monkeypatch.setattr(DenseMatmul, "forward", noted)
     learnt(trainable, TEXT)
     config = trainable.loaded.family.config
     down, both = (
@@ -243,19 +243,19 @@ def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level, are_large: bool
 ) -> None:
     if are_large:
-        monkeypatch.setattr(matmul_backends, "KEPT", 0)
+        monkeypatch.setattr(matmul_backends, "MAX_CACHED", 0)
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False, weights="nf4")
-    number = exchange(trainable.loaded.model, trainable.loaded.compute)
+    number = apply_fused_layers(trainable.loaded.model, trainable.loaded.compute)
     checkpoint(trainable.loaded.model, level)
     wholes: list[tuple[int, ...]] = []
-    make = Nf4._weight
+    make = Nf4Matmul._weight
 
-    def counted(self: Nf4, dtype: torch.dtype) -> torch.Tensor:
+    def counted(self: Nf4Matmul, dtype: torch.dtype) -> torch.Tensor:
         whole = make(self, dtype)
         wholes.append(tuple(whole.shape))
         return whole
 
-    monkeypatch.setattr(Nf4, "_weight", counted)
+    monkeypatch.setattr(Nf4Matmul, "_weight", counted)
     learnt(trainable, TEXT)
     # Four forward and four backward; of the first layer, nobody may ask for the gradient of what goes in. What is done
     # again leaves `down` out, or all but gate and up.
@@ -268,17 +268,17 @@ def test_copies_of_trained_weights_are_made_once_for_a_forward_pass_and_its_back
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level
 ) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), False, Full(), weights="bf16")
-    number = exchange(trainable.loaded.model, trainable.loaded.compute)
+    number = apply_fused_layers(trainable.loaded.model, trainable.loaded.compute)
     checkpoint(trainable.loaded.model, level)
     shapes: list[tuple[int, ...]] = []
-    make = Trained.copy
+    make = TrainedMatmul.cast_weight
 
-    def counted(self: Trained, dtype: torch.dtype) -> torch.Tensor:
+    def counted(self: TrainedMatmul, dtype: torch.dtype) -> torch.Tensor:
         copy = make(self, dtype)
         shapes.append(tuple(copy.shape))
         return copy
 
-    monkeypatch.setattr(Trained, "copy", counted)
+    monkeypatch.setattr(TrainedMatmul, "cast_weight", counted)
     learnt(trainable, TEXT)
     # Of the output layer too, which is not done again.
     assert len(shapes) == (8 if level in ("full", "offload") else 4) * number + 1
@@ -290,7 +290,7 @@ def test_moves_that_are_smaller_than_a_step_of_16_bits_change_the_loss(
 ) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen3"), False, Full(), weights="bf16")
     if is_whole:
-        assert exchange(trainable.loaded.model, torch.bfloat16) == 2
+        assert apply_fused_layers(trainable.loaded.model, torch.bfloat16) == 2
     before, gradients = learnt(trainable, TEXT)
     wanted = 0.0
     for name, weight in trainable.groups[0].parameters.items():
@@ -306,7 +306,7 @@ def test_moves_that_are_smaller_than_a_step_of_16_bits_change_the_loss(
 
 def test_an_update_of_the_weights_is_seen_by_the_next_pass(tmp_path: Path) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
-    exchange(trainable.loaded.model, torch.float32)
+    apply_fused_layers(trainable.loaded.model, torch.float32)
     weights = [weight for group in trainable.groups for weight in group.parameters.values()]
     optimizer = torch.optim.AdamW(weights, lr=0.1, fused=True)
     first, _ = learnt(trainable, TEXT)
@@ -319,22 +319,22 @@ def test_exchanging_again_puts_the_first_layers_back(tmp_path: Path) -> None:
     loaded = load(Model(path=str(tiny_model(tmp_path / "model", "qwen2")), weights="fp32"))
     layer: Any = transformers_model(loaded.model).base_model.layers[0]  # type: ignore[union-attr, index]
     kind = type(layer)
-    assert exchange(loaded.model, torch.float32) == 2
+    assert apply_fused_layers(loaded.model, torch.float32) == 2
     assert type(layer) is not kind
     for part in loaded.model.modules():
         if isinstance(part, torch.nn.Embedding | torch.nn.Linear):
             part.requires_grad_(part.weight.shape[0] < 64)
-    assert exchange(loaded.model, torch.float32) == 0
+    assert apply_fused_layers(loaded.model, torch.float32) == 0
     assert type(layer) is kind
 
 
 def test_what_was_exchanged_is_freed_at_once(tmp_path: Path) -> None:
     model = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded.model
-    exchange(model, torch.float32)
-    wholes = [weakref.ref(vars(layer)[WHOLE]) for layer in whole_layers(model)]
+    apply_fused_layers(model, torch.float32)
+    wholes = [weakref.ref(vars(layer)[FUSED]) for layer in iter_fused_layers(model)]
     gc.disable()
     try:
-        exchange(model, torch.float32)
+        apply_fused_layers(model, torch.float32)
         assert [whole() for whole in wholes] == [None, None]
     finally:
         gc.enable()
@@ -342,11 +342,11 @@ def test_what_was_exchanged_is_freed_at_once(tmp_path: Path) -> None:
 
 def test_what_an_earlier_stage_recorded_is_let_go(tmp_path: Path) -> None:
     model = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded.model
-    exchange(model, torch.float32, cuda_graphs=True)
-    stacks = [weakref.ref(vars(layer)[WHOLE].stack) for layer in whole_layers(model)]
+    apply_fused_layers(model, torch.float32, cuda_graphs=True)
+    stacks = [weakref.ref(vars(layer)[FUSED].graphs) for layer in iter_fused_layers(model)]
     assert len(stacks) == 2
     assert stacks[0]() is stacks[1]() is not None
-    exchange(model, torch.float32)
+    apply_fused_layers(model, torch.float32)
     assert stacks[0]() is None
 
 

@@ -1,9 +1,25 @@
-"""Whole layers as three functions with gradients by hand: into attention, out of it, and the gated MLP.
+"""A transformer layer as three autograd functions with hand-written gradients.
 
-They are for layers whose own weights are frozen, with or without LoRA (Hu et al. 2021) on their linear layers, or all
-trained. Kept for the backward pass are the residual stream, the products and the few numbers of each adapter; norms and
-the gated product are made again there, where they cost one read. Gradients of neighbouring products are summed by the
-products themselves.
+    qkv = Wqkv norm1(x)                         `QkvProjection`, with rotary positions
+    h   = x + Wo attention(q, k, v)             `AttentionOutput`
+    y   = h + Wdown (silu(g) * u),  [g, u] = Wgu norm2(h)      `GatedMlp`
+
+They serve layers whose own weights are frozen, with or without LoRA (Hu et al. 2021) on the linear layers, and layers
+that are trained entirely. Each linear layer's gradients are those in `fused_linear`; those of norm, rotation and gate
+stand in `kernels/ops`.
+
+What is kept for the backward pass: the residual stream (x and h), the outputs of products that a nonlinearity needs
+(gate and up; queries, keys and values if their heads are normalised), and the adapters' inner activations, which are
+narrow. Normalised inputs and the gated product are recomputed in the backward pass, which costs one read each.
+
+The gradient of `lora_A` after a norm does not need the normalised input either. With u = x * rstd * weight,
+
+    grad_A = grad_inner^T u = ((grad_inner * rstd)^T x) * weight
+
+so a product with x itself suffices.
+
+The residual connection's gradient is not added by autograd in a pass of its own: each function returns x (or h) as an
+output too, and the kernel of the norm's backward pass adds what arrives there.
 """
 
 from __future__ import annotations
@@ -17,262 +33,260 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tunesmith.kernels.fusion.fused_linear import Fan
-from tunesmith.kernels.ops.pointwise import (
-    Heads,
-    Inner,
-    PerRow,
-    Rows,
-    Turning,
-    gated,
-    normalised,
-    of_norm,
-    through_gate,
-    through_norm,
-    turned,
-    turned_back,
-)
-from tunesmith.precision.matmul_backends import is_again, wide_product
+from tunesmith.kernels.fusion.fused_linear import FusedLinear
+from tunesmith.kernels.ops import Activations, LoraInner, PerToken
+from tunesmith.kernels.ops.rms_norm import rms_norm, rms_norm_backward, rms_norm_weight_grad
+from tunesmith.kernels.ops.rope import HeadLayout, RopeTables, apply_rope, rope_backward
+from tunesmith.kernels.ops.swiglu import swiglu, swiglu_backward
+from tunesmith.precision.matmul_backends import in_recompute, weight_grad
 
 
 @dataclass(frozen=True, eq=False)
-class Norm:
+class RmsNorm:
     """An RMS norm."""
 
     weight: Float[Tensor, " width"]
-    epsilon: float
+    eps: float
 
-    def __call__(self, hidden: Rows) -> Rows:
-        """The norm of every row."""
-        return normalised(hidden, self.weight, self.epsilon)[0]
+    def __call__(self, x: Activations) -> Activations:
+        """The normalised rows."""
+        return rms_norm(x, self.weight, self.eps)[0]
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """The weight, if it is trained."""
         return [self.weight] if isinstance(self.weight, nn.Parameter) and self.weight.requires_grad else []
 
-    def of_parameters(self, gradient: Rows, hidden: Rows, factor: PerRow) -> list[Tensor]:
-        """Gradient of `parameters`, given that of what comes out."""
-        return [of_norm(gradient, hidden, factor)] if self.parameters else []
+    def param_grads(self, grad_output: Activations, x: Activations, rstd: PerToken) -> list[Tensor]:
+        """Gradients of `parameters`."""
+        return [rms_norm_weight_grad(grad_output, x, rstd)] if self.parameters else []
 
-    def of_downs(
-        self, of_inner: Inner | None, hidden: Rows, factor: PerRow
+    def lora_A_grad(
+        self, grad_inner: LoraInner | None, x: Activations, rstd: PerToken
     ) -> Float[Tensor, "rank width"] | None:
-        """Gradient of adapters' `down` whose input is the norm of `hidden`, without making that again."""
-        if of_inner is None:
+        """Gradient of the `lora_A` that multiplies the norm of `x`, without recomputing that norm."""
+        if grad_inner is None:
             return None
-        unnormed = torch.mul(of_inner, factor[:, None], out=torch.empty_like(of_inner))
-        return wide_product(unnormed, hidden).mul_(self.weight)
+        scaled = torch.mul(grad_inner, rstd[:, None], out=torch.empty_like(grad_inner))
+        return weight_grad(scaled, x).mul_(self.weight)
 
 
 @dataclass(frozen=True, eq=False)
-class IntoAttention:
-    """What stands before attention: a norm, the projections of queries, keys and values, and a norm for each head of
-    the first two if the architecture has them."""
+class QkvProjection:
+    """A norm, the projections of queries, keys and values, norms of their heads if there are any, and rotation."""
 
-    norm: Norm
-    fan: Fan
-    heads: Heads
-    head_norms: tuple[Norm, Norm] | None
+    norm: RmsNorm
+    linear: FusedLinear
+    layout: HeadLayout
+    head_norms: tuple[RmsNorm, RmsNorm] | None
+    """Of queries and of keys."""
 
-    def turning(self, cosine: Tensor, sine: Tensor) -> Turning:
-        """Of queries and keys."""
+    def rope_tables(self, cos: Tensor, sin: Tensor) -> RopeTables:
+        """The angles and the norms of heads."""
         if self.head_norms is None:
-            return Turning(cosine, sine, None, 0.0)
+            return RopeTables(cos, sin, None, 0.0)
         queries, keys = self.head_norms
-        return Turning(cosine, sine, (queries.weight, keys.weight), queries.epsilon)
+        return RopeTables(cos, sin, (queries.weight, keys.weight), queries.eps)
 
     @property
-    def of_heads(self) -> list[nn.Parameter]:
-        """Weights of the heads' norms, if they are trained."""
+    def head_norm_parameters(self) -> list[nn.Parameter]:
+        """Weights of the heads' norms that are trained."""
         return [weight for norm in self.head_norms or () for weight in norm.parameters]
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """What is trained."""
-        return [*self.norm.parameters, *self.fan.parameters, *self.of_heads]
+        return [*self.norm.parameters, *self.linear.parameters, *self.head_norm_parameters]
 
-    def __call__(self, hidden: Rows, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor, Rows]:
-        """Queries and keys, turned, and values; and `hidden` for what goes past attention."""
-        return _IntoAttention.apply(hidden, self, cosine, sine, *self.parameters)  # type: ignore[no-any-return]
+    def __call__(
+        self, x: Activations, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Activations]:
+        """Rotated queries and keys, values, and `x` for the residual connection."""
+        return _QkvProjection.apply(x, self, cos, sin, *self.parameters)  # type: ignore[no-any-return]
 
 
-class _IntoAttention(torch.autograd.Function):
+class _QkvProjection(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, into: IntoAttention, cosine: Tensor, sine: Tensor, *_: Tensor
-    ) -> Any:
-        normed, factor = normalised(hidden, into.norm.weight, into.norm.epsilon)
-        inner = into.fan.inner(normed)
-        copy = into.fan.copy(normed.dtype)
-        rows = into.fan.product(normed, inner, copy)
-        ctx.save_for_backward(hidden, factor, inner, copy, cosine, sine, rows if into.head_norms else None)
-        ctx.into = into
-        return *turned(rows, into.heads, into.turning(cosine, sine)), hidden.view_as(hidden)
+    def forward(ctx: Any, x: Tensor, block: QkvProjection, cos: Tensor, sin: Tensor, *_: Tensor) -> Any:
+        normed, rstd = rms_norm(x, block.norm.weight, block.norm.eps)
+        inner = block.linear.lora_inner(normed)
+        cast = block.linear.cast_weight(normed.dtype)
+        qkv = block.linear.forward(normed, inner, cast)
+        ctx.save_for_backward(x, rstd, inner, cast, cos, sin, qkv if block.head_norms else None)
+        ctx.block = block
+        return *apply_rope(qkv, block.layout, block.rope_tables(cos, sin)), x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        hidden, factor, inner, copy, cosine, sine, rows = ctx.saved_tensors
-        into: IntoAttention = ctx.into
-        of_queries, of_keys, of_values, beside = gradients
-        of_heads = of_queries, of_keys, of_values
-        turning = into.turning(cosine, sine)
-        of_rows, of_head_norms = turned_back(of_heads, rows, into.heads, turning, bool(into.of_heads))
-        of_inner = into.fan.to_inner(of_rows)
-        of_hidden, of_weight = None, []
-        if ctx.needs_input_grad[0] or into.norm.parameters:
-            of_normed = into.fan.to_input(of_rows, of_inner, copy)
-            of_weight = into.norm.of_parameters(of_normed, hidden, factor)
-            of_hidden = through_norm(of_normed, hidden, factor, into.norm.weight, beside)
-        of_downs = into.norm.of_downs(of_inner, hidden, factor)
-        of_fan = into.fan.of_parameters(of_downs, of_rows, inner, partial(into.norm, hidden))
-        return of_hidden, None, None, None, *of_weight, *of_fan, *of_head_norms
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        x, rstd, inner, cast, cos, sin, qkv = ctx.saved_tensors
+        block: QkvProjection = ctx.block
+        *grad_heads, grad_residual = grad_outputs
+        grad_qkv, grad_head_norms = rope_backward(
+            tuple(grad_heads),  # type: ignore[arg-type]
+            qkv,
+            block.layout,
+            block.rope_tables(cos, sin),
+            bool(block.head_norm_parameters),
+        )
+        grad_inner = block.linear.lora_inner_grad(grad_qkv)
+        grad_x, grad_norm = None, []
+        if ctx.needs_input_grad[0] or block.norm.parameters:
+            grad_normed = block.linear.input_grad(grad_qkv, grad_inner, cast)
+            grad_norm = block.norm.param_grads(grad_normed, x, rstd)
+            grad_x = rms_norm_backward(grad_normed, x, rstd, block.norm.weight, grad_residual)
+        grad_lora_A = block.norm.lora_A_grad(grad_inner, x, rstd)
+        grad_linear = block.linear.param_grads(grad_lora_A, grad_qkv, inner, partial(block.norm, x))
+        return grad_x, None, None, None, *grad_norm, *grad_linear, *grad_head_norms
 
 
 @dataclass(frozen=True, eq=False)
-class OutOfAttention:
-    """The projection of what attention gave, added to what went past it."""
+class AttentionOutput:
+    """The output projection of attention, added to the residual stream."""
 
-    fan: Fan
+    linear: FusedLinear
 
-    def __call__(self, attended: Float[Tensor, "token heads"], beside: Rows) -> Rows:
+    def __call__(self, attended: Float[Tensor, "token heads"], residual: Activations) -> Activations:
         """The residual stream after attention."""
-        return _Projection.apply(attended, beside, self.fan, *self.fan.parameters)  # type: ignore[no-any-return]
+        return _Linear.apply(attended, residual, self.linear, *self.linear.parameters)  # type: ignore[no-any-return]
 
 
-def linear(rows: Float[Tensor, "token in"], fan: Fan) -> Float[Tensor, "token out"]:
-    """Linear layers by themselves."""
-    return _Projection.apply(rows, None, fan, *fan.parameters)  # type: ignore[no-any-return]
+def apply_linear(x: Float[Tensor, "token in"], linear: FusedLinear) -> Float[Tensor, "token out"]:
+    """Outputs of fused linear layers, with gradients."""
+    return _Linear.apply(x, None, linear, *linear.parameters)  # type: ignore[no-any-return]
 
 
-class _Projection(torch.autograd.Function):
-    """Linear layers, added to what goes past them if anything does."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, beside: Tensor | None, fan: Fan, *_: Tensor) -> Tensor:
-        inner, copy = fan.inner(rows), fan.copy(rows.dtype)
-        ctx.save_for_backward(rows, inner, copy)
-        ctx.fan = fan
-        return fan.product(rows, inner, copy, beside)
+class _Linear(torch.autograd.Function):
+    """Fused linear layers, plus the residual if there is one."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        rows, inner, copy = ctx.saved_tensors
-        fan: Fan = ctx.fan
-        gradient = gradients[0].contiguous()
-        of_inner = fan.to_inner(gradient)
-        of_rows = fan.to_input(gradient, of_inner, copy) if ctx.needs_input_grad[0] else None
-        of_downs = None if of_inner is None else wide_product(of_inner, rows)
-        of_fan = fan.of_parameters(of_downs, gradient, inner, lambda: rows)
-        return of_rows, gradients[0] if ctx.needs_input_grad[1] else None, None, *of_fan
+    def forward(ctx: Any, x: Tensor, residual: Tensor | None, linear: FusedLinear, *_: Tensor) -> Tensor:
+        inner, cast = linear.lora_inner(x), linear.cast_weight(x.dtype)
+        ctx.save_for_backward(x, inner, cast)
+        ctx.linear = linear
+        return linear.forward(x, inner, cast, residual)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        x, inner, cast = ctx.saved_tensors
+        linear: FusedLinear = ctx.linear
+        grad_output = grad_outputs[0].contiguous()
+        grad_inner = linear.lora_inner_grad(grad_output)
+        grad_x = linear.input_grad(grad_output, grad_inner, cast) if ctx.needs_input_grad[0] else None
+        grad_lora_A = None if grad_inner is None else weight_grad(grad_inner, x)
+        grad_linear = linear.param_grads(grad_lora_A, grad_output, inner, lambda: x)
+        return grad_x, grad_outputs[0] if ctx.needs_input_grad[1] else None, None, *grad_linear
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""What attention makes of queries, keys and values, heads side by side in each."""
+"""From queries, keys and values to the output of attention; in each, heads lie next to each other in a row."""
 
 
 @dataclass(frozen=True, eq=False)
 class GatedMlp:
-    """A norm and down(silu(gate) * up), added to what goes past both."""
+    """A norm and down(silu(gate) * up), added to the residual stream."""
 
-    norm: Norm
-    fan: Fan
-    """Gate and up."""
-    down: Fan
+    norm: RmsNorm
+    gate_up: FusedLinear
+    down: FusedLinear
 
-    def __call__(self, hidden: Rows, again: bool = False) -> Rows:
-        """The residual stream after the MLP; `again` makes gate and up once more in the backward pass instead of
-        keeping them."""
-        return _GatedMlp.apply(hidden, self, again, *self.parameters)  # type: ignore[no-any-return]
+    def __call__(self, x: Activations, recompute: bool = False) -> Activations:
+        """The residual stream after the MLP.
+
+        With `recompute` the backward pass computes gate and up again instead of keeping them.
+        """
+        return _GatedMlp.apply(x, self, recompute, *self.parameters)  # type: ignore[no-any-return]
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """What is trained."""
-        return [*self.norm.parameters, *self.fan.parameters, *self.down.parameters]
+        return [*self.norm.parameters, *self.gate_up.parameters, *self.down.parameters]
 
 
 class _GatedMlp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, mlp: GatedMlp, again: bool, *_: Tensor) -> Tensor:
-        normed, factor = normalised(hidden, mlp.norm.weight, mlp.norm.epsilon)
-        inner = mlp.fan.inner(normed)
-        copy, down_copy = mlp.fan.copy(normed.dtype), mlp.down.copy(normed.dtype)
-        both = mlp.fan.forward(normed, copy)
+    def forward(ctx: Any, x: Tensor, mlp: GatedMlp, recompute: bool, *_: Tensor) -> Tensor:
+        normed, rstd = rms_norm(x, mlp.norm.weight, mlp.norm.eps)
+        inner = mlp.gate_up.lora_inner(normed)
+        cast, down_cast = mlp.gate_up.cast_weight(normed.dtype), mlp.down.cast_weight(normed.dtype)
+        gate_up = mlp.gate_up.matmul(normed, cast)
         del normed
-        to_gate, to_up = mlp.fan.added_to_each(inner)
-        opened, down_inner = gated(both, to_gate, to_up, mlp.down.downs)
-        ctx.save_for_backward(hidden, factor, inner, copy, down_copy, down_inner, None if again else both)
+        gate_update, up_update = mlp.gate_up.lora_updates(inner)
+        gated, down_inner = swiglu(gate_up, gate_update, up_update, mlp.down.lora_A)
+        ctx.save_for_backward(x, rstd, inner, cast, down_cast, down_inner, None if recompute else gate_up)
         ctx.mlp = mlp
-        if is_again():
-            return hidden.view_as(hidden)  # Nobody looks at it.
-        return mlp.down.product(opened, down_inner, down_copy, hidden)
+        if in_recompute():
+            # Activation checkpointing runs this for what is saved above; the output itself is not used.
+            return x.view_as(x)
+        return mlp.down.forward(gated, down_inner, down_cast, x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        hidden, factor, inner, copy, down_copy, down_inner, both = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        x, rstd, inner, cast, down_cast, down_inner, gate_up = ctx.saved_tensors
         mlp: GatedMlp = ctx.mlp
-        gradient = gradients[0].contiguous()
-        of_down_inner = mlp.down.to_inner(gradient)
-        of_opened = mlp.down.backward(gradient, down_copy)
-        if both is None:
-            both = mlp.fan.forward(mlp.norm(hidden), copy)
-        to_gate, to_up = mlp.fan.added_to_each(inner)
-        more = mlp.down.added_to_input(of_down_inner)
-        of_both, opened, of_inner = through_gate(of_opened, both, to_gate, to_up, more)
-        of_down_down = None if of_down_inner is None else wide_product(of_down_inner, opened)
-        of_down = mlp.down.of_parameters(of_down_down, gradient, down_inner, lambda: opened)  # noqa: F821
-        del of_opened, opened  # They would lie beside the widest product.
-        of_hidden, of_weight = None, []
+        grad_output = grad_outputs[0].contiguous()
+        grad_down_inner = mlp.down.lora_inner_grad(grad_output)
+        grad_gated = mlp.down.matmul_backward(grad_output, down_cast)
+        if gate_up is None:
+            gate_up = mlp.gate_up.matmul(mlp.norm(x), cast)
+        gate_update, up_update = mlp.gate_up.lora_updates(inner)
+        output_update = mlp.down.lora_input_update(grad_down_inner)
+        grad_gate_up, gated, grad_inner = swiglu_backward(
+            grad_gated, gate_up, gate_update, up_update, output_update
+        )
+        grad_down_A = None if grad_down_inner is None else weight_grad(grad_down_inner, gated)
+        grad_down = mlp.down.param_grads(grad_down_A, grad_output, down_inner, lambda: gated)  # noqa: F821
+        del grad_gated, gated  # So that their memory is free during the widest product.
+        grad_x, grad_norm = None, []
         if ctx.needs_input_grad[0] or mlp.norm.parameters:
-            of_normed = mlp.fan.to_input(of_both, of_inner, copy)
-            of_weight = mlp.norm.of_parameters(of_normed, hidden, factor)
-            of_hidden = through_norm(of_normed, hidden, factor, mlp.norm.weight, gradient)
-        of_downs = mlp.norm.of_downs(of_inner, hidden, factor)
-        of_fan = mlp.fan.of_parameters(of_downs, of_both, inner, partial(mlp.norm, hidden))
-        return of_hidden, None, None, *of_weight, *of_fan, *of_down
+            grad_normed = mlp.gate_up.input_grad(grad_gate_up, grad_inner, cast)
+            grad_norm = mlp.norm.param_grads(grad_normed, x, rstd)
+            grad_x = rms_norm_backward(grad_normed, x, rstd, mlp.norm.weight, grad_output)
+        grad_lora_A = mlp.norm.lora_A_grad(grad_inner, x, rstd)
+        grad_linear = mlp.gate_up.param_grads(grad_lora_A, grad_gate_up, inner, partial(mlp.norm, x))
+        return grad_x, None, None, *grad_norm, *grad_linear, *grad_down
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """A whole layer."""
+class TransformerBlock:
+    """A layer: attention and MLP."""
 
-    into: IntoAttention
-    out_of: OutOfAttention
+    qkv: QkvProjection
+    out: AttentionOutput
     mlp: GatedMlp
 
     def __call__(
-        self, hidden: Rows, cosine: Tensor, sine: Tensor, attend: Attend, again: bool = False
-    ) -> Rows:
-        """The residual stream after the layer; `again` as of the MLP."""
-        *heads, beside = self.into(hidden, cosine, sine)
-        return self.mlp(self.out_of(attend(*heads), beside), again)
+        self, x: Activations, cos: Tensor, sin: Tensor, attend: Attend, recompute_mlp: bool = False
+    ) -> Activations:
+        """The residual stream after the layer; `recompute_mlp` as in `GatedMlp`."""
+        *heads, residual = self.qkv(x, cos, sin)
+        return self.mlp(self.out(attend(*heads), residual), recompute_mlp)
 
-    def apart(self) -> Block:
-        """The same on parameters of its own (see `Fan.apart`); for adapters."""
-        into, out_of, mlp = self.into, self.out_of, self.mlp
-        return Block(
-            replace(into, fan=into.fan.apart()),
-            replace(out_of, fan=out_of.fan.apart()),
-            replace(mlp, fan=mlp.fan.apart(), down=mlp.down.apart()),
+    def with_aliased_params(self) -> TransformerBlock:
+        """The same layer with new parameters that share the adapters' memory."""
+        qkv, out, mlp = self.qkv, self.out, self.mlp
+        return TransformerBlock(
+            replace(qkv, linear=qkv.linear.with_aliased_params()),
+            replace(out, linear=out.linear.with_aliased_params()),
+            replace(mlp, gate_up=mlp.gate_up.with_aliased_params(), down=mlp.down.with_aliased_params()),
         )
 
     @property
-    def fans(self) -> tuple[Fan, ...]:
+    def linears(self) -> tuple[FusedLinear, ...]:
         """All linear layers."""
-        return self.into.fan, self.out_of.fan, self.mlp.fan, self.mlp.down
+        return self.qkv.linear, self.out.linear, self.mlp.gate_up, self.mlp.down
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """What is trained."""
-        return [*self.into.parameters, *self.out_of.fan.parameters, *self.mlp.parameters]
+        return [*self.qkv.parameters, *self.out.linear.parameters, *self.mlp.parameters]
 
     @property
     def is_trained(self) -> bool:
-        """Whether some of its own weights are."""
-        norms = self.into.norm, self.mlp.norm, *(self.into.head_norms or ())
-        return any(fan.is_trained for fan in self.fans) or any(norm.parameters for norm in norms)
+        """Whether any of the layer's own weights is trained."""
+        norms = self.qkv.norm, self.mlp.norm, *(self.qkv.head_norms or ())
+        return any(linear.is_trained for linear in self.linears) or any(norm.parameters for norm in norms)
 
     @property
-    def size(self) -> int:
+    def num_weights(self) -> int:
         """Weights of all linear layers."""
-        return sum(fan.inputs * sum(fan.widths) for fan in self.fans)
+        return sum(linear.in_features * sum(linear.out_features) for linear in self.linears)

@@ -1,4 +1,7 @@
-"""Liger's kernels (Hsu et al. 2024) for normalisation, gated MLPs and rotary positions."""
+"""Liger's kernels (Hsu et al. 2024) for norms, gated MLPs and rotary positions.
+
+They serve modules that are not part of a fused layer (`fused_layers`), and everything if `model.kernels: liger` is set.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,20 @@ import torch
 from torch import Tensor, nn
 
 NORM = "RMSNorm"
-"""How the names of layers end that normalise in fp32 and multiply by their weight in the precision that came in."""
+"""Suffix of the class names of layers that normalise in fp32 and multiply by their weight in the input's dtype."""
 NORM_PARTS = {"weight"}
 MLP_PARTS = {"gate_proj", "up_proj", "down_proj", "act_fn"}
-"""What a layer down(silu(gate(x)) * up(x)) is made of, and nothing else."""
-ROTATIONS = ("apply_rotary_pos_emb", "apply_rotary_pos_emb_vision")
-_DONE = "_rotates_by_liger"
+"""Submodules of an MLP that computes down(silu(gate(x)) * up(x)) and nothing else."""
+ROPE_FUNCTIONS = ("apply_rotary_pos_emb", "apply_rotary_pos_emb_vision")
+_PATCHED = "_has_liger_rope"
 
 
-def exchange(model: nn.Module) -> None:
-    """Give the model's layers forward passes by Liger's kernels. Queries and keys are turned by a function of the
-    architecture's module, which from then on takes Liger's on a GPU, for every model of the architecture."""
+def apply_liger(model: nn.Module) -> None:
+    """Give the model's norms and gated MLPs forward passes by Liger's kernels, and patch its rotary functions.
+
+    A rotary function belongs to the architecture's module, so it is patched for every model of the architecture; on a
+    GPU it then calls Liger's kernel.
+    """
     for module in model.modules():
         name = type(module).__name__
         if name.endswith(NORM) and dict(module.named_parameters()).keys() == NORM_PARTS:
@@ -30,16 +36,16 @@ def exchange(model: nn.Module) -> None:
         elif dict(module.named_children()).keys() == MLP_PARTS and "SiLU" in type(module.act_fn).__name__:
             module.forward = _mlp(module)
         elif name.endswith("Attention"):
-            _exchange_rotations(sys.modules[type(module).__module__])
+            _patch_rope(sys.modules[type(module).__module__])
 
 
 def _norm(module: Any) -> Callable[[Tensor], Tensor]:
     from liger_kernel.ops.rms_norm import LigerRMSNormFunction
 
-    def forward(hidden: Tensor) -> Tensor:
-        # In place would write into a gradient that the residual stream still needs.
+    def forward(x: Tensor) -> Tensor:
+        # In place would overwrite a gradient that the residual stream still needs.
         return LigerRMSNormFunction.apply(  # type: ignore[no-any-return]
-            hidden, module.weight, module.variance_epsilon, 0.0, "llama", False
+            x, module.weight, module.variance_epsilon, 0.0, "llama", False
         )
 
     return forward
@@ -48,59 +54,61 @@ def _norm(module: Any) -> Callable[[Tensor], Tensor]:
 def _mlp(module: Any) -> Callable[[Tensor], Tensor]:
     from liger_kernel.ops.swiglu import LigerSiLUMulFunction
 
-    def forward(hidden: Tensor) -> Tensor:
-        gated = LigerSiLUMulFunction.apply(module.gate_proj(hidden), module.up_proj(hidden))
+    def forward(x: Tensor) -> Tensor:
+        gated = LigerSiLUMulFunction.apply(module.gate_proj(x), module.up_proj(x))
         return module.down_proj(gated)  # type: ignore[no-any-return]
 
     return forward
 
 
-def _exchange_rotations(architecture: ModuleType) -> None:
-    fused = {"apply_rotary_pos_emb": _rotated, "apply_rotary_pos_emb_vision": _rotated_patches}
-    for name in ROTATIONS:
+def _patch_rope(architecture: ModuleType) -> None:
+    fused = {"apply_rotary_pos_emb": _apply_rope, "apply_rotary_pos_emb_vision": _apply_vision_rope}
+    for name in ROPE_FUNCTIONS:
         plain = vars(architecture).get(name)
-        if plain is not None and _DONE not in vars(plain) and _turns_halves(plain):
+        if plain is not None and _PATCHED not in vars(plain) and _rotates_halves(plain):
             vars(architecture)[name] = _on_gpu(fused[name], plain)
 
 
-def _turns_halves(plain: Callable[..., Any]) -> bool:
-    """Whether the function turns a head's first half against its second, as Liger's does; some architectures turn
-    neighbours against each other, or add to the angles."""
-    chance = torch.Generator().manual_seed(0)
-    is_of_patches = "vision" in plain.__name__
-    angles = torch.randn(1, 3, 4, generator=chance).tile(2)
-    heads = torch.randn(1, 2, 3, 8, generator=chance)
+def _rotates_halves(plain: Callable[..., Any]) -> bool:
+    """Whether the function rotates a head's first half against its second, as Liger's kernel does.
+
+    Some architectures rotate neighbouring columns against each other, or add to the angles.
+    """
+    generator = torch.Generator().manual_seed(0)
+    is_vision = "vision" in plain.__name__
+    angles = torch.randn(1, 3, 4, generator=generator).tile(2)
+    heads = torch.randn(1, 2, 3, 8, generator=generator)
     first, second = heads.chunk(2, dim=-1)
-    wanted = heads * angles.cos() + torch.cat([-second, first], dim=-1) * angles.sin()
-    if is_of_patches:
-        heads, wanted = (one.squeeze(0).transpose(0, 1) for one in (heads, wanted))
+    expected = heads * angles.cos() + torch.cat([-second, first], dim=-1) * angles.sin()
+    if is_vision:
+        heads, expected = (x.squeeze(0).transpose(0, 1) for x in (heads, expected))
         angles = angles.squeeze(0)
     try:
-        found = plain(heads, heads, angles.cos(), angles.sin())
+        rotated = plain(heads, heads, angles.cos(), angles.sin())
     except (RuntimeError, TypeError, ValueError, IndexError):
         return False
-    return all(one.shape == wanted.shape and torch.allclose(one, wanted, atol=1e-5) for one in found)
+    return all(x.shape == expected.shape and torch.allclose(x, expected, atol=1e-5) for x in rotated)
 
 
 def _on_gpu(fused: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
     """The fused function on a GPU, else the plain one."""
 
     @wraps(plain)
-    def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *more: Any, **named: Any) -> Any:
-        takes_it = q.is_cuda and not more and not named
-        return fused(q, k, cos, sin) if takes_it else plain(q, k, cos, sin, *more, **named)
+    def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *args: Any, **kwargs: Any) -> Any:
+        is_supported = q.is_cuda and not args and not kwargs
+        return fused(q, k, cos, sin) if is_supported else plain(q, k, cos, sin, *args, **kwargs)
 
-    vars(rotate)[_DONE] = True
+    vars(rotate)[_PATCHED] = True
     return rotate
 
 
-def _rotated(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+def _apply_rope(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     from liger_kernel.ops.rope import LigerRopeFunction
 
     return LigerRopeFunction.apply(q, k, cos, sin)  # type: ignore[no-any-return]
 
 
-def _rotated_patches(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries and keys of a vision tower, (patch, head, width)."""
-    turned = _rotated(q[None].transpose(1, 2), k[None].transpose(1, 2), cos, sin)
-    return turned[0].transpose(1, 2).squeeze(0), turned[1].transpose(1, 2).squeeze(0)
+def _apply_vision_rope(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys of a vision tower, which come as (patch, head, width)."""
+    rotated = _apply_rope(q[None].transpose(1, 2), k[None].transpose(1, 2), cos, sin)
+    return rotated[0].transpose(1, 2).squeeze(0), rotated[1].transpose(1, 2).squeeze(0)

@@ -1,7 +1,7 @@
-"""Which of a model's layers are run as whole functions, and how a layer's call becomes theirs.
+"""Which of a model's layers are replaced by fused layers, and how a layer's call becomes theirs.
 
-A layer falls back to its plain forward pass where it is not asked for what the functions do: with a cache, without a
-packed batch, or with its adapter switched off.
+A replaced layer falls back to its own forward pass whenever it is called in a way that fused layers do not support:
+with a cache, without a packed batch, or with its adapter switched off.
 """
 
 from __future__ import annotations
@@ -19,16 +19,24 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 
 from tunesmith.kernels.attention import short
 from tunesmith.kernels.attention.packed import short_line
-from tunesmith.kernels.fusion.cuda_graphs import Layers, Line, Stack
-from tunesmith.kernels.fusion.equivalence import is_usual
-from tunesmith.kernels.fusion.fused_layers import Block, GatedMlp, IntoAttention, Norm, OutOfAttention, linear
-from tunesmith.kernels.fusion.fused_linear import Copies, Fan, fan
+from tunesmith.kernels.fusion.cuda_graphs import AttentionBlocks, GraphedLayers, LayerRun
+from tunesmith.kernels.fusion.equivalence import is_equivalent
+from tunesmith.kernels.fusion.fused_layers import (
+    AttentionOutput,
+    GatedMlp,
+    QkvProjection,
+    RmsNorm,
+    TransformerBlock,
+    apply_linear,
+)
+from tunesmith.kernels.fusion.fused_linear import FusedLinear, fuse_linears
 from tunesmith.kernels.fusion.liger import MLP_PARTS, NORM, NORM_PARTS
 from tunesmith.kernels.fusion.lora_linear import NAME
 from tunesmith.kernels.modules import transformers_model
-from tunesmith.kernels.ops.pointwise import Heads
-from tunesmith.precision.matmul_backends import ALIGNED, Pad
-from tunesmith.precision.stochastic_rounding import narrow
+from tunesmith.kernels.ops.rope import HeadLayout
+from tunesmith.kernels.ops.scaled_copy import ScaledCopies
+from tunesmith.precision.matmul_backends import ALIGNMENT, Padding
+from tunesmith.precision.stochastic_rounding import stochastic_round
 
 DECODER_LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
 VISION_BLOCK = {"norm1", "attn", "norm2", "mlp"}
@@ -36,313 +44,345 @@ ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 HEAD_NORMS = {"q_norm", "k_norm"}
 VISION_ATTENTION = {"qkv", "proj"}
 
-WHOLE = "_whole"
-"""Where a layer that was exchanged has its `Whole`."""
+FUSED = "_fused_layer"
+"""Attribute of a replaced layer that holds its `FusedLayer`."""
 _undo: WeakKeyDictionary[nn.Module, list[Callable[[], Any]]] = WeakKeyDictionary()
 
 
 @dataclass(eq=False)
-class Whole:
-    """What a layer is run by."""
+class FusedLayer:
+    """What a replaced layer is run by."""
 
-    block: Block
+    block: TransformerBlock
     forward: Callable[..., Any] = field(init=False)
-    again: bool = False
-    """Whether the backward pass computes the two wide products of the MLP again."""
-    stack: Stack | None = None
-    """What replays the layer together with its neighbours."""
+    recompute_mlp: bool = False
+    """Whether the backward pass recomputes the outputs of gate and up."""
+    graphs: GraphedLayers | None = None
+    """CUDA graphs of this layer and its neighbours."""
     is_first: bool = False
-    """Of those."""
+    """Whether it is the first of those layers."""
 
 
-def exchange(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) -> int:
-    """Run every layer that is all trained, or frozen but for plain adapters, as whole functions, and say how many those
-    are. What an earlier call exchanged is put back first. Where `cuda_graphs` may be used, they are for stacks of small
-    layers with adapters."""
-    inner = _as_it_was(model)
+def apply_fused_layers(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) -> int:
+    """Replace eligible layers by fused layers and return how many were replaced.
+
+    A layer is eligible if it is fully trained, or frozen except for plain LoRA adapters. What an earlier call replaced
+    is restored first. With `cuda_graphs`, stacks of small layers with adapters are captured in CUDA graphs.
+    """
+    inner = _restored(model)
     undos: list[Callable[[], Any]] = []
-    first: dict[str, Copies] = {}
+    copies_of_stack: dict[str, ScaledCopies] = {}
     for name, layer in inner.named_modules():
-        beside = name.rpartition(".")[0]
-        whole = _whole(layer, compute, copies := first.get(beside, Copies()))
-        if whole is None:
+        stack = name.rpartition(".")[0]
+        copies = copies_of_stack.get(stack, ScaledCopies())
+        fused = _fuse(layer, compute, copies)
+        if fused is None:
             continue
-        if beside not in first:  # The first layer of a stack makes the copies for all.
-            whole.forward = _after(copies.refresh, whole.forward)
-        first[beside] = copies
-        undos.append(partial(_put_back, layer, type(layer)))
-        vars(layer)[WHOLE] = whole
+        if stack not in copies_of_stack:  # The first layer of a stack refreshes the copies for all.
+            fused.forward = _run_before(copies.refresh, fused.forward)
+        copies_of_stack[stack] = copies
+        undos.append(partial(_restore, layer, type(layer)))
+        vars(layer)[FUSED] = fused
         layer.__class__ = _with_own_forward(type(layer))  # type: ignore[arg-type]
-    number = len(undos)
-    undos += _linear_layers(inner, compute)
-    # Where there is a vision part, something may be added between two layers.
+    num_layers = len(undos)
+    undos += _fuse_trained_linears(inner, compute)
+    # A vision-language model may add to the residual stream between two layers.
     if cuda_graphs and "vision_config" not in inner.config.sub_configs:
-        for beside in first:
-            _stack(list(inner.get_submodule(beside).children()))
+        for stack in copies_of_stack:
+            _enable_cuda_graphs(list(inner.get_submodule(stack).children()))
     _undo[inner] = undos
-    return number
+    return num_layers
 
 
-def exchange_linear(model: nn.Module, compute: torch.dtype) -> None:
-    """Let linear layers that are trained be products whose weights are rounded as `narrow` says, where layers are not
-    run as whole functions. What an earlier call exchanged is put back first."""
-    inner = _as_it_was(model)
-    _undo[inner] = _linear_layers(inner, compute)
+def apply_fused_linears(model: nn.Module, compute: torch.dtype) -> None:
+    """Let trained linear layers round their weights stochastically where layers are not fused.
+
+    What an earlier call replaced is restored first.
+    """
+    inner = _restored(model)
+    _undo[inner] = _fuse_trained_linears(inner, compute)
 
 
-def _as_it_was(model: nn.Module) -> PreTrainedModel:
-    """The transformers model, with nothing exchanged."""
+def iter_fused_layers(model: nn.Module) -> Iterator[nn.Module]:
+    """The layers that were replaced."""
+    return (layer for layer in model.modules() if FUSED in vars(layer))
+
+
+def set_mlp_recompute(layer: nn.Module, recompute: bool) -> None:
+    """Let a replaced layer's backward pass recompute the outputs of gate and up, or let them be kept."""
+    vars(layer)[FUSED].recompute_mlp = recompute
+
+
+def _restored(model: nn.Module) -> PreTrainedModel:
+    """The transformers model, with all replaced layers restored."""
     inner = transformers_model(model)
     for undo in _undo.pop(inner, []):
         undo()
     return inner
 
 
-def _linear_layers(model: nn.Module, compute: torch.dtype) -> list[Callable[[], Any]]:
-    """Give every linear layer that is trained such a forward pass; what puts each back."""
+def _restore(layer: nn.Module, layer_class: type[nn.Module]) -> None:
+    layer.__class__ = layer_class
+    # Breaks the reference cycle, so that graphs and copies, which hold much memory, are freed at once.
+    del vars(layer).pop(FUSED).forward
+
+
+def _fuse_trained_linears(model: nn.Module, compute: torch.dtype) -> list[Callable[[], Any]]:
+    """Give every trained linear layer a fused forward pass; return what restores each."""
     undos: list[Callable[[], Any]] = []
     for layer in model.modules():
         is_trained = type(layer) is nn.Linear and layer.weight.requires_grad
-        if is_trained and (alone := fan([layer], Copies(), compute)) is not None:
-            layer.forward = _linear(alone, compute)  # type: ignore[method-assign]
+        if is_trained and (linear := fuse_linears([layer], ScaledCopies(), compute)) is not None:
+            layer.forward = _linear_forward(linear, compute)  # type: ignore[method-assign]
             undos.append(partial(vars(layer).pop, "forward"))
     return undos
 
 
-def _linear(alone: Fan, compute: torch.dtype) -> Callable[[Tensor], Tensor]:
-    def forward(hidden: Tensor) -> Tensor:
-        return linear(hidden.to(compute).flatten(0, -2), alone).unflatten(0, hidden.shape[:-1])
+def _linear_forward(linear: FusedLinear, compute: torch.dtype) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        return apply_linear(x.to(compute).flatten(0, -2), linear).unflatten(0, x.shape[:-1])
 
     return forward
 
 
-def _stack(layers: list[Any]) -> None:
-    """Let layers that follow one another be replayed together, if all of them are decoder layers of one kind."""
-    wholes: list[Whole] = [vars(layer)[WHOLE] for layer in layers if WHOLE in vars(layer)]
-    are_plain = all(isinstance(layer, GradientCheckpointingLayer) for layer in layers)
-    if len(wholes) < len(layers) or not are_plain or any(_window(layer.self_attn) for layer in layers):
+def _enable_cuda_graphs(layers: list[Any]) -> None:
+    """Let consecutive layers be replayed together, if all of them are fused decoder layers with full attention."""
+    fused: list[FusedLayer] = [vars(layer)[FUSED] for layer in layers if FUSED in vars(layer)]
+    are_decoder_layers = all(isinstance(layer, GradientCheckpointingLayer) for layer in layers)
+    if (
+        len(fused) < len(layers)
+        or not are_decoder_layers
+        or any(_sliding_window(layer.self_attn) for layer in layers)
+    ):
         return
-    blocks = [whole.block for whole in wholes]
+    blocks = [layer.block for layer in fused]
     if any(block.is_trained for block in blocks):
         return
     attention = layers[0].self_attn
 
     def run(
-        blocks: list[Block], rows: Tensor, cosine: Tensor, sine: Tensor, where: Tensor, longest: int
+        blocks: list[TransformerBlock], x: Tensor, cos: Tensor, sin: Tensor, table: Tensor, max_length: int
     ) -> Tensor:
         def attend(*heads: Tensor) -> Tensor:
-            each = (one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for one in heads)
-            queries, keys, values = each
-            out = short.attended(queries, keys, values, where, longest, attention.scaling, True)
+            queries, keys, values = _by_head(attention, heads)
+            out = short.attended(queries, keys, values, table, max_length, attention.scaling, True)
             return out.squeeze(0).flatten(1)
 
         for block in blocks:
-            rows = block(rows, cosine, sine, attend)
-        return rows
+            x = block(x, cos, sin, attend)
+        return x
 
-    def layers_of(blocks: list[Block]) -> Layers:
-        return Layers(partial(run, blocks), [one for block in blocks for one in block.parameters])
+    def run_of(blocks: list[TransformerBlock]) -> LayerRun:
+        return LayerRun(partial(run, blocks), [weight for block in blocks for weight in block.parameters])
 
-    work = 2 * sum(block.size for block in blocks) / len(blocks)
-    stack = Stack(layers_of(blocks), layers_of([block.apart() for block in blocks]), work)
-    for whole in wholes:
-        whole.stack = stack
-    wholes[0].is_first = True
+    flop = 2 * sum(block.num_weights for block in blocks) / len(blocks)
+    graphs = GraphedLayers(run_of(blocks), run_of([block.with_aliased_params() for block in blocks]), flop)
+    for layer in fused:
+        layer.graphs = graphs
+    fused[0].is_first = True
 
 
-def _after(first: Callable[[], None], forward: Callable[..., Any]) -> Callable[..., Any]:
-    def both(*given: Any, **named: Any) -> Any:
+def _run_before(first: Callable[[], None], forward: Callable[..., Any]) -> Callable[..., Any]:
+    def both(*args: Any, **kwargs: Any) -> Any:
         first()
-        return forward(*given, **named)
+        return forward(*args, **kwargs)
 
     return both
 
 
-def whole_layers(model: nn.Module) -> Iterator[nn.Module]:
-    """The layers that are run as whole functions."""
-    return (layer for layer in model.modules() if WHOLE in vars(layer))
-
-
-def make_products_again(layer: nn.Module, again: bool) -> None:
-    """Let such a layer's backward pass compute the two wide products of its MLP again, or let them be kept."""
-    vars(layer)[WHOLE].again = again
-
-
-def _put_back(layer: nn.Module, kind: type[nn.Module]) -> None:
-    layer.__class__ = kind
-    # At once, and not when somebody looks for what refers to itself alone: graphs and copies hold much memory.
-    del vars(layer).pop(WHOLE).forward
-
-
 @cache
-def _with_own_forward(kind: type[nn.Module]) -> type[nn.Module]:
-    """The class, but that each layer brings its forward pass. Recomputing activations is done by the class, so that it
-    goes on."""
+def _with_own_forward(layer_class: type[nn.Module]) -> type[nn.Module]:
+    """A subclass whose instances run the forward pass of their `FusedLayer`.
 
-    def forward(self: nn.Module, *given: Any, **named: Any) -> Any:
-        return vars(self)[WHOLE].forward(*given, **named)
+    The class is replaced rather than the instance's `forward`, because transformers' activation checkpointing calls the
+    method of the class.
+    """
 
-    return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return vars(self)[FUSED].forward(*args, **kwargs)
+
+    namespace = {"forward": forward, "__module__": layer_class.__module__}
+    return type(layer_class.__name__, (layer_class,), namespace)
 
 
-def _whole(layer: nn.Module, compute: torch.dtype, copies: Copies) -> Whole | None:
-    """The layer by whole functions; None if it is of another kind."""
+def _fuse(layer: nn.Module, compute: torch.dtype, copies: ScaledCopies) -> FusedLayer | None:
+    """The fused form of a layer, or None if it has none."""
     parts = dict(layer.named_children())
     if parts.keys() == DECODER_LAYER:
-        whole = _decoder_layer(layer, compute, copies)
-        return whole if whole is not None and is_usual(layer, _plain_forward) else None
+        fused = _fuse_decoder_layer(layer, compute, copies)
+        return fused if fused is not None and is_equivalent(layer, _fused_forward) else None
     if parts.keys() == VISION_BLOCK:
-        return _vision_block(layer, compute, copies)
+        return _fuse_vision_block(layer, compute, copies)
     return None
 
 
-def _plain_forward(layer: nn.Module) -> Callable[..., Any] | None:
-    """A decoder layer's forward pass by whole functions, in fp32 and without adapters."""
-    whole = _decoder_layer(layer, torch.float32, Copies())
-    return None if whole is None else whole.forward
+def _fused_forward(layer: nn.Module) -> Callable[..., Any] | None:
+    """A decoder layer's fused forward pass in fp32 without adapters."""
+    fused = _fuse_decoder_layer(layer, torch.float32, ScaledCopies())
+    return None if fused is None else fused.forward
 
 
-def _decoder_layer(layer: Any, compute: torch.dtype, copies: Copies) -> Whole | None:
+def _fuse_decoder_layer(layer: Any, compute: torch.dtype, copies: ScaledCopies) -> FusedLayer | None:
+    block = _decoder_block(layer, compute, copies)
+    if block is None:
+        return None
     attention = layer.self_attn
-    parts = dict(attention.named_children())
-    norm = _norm(layer.input_layernorm)
-    if norm is None or not ATTENTION <= parts.keys() <= ATTENTION | HEAD_NORMS or attention.attention_dropout:
-        return None
-    head_norms = tuple(_norm(parts[name]) for name in sorted(HEAD_NORMS & parts.keys(), reverse=True))
-    mlp = _gated(layer.post_attention_layernorm, layer.mlp, copies, compute)
-    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
-    turned = fan(projections, copies, compute)
-    out = fan([attention.o_proj], copies, compute)
-    if mlp is None or turned is None or out is None or None in head_norms:
-        return None
-    if len({bool(one.parameters) for one in head_norms if one is not None}) > 1:
-        return None
-    queries, keys = (one.out_features // attention.head_dim for one in projections[:2])
-    heads = Heads(queries, keys, attention.head_dim)
-    block = Block(IntoAttention(norm, turned, heads, head_norms or None), OutOfAttention(out), mlp)  # type: ignore[arg-type]
-    whole = Whole(block)
-    plain = layer.forward
-    loras = _loras(layer)
-    window = _window(attention)
+    fused = FusedLayer(block)
+    plain_forward = layer.forward
+    loras = _lora_layers(layer)
+    window = _sliding_window(attention)
 
     def forward(
         hidden_states: Tensor,
-        *more: Any,
+        *args: Any,
         position_embeddings: tuple[Tensor, Tensor] | None = None,
-        **named: Any,
+        **kwargs: Any,
     ) -> Any:
-        stack, segments = whole.stack, named.get("segments")
-        if stack is not None and stack.gave(hidden_states):
+        graphs, segments = fused.graphs, kwargs.get("segments")
+        if graphs is not None and graphs.is_cached_output(hidden_states):
             return hidden_states
-        is_asked = position_embeddings is not None and segments is not None and not more
-        is_known = hidden_states.dtype == compute or block.is_trained
+        is_packed = position_embeddings is not None and segments is not None and not args
+        has_dtype = hidden_states.dtype == compute or block.is_trained
         if (
-            not is_asked
+            not is_packed
             or position_embeddings[0].shape[-1] != attention.head_dim  # type: ignore[index]
-            or named.get("past_key_values") is not None
-            or not _is_on(loras)
-            or not is_known
+            or kwargs.get("past_key_values") is not None
+            or not _are_active(loras)
+            or not has_dtype
         ):
-            return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
-        # Views, not indices: the gradient of an index is a tensor of zeros and a copy.
+            return plain_forward(hidden_states, *args, position_embeddings=position_embeddings, **kwargs)
         assert position_embeddings is not None
         assert segments is not None
-        cosine, sine = (one.squeeze(0) for one in position_embeddings)
-        if hidden_states.dtype != compute:  # Embeddings that are trained are in fp32.
-            hidden_states = narrow(hidden_states.squeeze(0), compute)[None]
-        if stack is not None and whole.is_first and _is_replayed(layer, whole):
+        # Views, not indices: the gradient of an index allocates zeros and copies into them.
+        cos, sin = (table.squeeze(0) for table in position_embeddings)
+        if hidden_states.dtype != compute:  # Trained embeddings are in fp32.
+            hidden_states = stochastic_round(hidden_states.squeeze(0), compute)[None]
+        if graphs is not None and fused.is_first and _may_replay(layer, fused):
             line = short_line(segments, hidden_states[..., : attention.head_dim], None)
-            out = None if line is None else stack(hidden_states, cosine, sine, Line(*line))
+            out = None if line is None else graphs(hidden_states, cos, sin, AttentionBlocks(*line))
             if out is not None:
                 return out
-        attend = partial(_attended, attention, segments, sliding_window=window)
-        return block(hidden_states.squeeze(0), cosine, sine, attend, whole.again)[None]
+        attend = partial(_attend, attention, segments, sliding_window=window)
+        return block(hidden_states.squeeze(0), cos, sin, attend, fused.recompute_mlp)[None]
 
-    whole.forward = forward
-    return whole
-
-
-def _window(attention: Any) -> int | None:
-    """How many tokens one sees in this layer, None for all before it: some architectures have it from their config."""
-    known = vars(attention)
-    has_own = "sliding_window" in known
-    return known["sliding_window"] if has_own else vars(attention.config).get("sliding_window")  # type: ignore[no-any-return]
+    fused.forward = forward
+    return fused
 
 
-def _is_replayed(layer: Any, whole: Whole) -> bool:
-    """Whether graphs may stand for this layer and those after it: in training, with all activations kept."""
-    is_kept = not layer.gradient_checkpointing and not whole.again
-    return is_kept and layer.training and torch.is_grad_enabled()
+def _decoder_block(layer: Any, compute: torch.dtype, copies: ScaledCopies) -> TransformerBlock | None:
+    attention = layer.self_attn
+    parts = dict(attention.named_children())
+    norm = _rms_norm(layer.input_layernorm)
+    if norm is None or not ATTENTION <= parts.keys() <= ATTENTION | HEAD_NORMS or attention.attention_dropout:
+        return None
+    head_norms = tuple(_rms_norm(parts[name]) for name in sorted(HEAD_NORMS & parts.keys(), reverse=True))
+    mlp = _gated_mlp(layer.post_attention_layernorm, layer.mlp, copies, compute)
+    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
+    qkv = fuse_linears(projections, copies, compute)
+    out = fuse_linears([attention.o_proj], copies, compute)
+    if mlp is None or qkv is None or out is None or None in head_norms:
+        return None
+    if len({bool(head_norm.parameters) for head_norm in head_norms if head_norm is not None}) > 1:
+        return None
+    num_heads, num_kv_heads = (
+        projection.out_features // attention.head_dim for projection in projections[:2]
+    )
+    layout = HeadLayout(num_heads, num_kv_heads, attention.head_dim)
+    return TransformerBlock(
+        QkvProjection(norm, qkv, layout, head_norms or None),  # type: ignore[arg-type]
+        AttentionOutput(out),
+        mlp,
+    )
 
 
-def _attended(attention: Any, segments: Any, *heads: Tensor, **more: Any) -> Tensor:
-    """What attention makes of queries, keys and values, heads side by side."""
-    each = (one[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for one in heads)
+def _sliding_window(attention: Any) -> int | None:
+    """How many tokens a token attends to at most; None for all before it. Some architectures have it in the config."""
+    attributes = vars(attention)
+    has_own = "sliding_window" in attributes
+    return attributes["sliding_window"] if has_own else vars(attention.config).get("sliding_window")  # type: ignore[no-any-return]
+
+
+def _may_replay(layer: Any, fused: FusedLayer) -> bool:
+    """Whether CUDA graphs may run this layer and those after it: in training, with all activations kept."""
+    keeps_activations = not layer.gradient_checkpointing and not fused.recompute_mlp
+    return keeps_activations and layer.training and torch.is_grad_enabled()
+
+
+def _by_head(attention: Any, heads: tuple[Tensor, ...]) -> Iterator[Tensor]:
+    """Queries, keys and values as (1, head, token, head_dim)."""
+    return (x[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for x in heads)
+
+
+def _attend(attention: Any, segments: Any, *heads: Tensor, **options: Any) -> Tensor:
+    """The output of attention by the function that the model's config names; heads lie next to each other in a row."""
     attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
-    attended, _ = attend(attention, *each, None, segments=segments, scaling=attention.scaling, **more)
-    return attended.squeeze(0).flatten(1)  # type: ignore[no-any-return]
+    out, _ = attend(
+        attention, *_by_head(attention, heads), None, segments=segments, scaling=attention.scaling, **options
+    )
+    return out.squeeze(0).flatten(1)  # type: ignore[no-any-return]
 
 
-def _vision_block(block: Any, compute: torch.dtype, copies: Copies) -> Whole | None:
-    attention = block.attn
-    norm = _norm(block.norm1)
-    mlp = _gated(block.norm2, block.mlp, copies, compute)
+def _fuse_vision_block(layer: Any, compute: torch.dtype, copies: ScaledCopies) -> FusedLayer | None:
+    attention = layer.attn
+    norm = _rms_norm(layer.norm1)
+    mlp = _gated_mlp(layer.norm2, layer.mlp, copies, compute)
     if norm is None or mlp is None or dict(attention.named_children()).keys() != VISION_ATTENTION:
         return None
-    turned, out = fan([attention.qkv], copies, compute), fan([attention.proj], copies, compute)
-    if turned is None or out is None or attention.attention_dropout:
+    qkv, out = (fuse_linears([projection], copies, compute) for projection in (attention.qkv, attention.proj))
+    if qkv is None or out is None or attention.attention_dropout:
         return None
-    heads = Heads(attention.num_heads, attention.num_heads, attention.head_dim)
-    whole = Whole(Block(IntoAttention(norm, turned, heads, None), OutOfAttention(out), mlp))
-    plain = block.forward
-    loras = _loras(block)
+    layout = HeadLayout(attention.num_heads, attention.num_heads, attention.head_dim)
+    fused = FusedLayer(TransformerBlock(QkvProjection(norm, qkv, layout, None), AttentionOutput(out), mlp))
+    plain_forward = layer.forward
+    loras = _lora_layers(layer)
 
     def forward(
         hidden_states: Tensor,
-        *more: Any,
+        *args: Any,
         position_embeddings: tuple[Tensor, Tensor] | None = None,
-        **named: Any,
+        **kwargs: Any,
     ) -> Any:
-        is_asked = position_embeddings is not None and named.get("segments") is not None and not more
-        is_known = hidden_states.dtype == compute or whole.block.is_trained
-        if not is_asked or not _is_on(loras) or not is_known:
-            return plain(hidden_states, *more, position_embeddings=position_embeddings, **named)
+        is_packed = position_embeddings is not None and kwargs.get("segments") is not None and not args
+        has_dtype = hidden_states.dtype == compute or fused.block.is_trained
+        if not is_packed or not _are_active(loras) or not has_dtype:
+            return plain_forward(hidden_states, *args, position_embeddings=position_embeddings, **kwargs)
         assert position_embeddings is not None
-        attend = partial(_attended, attention, named["segments"], is_causal=False)
-        return whole.block(narrow(hidden_states, compute), *position_embeddings, attend, whole.again)
+        attend = partial(_attend, attention, kwargs["segments"], is_causal=False)
+        x = stochastic_round(hidden_states, compute)
+        return fused.block(x, *position_embeddings, attend, fused.recompute_mlp)
 
-    whole.forward = forward
-    return whole
+    fused.forward = forward
+    return fused
 
 
-def _gated(norm: nn.Module, mlp: Any, copies: Copies, compute: torch.dtype) -> GatedMlp | None:
-    before = _norm(norm)
+def _gated_mlp(norm: nn.Module, mlp: Any, copies: ScaledCopies, compute: torch.dtype) -> GatedMlp | None:
+    fused_norm = _rms_norm(norm)
     if (
-        before is None
+        fused_norm is None
         or dict(mlp.named_children()).keys() != MLP_PARTS
         or "SiLU" not in type(mlp.act_fn).__name__
     ):
         return None
-    lacking = -mlp.gate_proj.out_features % ALIGNED
-    opening = fan([mlp.gate_proj, mlp.up_proj], copies, compute, Pad(outputs=lacking))
-    closing = fan([mlp.down_proj], copies, compute, Pad(inputs=lacking))
-    return None if opening is None or closing is None else GatedMlp(before, opening, closing)
+    missing = -mlp.gate_proj.out_features % ALIGNMENT
+    gate_up = fuse_linears([mlp.gate_proj, mlp.up_proj], copies, compute, Padding(outputs=missing))
+    down = fuse_linears([mlp.down_proj], copies, compute, Padding(inputs=missing))
+    return None if gate_up is None or down is None else GatedMlp(fused_norm, gate_up, down)
 
 
-def _norm(module: Any) -> Norm | None:
-    """The norm, if it is one in whose place ours can stand."""
+def _rms_norm(module: Any) -> RmsNorm | None:
+    """The norm, if it is an RMS norm that multiplies by its weight."""
     weights = dict(module.named_parameters())
     if not type(module).__name__.endswith(NORM) or weights.keys() != NORM_PARTS:
         return None
-    return Norm(module.weight, module.variance_epsilon)
+    return RmsNorm(module.weight, module.variance_epsilon)
 
 
-def _loras(module: nn.Module) -> list[Any]:
+def _lora_layers(module: nn.Module) -> list[Any]:
     from peft.tuners.lora import LoraLayer
 
     return [inner for inner in module.modules() if isinstance(inner, LoraLayer)]
 
 
-def _is_on(loras: list[Any]) -> bool:
-    """Whether the adapters are on and not merged."""
+def _are_active(loras: list[Any]) -> bool:
+    """Whether the adapters are switched on and not merged."""
     return not any(lora.disable_adapters or lora.merged or lora.active_adapters != [NAME] for lora in loras)
