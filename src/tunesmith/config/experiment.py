@@ -97,8 +97,8 @@ class Model(Settings):
     attention: Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"] = "auto"
     """Attention of packed batches; `auto` takes the fastest that this machine has and says so in the log."""
     kernels: Literal["auto", "fused", "liger", "none"] = "auto"
-    """Fused kernels: `fused` replaces whole layers that are fully trained or frozen with LoRA, `liger` only norms, gated
-    MLPs and rotary positions; `auto` takes the first that runs."""
+    """Fused kernels: `fused` replaces whole layers that are fully trained or frozen with LoRA, `liger` only norms,
+    gated MLPs and rotary positions; `auto` takes the first that runs."""
     cuda_graphs: bool = True
     """Replay the layers of small models as CUDA graphs, where a GPU would wait for kernels to be launched."""
     checkpointing: Annotated[
