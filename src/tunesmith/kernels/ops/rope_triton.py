@@ -34,6 +34,25 @@ def _load_norm_weight(query_weight, key_weight, head, column, num_heads, inside)
 
 @triton.jit
 @no_type_check
+def _load_halves(table, column, half):
+    """Both halves of a row of `table` (2 * half,) in fp32."""
+    first = tl.load(table + column, mask=column < half, other=0.0).to(tl.float32)
+    return first, tl.load(table + half + column, mask=column < half, other=0.0).to(tl.float32)
+
+
+@triton.jit
+@no_type_check
+def _copy_values(grad_values, grad_qkv, num_columns, column, half: tl.constexpr, padded_heads: tl.constexpr):
+    """Copy one token's row of grad_values (num_columns,) to grad_qkv, both of which point to the row's first column."""
+    offsets = tl.arange(0, padded_heads)[:, None] * 2 * half + column
+    inside = (offsets < num_columns) & (column < half)
+    for part in tl.static_range(2):
+        grad_value = tl.load(grad_values + offsets + part * half, mask=inside, other=0.0)
+        tl.store(grad_qkv + offsets + part * half, grad_value, mask=inside)
+
+
+@triton.jit
+@no_type_check
 def _apply_rope(
     qkv, out, stride, out_stride, cos, sin, query_weight, key_weight, num_heads, num_rotated_heads, eps,
     half: tl.constexpr, padded_half: tl.constexpr, padded_heads: tl.constexpr, has_norm: tl.constexpr,
@@ -62,12 +81,8 @@ def _apply_rope(
         )
         first = ((first * rstd).to(dtype).to(tl.float32) * first_weight).to(dtype).to(tl.float32)
         second = ((second * rstd).to(dtype).to(tl.float32) * second_weight).to(dtype).to(tl.float32)
-    angle = token * 2 * half + column
-    in_half = column < half
-    first_cos = tl.load(cos + angle, mask=in_half, other=0.0).to(tl.float32)
-    first_sin = tl.load(sin + angle, mask=in_half, other=0.0).to(tl.float32)
-    second_cos = tl.load(cos + angle + half, mask=in_half, other=0.0).to(tl.float32)
-    second_sin = tl.load(sin + angle + half, mask=in_half, other=0.0).to(tl.float32)
+    first_cos, second_cos = _load_halves(cos + token * 2 * half, column, half)
+    first_sin, second_sin = _load_halves(sin + token * 2 * half, column, half)
     first_out = first * first_cos - second * first_sin
     second_out = second * second_cos + first * second_sin
     tl.store(out + token * out_stride + offsets, first_out.to(dtype), mask=inside)
@@ -117,12 +132,8 @@ def _rope_backward(
     second = tl.load(query + half, mask=inside & is_query, other=0.0).to(tl.float32)
     second += tl.load(key + half, mask=inside & (head >= num_heads), other=0.0).to(tl.float32)
     dtype = loaded.dtype
-    angle = token * 2 * half + column
-    in_half = column < half
-    first_cos = tl.load(cos + angle, mask=in_half, other=0.0).to(tl.float32)
-    first_sin = tl.load(sin + angle, mask=in_half, other=0.0).to(tl.float32)
-    second_cos = tl.load(cos + angle + half, mask=in_half, other=0.0).to(tl.float32)
-    second_sin = tl.load(sin + angle + half, mask=in_half, other=0.0).to(tl.float32)
+    first_cos, second_cos = _load_halves(cos + token * 2 * half, column, half)
+    first_sin, second_sin = _load_halves(sin + token * 2 * half, column, half)
     grad_first = first * first_cos + second * second_sin
     grad_second = second * second_cos - first * first_sin
     offsets = head * 2 * half + column
@@ -134,6 +145,7 @@ def _rope_backward(
         low = low * rstd
         high = high * rstd
         if needs_weight_grads:
+            angle, in_half = token * 2 * half + column, column < half
             _store_weight_grads(grad_first * low, partial, angle, half, is_query, in_half)
             _store_weight_grads(grad_second * high, partial, angle + half, half, is_query, in_half)
         grad_first = grad_first * _load_norm_weight(query_weight, key_weight, head, column, num_heads, inside)
@@ -146,18 +158,11 @@ def _rope_backward(
         grad_second = (grad_second - high * mean) * rstd
     tl.store(grad_qkv + token * grad_stride + offsets, grad_first.to(dtype), mask=inside)
     tl.store(grad_qkv + token * grad_stride + offsets + half, grad_second.to(dtype), mask=inside)
-    # Gradients of values are copied to their columns behind those of keys.
-    num_values = num_kv_heads * 2 * half
-    value_offsets = tl.arange(0, padded_heads)[:, None] * 2 * half + column
-    is_value = (value_offsets < num_values) & (column < half)
-    for part in tl.static_range(2):
-        grad_value = tl.load(
-            grad_values + token * value_stride + value_offsets + part * half, mask=is_value, other=0.0
-        )
-        begin = (num_heads + num_kv_heads) * 2 * half
-        tl.store(
-            grad_qkv + token * grad_stride + begin + value_offsets + part * half, grad_value, mask=is_value
-        )
+    end = (num_heads + num_kv_heads) * 2 * half
+    _copy_values(
+        grad_values + token * value_stride, grad_qkv + token * grad_stride + end, num_kv_heads * 2 * half,
+        column, half, padded_heads,
+    )  # fmt: skip
 
 
 def apply_rope(qkv: Tensor, layout: HeadLayout, tables: RopeTables) -> tuple[Tensor, Tensor, Tensor]:

@@ -129,16 +129,13 @@ def _swiglu_backward(
         up_ranks, up_left = _load_all_ranks(up_inner, rows, inner_stride, up_rank, tokens, up_padded)
         grad_up_inner = tl.zeros((num_rows, up_padded), tl.float32)
     if output_padded > 0:
-        output_ranks, output_left = _load_all_ranks(
-            output_inner, rows, output_rank, output_rank, tokens, output_padded
-        )
+        ranks, left = _load_all_ranks(output_inner, rows, output_rank, output_rank, tokens, output_padded)
     for tile in tl.range(num_tiles, num_stages=stages):
         columns = (tl.program_id(0) * num_tiles + tile) * num_columns + tl.arange(0, num_columns)
         inside = (rows[:, None] < tokens) & (columns[None, :] < width)
         offsets = rows[:, None] * 2 * width + columns[None, :]
         loaded = tl.load(gate_up + offsets, mask=inside, other=0.0)
-        dtype = loaded.dtype
-        gate = loaded.to(tl.float32)
+        gate, dtype = loaded.to(tl.float32), loaded.dtype
         up = tl.load(gate_up + offsets + width, mask=inside, other=0.0).to(tl.float32)
         output_offsets = rows[:, None] * width + columns[None, :]
         grad = tl.load(grad_output + output_offsets, mask=inside, other=0.0).to(tl.float32)
@@ -149,8 +146,7 @@ def _swiglu_backward(
             up_right = load_matrix(up_b, up_ranks, columns, 1, b_stride, up_rank, width)
             up += tl.dot(up_left, up_right)
         if output_padded > 0:
-            right = load_matrix(output_a, output_ranks, columns, width, 1, output_rank, width)
-            grad += tl.dot(output_left, right)
+            grad += tl.dot(left, load_matrix(output_a, ranks, columns, width, 1, output_rank, width))
         sigmoid = tl.sigmoid(gate)
         silu = gate * sigmoid
         grad_up = (grad * silu).to(dtype)
