@@ -1,9 +1,11 @@
 """Fine-tune Qwen models on labelled data, and prove on held-out data what got better and what got worse.
 
-Every command is a function too:
+Every command is a function of the same name in `tunesmith.api`:
 
-    from tunesmith import load_experiment, run
-    folder = run(load_experiment("recipes/quickstart.yaml"))
+    from tunesmith import api
+    folder = api.run(api.load_experiment("recipes/quickstart.yaml"))
+
+Those whose name is no sub-package can also be imported from here: `from tunesmith import load_experiment, run`.
 """
 
 from __future__ import annotations
@@ -12,45 +14,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunesmith.config.read import read_experiment as load_experiment
-    from tunesmith.deploy.loading import load_result
-    from tunesmith.deploy.merge import merge
-    from tunesmith.deploy.predict import predict
-    from tunesmith.evaluate.external import compare_predictions, score_predictions
-    from tunesmith.model.load import load as load_model
-    from tunesmith.pipeline.run import run
-    from tunesmith.report.compare import write_comparison as compare
+    from tunesmith.api import (
+        compare,
+        compare_predictions,
+        evaluate_predictions,
+        load_experiment,
+        load_model,
+        load_result,
+        load_variants,
+        merge,
+        predict,
+        prepare,
+        run,
+        run_variants,
+        schema,
+        score_predictions,
+        show,
+    )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "__version__",
     "compare",
     "compare_predictions",
+    "evaluate_predictions",
     "load_experiment",
     "load_model",
     "load_result",
+    "load_variants",
     "merge",
     "predict",
+    "prepare",
     "run",
+    "run_variants",
+    "schema",
     "score_predictions",
+    "show",
 ]
-
-_HOME = {
-    "load_experiment": ("tunesmith.config.read", "read_experiment"),
-    "load_model": ("tunesmith.model.load", "load"),
-    "load_result": ("tunesmith.deploy.loading", "load_result"),
-    "merge": ("tunesmith.deploy.merge", "merge"),
-    "predict": ("tunesmith.deploy.predict", "predict"),
-    "run": ("tunesmith.pipeline.run", "run"),
-    "compare": ("tunesmith.report.compare", "write_comparison"),
-    "compare_predictions": ("tunesmith.evaluate.external", "compare_predictions"),
-    "score_predictions": ("tunesmith.evaluate.external", "score_predictions"),
-}
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are first asked for, so that importing tunesmith costs nothing."""
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'tunesmith' has no attribute {name!r}")
-    module, attribute = _HOME[name]
-    return vars(import_module(module))[attribute]
+    api = import_module("tunesmith.api")
+    return vars(api)[name] if name in vars(api) else api.__getattr__(name)

@@ -20,7 +20,7 @@ from benchmarks.speed.goals import GOALS
 from benchmarks.speed.methods import METHODS
 from benchmarks.speed.process import Ahead, Process
 
-from benchmarks import face_names, memory
+from benchmarks import memory
 
 TEXT = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=152_064))
 SEEING = SimpleNamespace(
@@ -273,7 +273,7 @@ def test_shapes_that_need_a_gpu_are_not_made_without_one(
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     monkeypatch.setattr("sys.argv", ["benchmark"])
-    for command in (main, memory.main, face_names.main):
+    for command in (main, memory.main):
         with pytest.raises(SystemExit):
             command()
         assert "and PyTorch finds none; --small runs" in capsys.readouterr().err

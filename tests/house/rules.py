@@ -14,6 +14,7 @@ TESTS = Path(__file__).parents[1]
 LEVELS = (
     {"__main__"},
     {"cli"},
+    {"api"},
     {"pipeline"},
     {"report", "deploy", "forecast", "audit", "doctor"},
     {"train", "evaluate"},

@@ -30,22 +30,20 @@ def command(
 
     settings = read_chosen(experiment, overrides or [], variant)
 
-    from rich.console import Console
+    from tunesmith import api
 
-    from tunesmith.pipeline.audit import as_json, audit, audited_examples, lines
-    from tunesmith.pipeline.outlook import asked_gib, outlook
-    from tunesmith.pipeline.steps import MAIN, Steps
-
-    gib = asked_gib(memory, characters, forecast)
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
-    # The experiment's own limit counts tokens, so it says nothing about characters.
-    limit = limit or (None if characters else settings.data.length.max_tokens)
-    examples = None if characters else audited_examples(steps, max_samples)
-    lengths = audit(steps, characters, max_samples, limit, examples)
-    memory_and_time = None
-    if forecast and examples is not None:
-        memory_and_time = outlook(steps, examples, gib, len(steps.prepared.records("train")))
+    audited = api.audit(
+        settings,
+        characters=characters,
+        max_samples=max_samples,
+        limit=limit,
+        memory=memory,
+        forecast=forecast,
+        say=partial(typer.echo, err=json),
+    )
     if json:
-        Console().print_json(data=as_json(lengths, memory_and_time))
+        from rich.console import Console
+
+        Console().print_json(data=audited.to_json())
     else:
-        typer.echo("\n".join(lines(lengths, memory_and_time)))
+        typer.echo("\n".join(audited.lines()))

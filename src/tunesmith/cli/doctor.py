@@ -18,17 +18,16 @@ def command(
 
     terminal = Console(highlight=False)
     with Console(stderr=True).status("Trying out what is there"):
-        from tunesmith.doctor.machine import survey
+        from tunesmith import api
 
-        found = survey()
+        topics = api.doctor()
     if json:
-        terminal.print_json(
-            data={topic: [asdict(one) for one in findings] for topic, findings in found.items()}
-        )
+        data = {topic: [asdict(finding) for finding in findings] for topic, findings in topics.items()}
+        terminal.print_json(data=data)
         return
-    for topic, findings in found.items():
+    for topic, findings in topics.items():
         terminal.print(f"[bold]{topic}[/]")
-        for one in findings:
-            sign = "[green]+[/]" if one.works else "[yellow]-[/]"
-            bring = f"; {one.bring}" if one.bring else ""
-            terminal.print(f"  {sign} {one.name:<14} {escape(one.says + bring)}", soft_wrap=True)
+        for finding in findings:
+            sign = "[green]+[/]" if finding.works else "[yellow]-[/]"
+            bring = f"; {finding.bring}" if finding.bring else ""
+            terminal.print(f"  {sign} {finding.name:<14} {escape(finding.says + bring)}", soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from tunesmith.pipeline.steps import Steps
+    from tunesmith.config.experiment import Experiment
 
 
 def command(
@@ -31,50 +31,39 @@ def command(
 
     settings = read_chosen(experiment, overrides or [], variant)
 
-    from tunesmith.pipeline.steps import MAIN, Steps
-
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
     if predictions is not None or name is not None:
-        _score_predictions(steps, predictions, name)
+        _evaluate_predictions(settings, predictions, name)
     else:
-        _score_models(steps, base_only)
+        _evaluate_models(settings, base_only)
 
 
-def _score_models(steps: Steps, base_only: bool) -> None:
-    """Score the base and, unless it is not asked for, what training left."""
+def _evaluate_models(settings: Experiment, base_only: bool) -> None:
     from rich.console import Console
 
-    from tunesmith.pipeline.checks import check, check_settings
-    from tunesmith.pipeline.training import train, trained_result
+    from tunesmith import api
     from tunesmith.report.terminal import print_scores, print_summary
 
     terminal = Console()
-    check_settings(steps)
-    if base_only:
-        print_scores(steps.baseline(), terminal)
+    evaluated = api.evaluate(settings, base_only=base_only, terminal=terminal)
+    if evaluated.run is None:
+        print_scores(evaluated.base, terminal)
         return
-    # Asked first: the rest may take long, and what is not trained yet should be told at once.
-    trained_result(steps)
-    check(steps)
-    with steps.claimed() as run:
-        trained = train(steps, terminal)
-        typer.echo(f"base: {steps.baseline()}")
-        typer.echo(f"tuned: {steps.evaluation(trained.result, trained.fingerprint)}")
-    print_summary(run.path, terminal)
+    typer.echo(f"base: {evaluated.base}")
+    typer.echo(f"tuned: {evaluated.tuned}")
+    print_summary(evaluated.run, terminal)
 
 
-def _score_predictions(steps: Steps, predictions: Path | None, name: str | None) -> None:
-    """Score predictions from elsewhere and write the pages anew on which they are one more row."""
+def _evaluate_predictions(settings: Experiment, predictions: Path | None, name: str | None) -> None:
+    from tunesmith import api
     from tunesmith.errors import ExperimentError
-    from tunesmith.pipeline.predictions import evaluate_predictions
-    from tunesmith.report.page import write_reports_with
     from tunesmith.report.words import with_interval
 
     if predictions is None or name is None:
         raise ExperimentError(
             "--predictions FILE and --name NAME go together; give both, such as --name CLIP"
         )
-    folder, scores = evaluate_predictions(steps, predictions, name)
+    evaluated = api.evaluate_predictions(settings, predictions, name, say=typer.echo)
+    scores = evaluated.scores
     primary = scores.metrics.get(scores.primary)
     if primary is not None:
         typer.echo(
@@ -82,6 +71,6 @@ def _score_predictions(steps: Steps, predictions: Path | None, name: str | None)
         )
     if scores.unread:
         typer.echo(f"{name}: {scores.unread:,} answers could not be read (rows.jsonl says why)")
-    typer.echo(f"{name}: {folder}")
-    for page in write_reports_with(folder):
+    typer.echo(f"{name}: {evaluated.folder}")
+    for page in evaluated.pages:
         typer.echo(f"report: {page}")

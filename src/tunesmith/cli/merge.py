@@ -20,7 +20,7 @@ def command(
     model: Annotated[str | None, typer.Option(help="Where the base model is now, if it moved.")] = None,
 ) -> None:
     """Write base and adapter as one transformers folder, and prove that it answers as both did."""
-    from tunesmith.deploy.merge import merge
+    from tunesmith import api
 
     moved = [] if model is None else [f"model.path={json.dumps(model)}"]
-    typer.echo(f"merged: {merge(run, output, [*(overrides or []), *moved], typer.echo)}")
+    typer.echo(f"merged: {api.merge(run, output, [*(overrides or []), *moved], typer.echo)}")

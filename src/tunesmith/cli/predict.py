@@ -38,14 +38,14 @@ def command(
     ] = "fail",
 ) -> None:
     """Answer new records with what a run left: label, text or boxes of each, and probabilities where there are any."""
-    from tunesmith.deploy.predict import predict
+    from tunesmith import api
     from tunesmith.errors import ExperimentError
 
-    without_value = [one for one in field or [] if not one.partition("=")[1]]
+    without_value = [text for text in field or [] if not text.partition("=")[1]]
     if without_value:
         raise ExperimentError(f"--field {without_value[0]}: must be NAME=VALUE")
-    settings = [one for one in inputs if SETTING.match(one) and not Path(one).exists()]
-    given = [one for one in inputs if one not in settings]
-    fields = {name: value for name, _, value in (one.partition("=") for one in field or [])}
+    settings = [text for text in inputs if SETTING.match(text) and not Path(text).exists()]
+    given = [text for text in inputs if text not in settings]
+    fields = {name: value for name, _, value in (text.partition("=") for text in field or [])}
     moved = [] if model is None else [f"model.path={json.dumps(model)}"]
-    predict(run, given, output, form, batch, fields, [*settings, *moved], max_new_tokens, on_bad_rows)
+    api.predict(run, given, output, form, batch, fields, [*settings, *moved], max_new_tokens, on_bad_rows)

@@ -26,19 +26,14 @@ def command(
 
     settings = read_chosen(experiment, overrides or [], variant)
 
-    from rich.console import Console
+    from tunesmith import api
 
-    from tunesmith.pipeline.steps import MAIN, Steps
-    from tunesmith.runs.manifest import MANIFEST
-
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
-    certificate = steps.prepared.certificate
-    if held_out is not None:
-        from tunesmith.pipeline.predictions import write_held_out
-
-        number = write_held_out(steps, held_out)
-        typer.echo(f"{held_out}: {number:,} held-out records", err=json)
+    certificate = api.prepare(settings, held_out=held_out, say=partial(typer.echo, err=json)).certificate
     if json:
+        from rich.console import Console
+
+        from tunesmith.runs.manifest import MANIFEST
+
         Console().print_json(data=MANIFEST.to_json(certificate))
         return
     for side, count in certificate.counts.items():

@@ -12,10 +12,10 @@ def command(run: Annotated[Path, typer.Argument(help="A run folder: runs/EXPERIM
     """Write a run's report.html anew and print what it comes to."""
     from rich.console import Console
 
-    from tunesmith.report.page import write_report
+    from tunesmith import api
     from tunesmith.report.terminal import print_summary
 
-    page = write_report(run)
+    page = api.report(run)
     console = Console()
     print_summary(run, console)
     console.print(f"\nreport: {page}", highlight=False, soft_wrap=True)

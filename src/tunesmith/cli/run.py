@@ -23,20 +23,18 @@ def command(
 
     if every and variant:
         raise ExperimentError(f"--all runs every variant, --variant only {variant!r}; give one of the two")
-    name = variant or "main"
     if every:
         chosen = read_variants(experiment, overrides or [])
     else:
-        chosen = {name: read_chosen(experiment, overrides or [], variant)}
+        chosen = {"": read_chosen(experiment, overrides or [], variant)}
 
     from rich.console import Console
 
-    from tunesmith.pipeline.run import run
-    from tunesmith.pipeline.variants import run_all
+    from tunesmith import api
     from tunesmith.report.terminal import print_summary
 
     if len(chosen) > 1:
-        run_all(chosen, experiment.parent, Console())
+        api.run_variants(chosen, terminal=Console())
     else:
-        ((name, settings),) = chosen.items()
-        print_summary(run(settings, experiment.parent, name, terminal := Console()), terminal)
+        (settings,) = chosen.values()
+        print_summary(api.run(settings, terminal=(terminal := Console())), terminal)

@@ -27,20 +27,16 @@ def command(
 
     from rich.console import Console
 
-    from tunesmith.pipeline.show import rendered_examples
-    from tunesmith.pipeline.steps import MAIN, Steps
+    from tunesmith import api
 
-    terminal, told = Console(), []
+    terminal = Console()
     has_colours = terminal.color_system in ("256", "truecolor") and not terminal.no_color
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=partial(typer.echo, err=json))
-    for shown in rendered_examples(steps, examples, output):
-        told.append(shown.to_json())
-        if not json:
-            terminal.print(shown.text, soft_wrap=True)
-        for picture in shown.pictures:
-            picture.draw()
-            if not json:
-                last = picture is shown.pictures[-1]
-                terminal.print(picture.told(has_colours), end="\n\n" if last else "\n", soft_wrap=True)
+    shown = api.show(settings, examples=examples, output=output, say=partial(typer.echo, err=json))
     if json:
-        terminal.print_json(data=told)
+        terminal.print_json(data=[example.to_json() for example in shown])
+        return
+    for example in shown:
+        terminal.print(example.text, soft_wrap=True)
+        for picture in example.pictures:
+            last = picture is example.pictures[-1]
+            terminal.print(picture.told(has_colours), end="\n\n" if last else "\n", soft_wrap=True)

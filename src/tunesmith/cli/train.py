@@ -20,14 +20,6 @@ def command(
 
     settings = read_chosen(experiment, overrides or [], variant)
 
-    from rich.console import Console
+    from tunesmith import api
 
-    from tunesmith.pipeline.checks import check
-    from tunesmith.pipeline.steps import MAIN, Steps
-    from tunesmith.pipeline.training import train
-
-    terminal = Console()
-    steps = Steps(settings, experiment.parent, variant or MAIN, say=typer.echo)
-    check(steps)
-    with steps.claimed():
-        typer.echo(f"trained: {train(steps, terminal).result}")
+    typer.echo(f"trained: {api.train(settings)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -415,10 +415,14 @@ class Checkpoints(Settings):
 
 
 @dataclass(frozen=True)
-class _Origin:
-    """Where the settings of an experiment were read; no part of what makes two experiments equal."""
+class Origin:
+    """Where the settings of an experiment were read; two experiments may be equal whatever theirs is."""
 
     document: Document = field(default=Document(None), compare=False)
+    folder: Path = field(default=Path(), compare=False)
+    """Folder of the experiment file: data and model may be named relative to it."""
+    variant: str = field(default="main", compare=False)
+    """Name of the variant, and of the run."""
 
 
 class Experiment(Settings):
@@ -447,11 +451,21 @@ class Experiment(Settings):
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     """Overrides by name (letters, digits, '.', '_' and '-'), with dotted keys as on the command line."""
 
-    _origin: _Origin = PrivateAttr(default=_Origin())
+    _origin: Origin = PrivateAttr(default=Origin())
+
+    @property
+    def origin(self) -> Origin:
+        """Where the experiment was read."""
+        return self._origin
 
     def read_from(self, document: Document) -> Experiment:
         """The experiment itself, which remembers on which lines its settings stand."""
-        self._origin = _Origin(document)
+        self._origin = replace(self._origin, document=document)
+        return self
+
+    def read_in(self, folder: Path, variant: str) -> Experiment:
+        """The experiment itself, which remembers the folder of its file and the name of its variant."""
+        self._origin = replace(self._origin, folder=folder, variant=variant)
         return self
 
     def refuse(self, faults: Iterable[tuple[str, str]]) -> None:

@@ -26,7 +26,9 @@ def read_experiment(
     With a variant, the result has no variants any more; without, it holds them all. ExperimentError lists
     every fault of the file, of all its variants and of the overrides, each with `file:line`.
     """
-    return _experiment(_document(Path(path)), str(path), overrides, variant)
+    path = Path(path)
+    experiment = _experiment(_document(path), str(path), overrides, variant)
+    return experiment.read_in(path.parent, variant or "main")
 
 
 def read_run_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -68,9 +70,13 @@ def experiment_from(
 
 def read_variants(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Experiment]:
     """Every variant of a file as an experiment, by name; of a file without any, itself by the name `main`."""
-    document = _document(Path(path))
+    path = Path(path)
+    document = _document(path)
     names: list[str | None] = [*_changes(document)] or [None]
-    return {name or "main": _experiment(document, str(path), overrides, name) for name in names}
+    return {
+        name or "main": _experiment(document, str(path), overrides, name).read_in(path.parent, name or "main")
+        for name in names
+    }
 
 
 def dump_experiment(experiment: Experiment) -> str:
