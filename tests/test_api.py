@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tunesmith
-from tests.pipeline.small import small_experiment
+from tests.pipeline.small import lora_stage, small_experiment
 from tunesmith import api
 from tunesmith.errors import ExperimentError
 
@@ -46,7 +46,9 @@ def test_importing_the_functions_imports_no_torch() -> None:
 def test_data_and_variant_are_those_of_the_file_wherever_it_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = small_experiment(tmp_path / "there", variants={"low": {"seed": 2}})
+    path = small_experiment(
+        tmp_path / "there", stages=[lora_stage(epochs=None, steps=1)], variants={"low": {"seed": 2}}
+    )
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     messages: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmarks.same_loss.one import measured
 from benchmarks.same_loss.settings import RATES_OF_TOYS, SETTINGS, YARDSTICK, Job, Reference, Setting
 from benchmarks.same_loss.table import Results, Row, of_reference, row, table
 
+from tests.once import once
 from tunesmith.batching.batch import Batch
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.train.loss import Loss
@@ -36,15 +38,20 @@ def named(name: str) -> Setting:
     return next(setting for setting in SETTINGS if setting.name == name)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("same-loss")
+    def train_all(folder: Path) -> None:
+        asked = parsed(["--small", "--steps", str(STEPS), "--held-out", "32", "--at-once", "0"])
+        results = compare(folder, asked, [named(name) for name in NAMES])
+        (folder / "results.pickle").write_bytes(pickle.dumps(results))
+
+    return once(tmp_path_factory, "same-loss", train_all)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def results(folder: Path) -> Results:
-    asked = parsed(["--small", "--steps", str(STEPS), "--held-out", "32", "--at-once", "0"])
-    return compare(folder, asked, [named(name) for name in NAMES])
+    results: Results = pickle.loads((folder / "results.pickle").read_bytes())
+    return results
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -198,7 +198,7 @@ def test_a_peer_and_tunesmith_start_from_one_loss_on_one_number_of_tokens(
     ("workload", "method", "engines"),
     [
         ("many-questions", "lora", ["tunesmith", "tunesmith-shared", "loop", "trl"]),
-        ("short-text", "lora", ["tunesmith", "tunesmith-17gib", "tunesmith-17gib-selective"]),
+        ("short-text", "lora", ["tunesmith-17gib", "tunesmith-17gib-selective"]),
         ("long-text", "full", ["tunesmith-checkpointing", "loop-checkpointing"]),
     ],
 )

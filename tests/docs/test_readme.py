@@ -12,7 +12,11 @@ from tunesmith.config.document import parse_yaml
 from tunesmith.config.read import experiment_from
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "benchmarks" / "README.md"]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+]
 WHOLE: dict[str, Any] = {
     "name": "whole",
     "model": {"path": "base"},

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from tests.once import once
 from tests.pipeline.processes import finish, kill_when, stop_when
 from tests.pipeline.small import lora_stage, small_experiment, small_picture_experiment
 
@@ -46,14 +47,16 @@ def kill_after(path: Path, updates: int) -> None:
     assert not (path.parent / "runs" / "small" / "main" / "stages" / "adapt" / "done.json").exists()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """In a new interpreter, so that the seed of hashes, and with it the order of sets, differs from the others'."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    command = [sys.executable, "-m", "tunesmith", "run", str(experiment(folder))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+
+    def run_at_once(folder: Path) -> None:
+        command = [sys.executable, "-m", "tunesmith", "run", str(experiment(folder))]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return once(tmp_path_factory, "uninterrupted", run_at_once)
 
 
 def updates_done(count: int) -> Callable[[Path], bool]:
@@ -74,22 +77,16 @@ def writing(pattern: str) -> Callable[[Path], bool]:
     return is_there
 
 
-@pytest.mark.parametrize(
-    "instant",
-    [
-        updates_done(1),
-        updates_done(5),
-        updates_done(14),
-        writing(".step-*.partial"),
-        writing(".adapter.partial"),
-    ],
-    ids=["first-update", "after-a-checkpoint", "late", "writing-a-checkpoint", "writing-the-result"],
-)
-def test_killed_and_started_again_it_ends_with_the_same_weights(
-    uninterrupted: Path, tmp_path: Path, instant: Callable[[Path], bool]
-) -> None:
+def test_killed_again_and_again_it_ends_with_the_same_weights(uninterrupted: Path, tmp_path: Path) -> None:
     path = experiment(tmp_path)
-    kill_when(instant, path)
+    for instant in (
+        updates_done(1),
+        updates_done(5),  # after a checkpoint
+        writing(".step-*.partial"),
+        updates_done(14),
+        writing(".adapter.partial"),
+    ):
+        kill_when(instant, path)
     finish(path)
     assert weights(tmp_path) == weights(uninterrupted)
     log = (tmp_path / "runs" / "small" / "main" / "log.jsonl").read_text()
@@ -97,18 +94,18 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(
     assert len(steps) == len(set(steps)) == 26
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_so_it_does_after_a_signal_which_is_answered_by_what_is_kept(
-    uninterrupted: Path, tmp_path: Path, number: signal.Signals, code: int
+def test_so_it_does_after_signals_which_are_answered_by_what_is_kept(
+    uninterrupted: Path, tmp_path: Path
 ) -> None:
     path = experiment(tmp_path)
-    ended, said = stop_when(updates_done(5), path, number)
-    assert ended == code
-    last = said.splitlines()[-1]
-    assert re.match(
-        r"interrupted: stage 'adapt': the checkpoint of update \d+ is kept; .*small/main is kept", last
-    )
-    assert last.endswith("Call the same command again to go on from there")
+    for number, code, updates in ((signal.SIGINT, 130, 5), (signal.SIGTERM, 143, 10)):
+        ended, said = stop_when(updates_done(updates), path, number)
+        assert ended == code
+        last = said.splitlines()[-1]
+        assert re.match(
+            r"interrupted: stage 'adapt': the checkpoint of update \d+ is kept; .*small/main is kept", last
+        )
+        assert last.endswith("Call the same command again to go on from there")
     finish(path)
     assert weights(tmp_path) == weights(uninterrupted)
     assert not list((tmp_path / "runs").rglob("*.partial"))
@@ -194,11 +191,9 @@ def left_by(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(stages)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def headed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("headed")
-    finish(headed_experiment(folder))
-    return folder
+    return once(tmp_path_factory, "headed", lambda folder: finish(headed_experiment(folder)))
 
 
 def test_a_stage_goes_on_from_the_head_that_the_one_before_left(headed: Path) -> None:
@@ -209,13 +204,13 @@ def test_a_stage_goes_on_from_the_head_that_the_one_before_left(headed: Path) ->
     assert 0 < moved < 0.5 * size
 
 
-@pytest.mark.parametrize("updates", [1, 5, 15], ids=["first-stage", "after-a-checkpoint", "second-stage"])
-def test_so_it_does_with_a_head_in_either_of_two_stages(headed: Path, tmp_path: Path, updates: int) -> None:
+def test_so_it_does_with_a_head_in_either_of_two_stages(headed: Path, tmp_path: Path) -> None:
     path = headed_experiment(tmp_path)
-    kill_when(updates_done(updates), path)
     stages = tmp_path / "runs" / "small" / "main" / "stages"
-    assert (stages / "both" / "done.json").exists() == (updates > 10)
-    assert not (stages / "alone" / "done.json").exists()
+    for updates in (1, 5, 15):
+        kill_when(updates_done(updates), path)
+        assert (stages / "both" / "done.json").exists() == (updates > 10)
+        assert not (stages / "alone" / "done.json").exists()
     finish(path)
     assert left_by(tmp_path) == left_by(headed)
     assert {"both/head.safetensors", "alone/head.safetensors"} < set(left_by(headed))
