@@ -23,7 +23,6 @@ from tunesmith.errors import ExperimentError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tunesmith.audit.lengths import Audit
     from tunesmith.config.experiment import Experiment
     from tunesmith.config.read import read_experiment as load_experiment
     from tunesmith.config.read import read_variants as load_variants
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from tunesmith.model.load import load as load_model
     from tunesmith.pipeline.show import Shown
     from tunesmith.pipeline.steps import Steps
+    from tunesmith.runs.audit import Audit
     from tunesmith.split.prepare import Prepared
 
 __all__ = [
