@@ -78,8 +78,8 @@ def classes(
 ) -> Row:
     """A whole comparison of classes: how often anything of a family is called better or worse. With a fall, one class
     loses so much recall; of the classes, only those whose F1 is truly equal count as false then."""
-    population = Classes.of(labels, accuracy, skew, seed)
-    other = _fallen(population, fall)
+    population = Classes.of(labels, accuracy, skew)
+    other = fallen(population, fall)
     names = tuple(f"c{index}" for index in range(labels))
     units = Units.of([str(index * groups // number if groups else index) for index in range(number)])
     signs = Signs.drawn(units.number, 500, seed)
@@ -87,8 +87,8 @@ def classes(
     hits = dict.fromkeys(("primary", "other metrics", "F1 of classes", "parts of F1", "the fallen class"), 0)
     metrics = ("accuracy", "f1_macro", "f1_weighted", "balanced_accuracy", "f1", "precision", "recall")
     for _ in range(sets):
-        truth, first, second = population.sample_pair(chance, number, other, 0.6)
-        both = [_outcomes(names, truth, answered) for answered in (first, second)]
+        truth, first, second = population.sample_pair(chance, number, other, 0.6, groups)
+        both = [outcomes_of_classes(names, truth, answered) for answered in (first, second)]
         drafts = drafts_of(metrics, (both[0], both[1]), units, signs, seed)
         changes = settled({draft: family_of(draft.name, "accuracy") for draft in drafts}, is_exact=False)
         named = {draft.name for draft, change in changes.items() if change.verdict in ("better", "worse")}
@@ -104,7 +104,7 @@ def classes(
     return {"classes": labels, "n": number, "groups": groups, "sizes": sizes, "fall": fall, **rates}
 
 
-def _fallen(population: Classes, fall: float) -> Classes:
+def fallen(population: Classes, fall: float) -> Classes:
     """The same, but that the first class loses recall to all others alike."""
     if not fall:
         return population
@@ -114,7 +114,7 @@ def _fallen(population: Classes, fall: float) -> Classes:
     return Classes(population.shares, answers)
 
 
-def _outcomes(names: tuple[str, ...], truth: np.ndarray, answered: np.ndarray) -> Outcomes:
+def outcomes_of_classes(names: tuple[str, ...], truth: np.ndarray, answered: np.ndarray) -> Outcomes:
     marks = {"correct": (truth == answered).astype(float)}
     return Outcomes(marks, np.zeros(len(truth), bool), names, None, truth, answered)
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from benchmarks.coverage.truths import (
+    POPULATION_SEED,
     Classes,
+    area_of,
     correct_in_groups,
     lumped,
     lumped_in_groups,
     pictures,
+    ranked,
     texts,
 )
 from scipy.stats import binom
 
+from tunesmith.evaluate.defaults import function_of
 from tunesmith.evaluate.estimates import Interval, Units, estimates_of
 from tunesmith.evaluate.intervals import share_interval, tells_little, wilson
 from tunesmith.metrics import Outcomes
 
 Row = dict[str, Any]
+LARGE = 400_000
+"""Records of a sample whose value stands for the truth."""
 
 
 def share(number: int, truth: float) -> Row:
@@ -79,31 +86,30 @@ def _cover(
     truth: Mapping[str, float],
     sample: Callable[[np.random.Generator], tuple[str, Outcomes, Units]],
 ) -> dict[str, Row]:
-    """By the name of the number: how often its interval holds the truth."""
+    """By the name of the number: how often its interval holds the truth, of the data sets that have the number."""
     chance = np.random.default_rng(seed)
-    found: dict[str, list[tuple[Interval, float]]] = {name: [] for name in truth}
+    measured: dict[str, list[tuple[Interval, float]]] = {name: [] for name in truth}
     for _ in range(sets):
         metrics, outcomes, units = sample(chance)
         for metric in metrics.split():
-            for one in estimates_of(metric, outcomes, units):
-                if one.name in found:
-                    found[one.name].append((one.interval(), one.value))
-    return {name: _row(truth[name], drawn) for name, drawn in found.items() if drawn}
+            for estimate in estimates_of(metric, outcomes, units):
+                if estimate.name in measured:
+                    measured[estimate.name].append((estimate.interval(), estimate.value))
+    return {name: _row(truth[name], drawn) for name, drawn in measured.items() if drawn}
 
 
 def _row(truth: float, drawn: list[tuple[Interval, float]]) -> Row:
-    ends = np.array([(one.low, one.high) for one, _ in drawn])
-    measured = ~np.isnan(ends[:, 0])
-    low, high = ends[measured].T
+    """Rates over the intervals that were given, also with a warning, and how many had one or were not given."""
+    ends = np.array([(interval.low, interval.high) for interval, _ in drawn])
+    given = ~np.isnan(ends[:, 0])
+    low, high = ends[given].T if given.any() else np.full((2, 1), np.nan)
     return {
         "truth": truth,
         "mean": float(np.mean([value for _, value in drawn])),
         "covered": float(((low <= truth) & (truth <= high)).mean()),
-        "below": float((high < truth).mean()),
-        "above": float((low > truth).mean()),
         "width": float((high - low).mean()),
         "without width": float((high - low <= 0).mean()),
-        "sets": int(measured.sum()),
+        "too few to tell": float(np.mean([interval.reason is not None for interval, _ in drawn])),
     }
 
 
@@ -121,14 +127,9 @@ def mean(
             values = lumped(chance, number, lump, at)
         return "iou", Outcomes({"iou": values}, np.zeros(number, bool)), units
 
-    found = _cover(sets, seed, {"iou": truth}, sample)["iou"]
-    return {
-        "n": number,
-        "groups": groups,
-        "correlation": correlation,
-        "lump": f"{lump:.0%} at {at:g}",
-        **found,
-    }
+    covered = _cover(sets, seed, {"iou": truth}, sample)["iou"]
+    lumped_at = f"{lump:.0%} at {at:g}"
+    return {"n": number, "groups": groups, "correlation": correlation, "lump": lumped_at, **covered}
 
 
 def median(number: int, lump: float, sets: int, seed: int) -> Row:
@@ -139,78 +140,55 @@ def median(number: int, lump: float, sets: int, seed: int) -> Row:
         units = Units.of([str(index) for index in range(number)])
         return "iou_median", Outcomes({"iou": lumped(chance, number, lump)}, np.zeros(number, bool)), units
 
-    found = _cover(sets, seed, {"iou_median": float(np.median(large))}, sample)["iou_median"]
-    return {"n": number, "lump": f"{lump:.0%} at 0", **found}
+    covered = _cover(sets, seed, {"iou_median": float(np.median(large))}, sample)["iou_median"]
+    return {"n": number, "lump": f"{lump:.0%} at 0", **covered}
 
 
 def classes(
     labels: int, number: int, accuracy: float, skew: float, sets: int, seed: int, groups: int = 0
 ) -> list[Row]:
-    """Macro F1, balanced accuracy, weighted F1, and F1 of the most and the least frequent class."""
-    population = Classes.of(labels, accuracy, skew, seed)
+    """Macro F1, balanced accuracy, weighted F1, and F1, precision and recall of the most and the least frequent
+    class. In groups, records of one group are of one class and repeat each other's answer with a chance of 0.3."""
+    population = Classes.of(labels, accuracy, skew)
     names = tuple(f"c{index}" for index in range(labels))
-    # The expectation of the metric's own population value, every class being there.
-    truth = {
-        "f1_macro": float(population.f1.mean()),
-        "balanced_accuracy": float(population.recall.mean()),
-        "f1_weighted": float(population.shares @ population.f1),
-        "f1/c0": float(population.f1[0]),
-        f"f1/c{labels - 1}": float(population.f1[-1]),
-    }
     units = Units.of([str(index * groups // number if groups else index) for index in range(number)])
 
     def sample(chance: np.random.Generator) -> tuple[str, Outcomes, Units]:
-        true, answered = population.sample(chance, number)
+        true, answered = population.sample(chance, number, groups)
         outcomes = Outcomes({}, np.zeros(number, bool), names, None, true, answered)
-        return "f1_macro balanced_accuracy f1_weighted f1", outcomes, units
+        return "f1_macro balanced_accuracy f1_weighted f1 precision recall", outcomes, units
 
-    found = _cover(sets, seed, truth, sample)
-    skewed = "1/rank" if skew else "balanced"
-    return [
-        {
-            "classes": labels,
-            "n": number,
-            "groups": groups,
-            "sizes": skewed,
-            "accuracy": accuracy,
-            "metric": name,
-            **row,
-        }
-        for name, row in found.items()
-    ]
+    covered = _cover(sets, seed, population.truths, sample)
+    settings = {"classes": labels, "n": number, "groups": groups, "sizes": "1/rank" if skew else "balanced"}
+    return [{**settings, "accuracy": accuracy, "metric": name, **row} for name, row in covered.items()]
 
 
 def corpus(metric: str, number: int, sets: int, seed: int, quality: float = 0.7) -> Row:
     """BLEU and average precision, whose truth is the value of a very large sample."""
-    make = (
-        (lambda chance, size: texts(chance, size))
-        if metric == "bleu"
-        else (lambda chance, size: pictures(chance, size, quality))
-    )
-    large = Outcomes(make(np.random.default_rng(0), 400_000), np.zeros(400_000, bool))
-    from tunesmith.evaluate.defaults import function_of
 
-    truth = function_of(metric)(large, np.ones(400_000))[metric]
+    def make(chance: np.random.Generator, size: int) -> Outcomes:
+        marks = texts(chance, size) if metric == "bleu" else pictures(chance, size, (quality,))
+        return Outcomes(marks[0], np.zeros(size, bool))
+
+    large = make(np.random.default_rng(POPULATION_SEED), LARGE)
+    truth = function_of(metric)(large, np.ones(LARGE))[metric]
+    units = Units.of([str(index) for index in range(number)])
 
     def sample(chance: np.random.Generator) -> tuple[str, Outcomes, Units]:
-        units = Units.of([str(index) for index in range(number)])
-        return metric, Outcomes(make(chance, number), np.zeros(number, bool)), units
+        return metric, make(chance, number), units
 
-    return {"metric": metric, "n": number, **_cover(sets, seed, {metric: truth}, sample)[metric]}
+    boxes = quality if metric == "ap" else math.nan
+    covered = _cover(sets, seed, {metric: truth}, sample)[metric]
+    return {"metric": metric, "boxes detected": boxes, "n": number, **covered}
 
 
 def area(number: int, positive: float, apart: float, sets: int, seed: int) -> Row:
     """ROC AUC of two classes."""
-    from scipy.stats import norm
-
-    truth = float(norm.cdf(apart / np.sqrt(2)))
+    units = Units.of([str(index) for index in range(number)])
 
     def sample(chance: np.random.Generator) -> tuple[str, Outcomes, Units]:
-        units = Units.of([str(index) for index in range(number)])
-        true = (chance.random(number) < positive).astype(int)
-        true[:2] = [0, 1]
-        score = norm.cdf(chance.standard_normal(number) + apart * (true - 0.5))
-        scores = np.stack([1 - score, score], axis=1)
+        true, (scores,) = ranked(chance, number, positive, (apart,))
         return "roc_auc", Outcomes({}, np.zeros(number, bool), ("a", "b"), None, true, true, scores), units
 
-    return {"n": number, "positive": positive, **_cover(sets, seed, {"roc_auc": truth}, sample)["roc_auc"]}
+    covered = _cover(sets, seed, {"roc_auc": area_of(apart)}, sample)["roc_auc"]
+    return {"n": number, "positive": positive, **covered}

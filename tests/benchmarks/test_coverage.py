@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.coverage import claims, values
-from benchmarks.coverage.__main__ import markdown
-from benchmarks.coverage.cells import cells
+from benchmarks.coverage import changes, claims, values
+from benchmarks.coverage.__main__ import markdown, outside
+from benchmarks.coverage.cells import Cell, cells, merged, run_part
 from benchmarks.coverage.truths import Classes, correct_in_groups
 
 
@@ -41,6 +41,48 @@ def test_nothing_is_called_better_or_worse_too_often_and_a_change_is_found() -> 
     assert gain["better or worse"] > 0.9
 
 
+def test_a_change_of_a_mean_is_covered_and_rarely_called_one_where_there_is_none() -> None:
+    iou = (0.3, 0.0, 8.0, 2.0)
+    row = changes.means("iou", iou, iou, 20, 1, 0.0, sets=300, seed=1)
+    assert 0.92 <= row["covered"] <= 0.995
+    assert row["better or worse"] <= 0.08
+
+
+@pytest.mark.parametrize("metric", ["bleu", "ap"])
+def test_so_is_a_change_of_what_is_no_mean(metric: str) -> None:
+    row = changes.corpus(metric, 20, 0.0, sets=60, seed=1)
+    assert row["covered"] >= 0.88
+    assert row["better or worse"] <= 0.12
+
+
+def test_so_are_changes_of_classes_and_of_the_area_under_the_curve() -> None:
+    rows = {row["metric"]: row for row in changes.classes(4, 60, 0.8, 0.0, sets=25, seed=1)}
+    assert {"f1_macro", "f1/c0", "precision/c3", "recall/c0"} <= rows.keys()
+    area = changes.area(40, 0.4, (1.0, 1.0), sets=25, seed=1)
+    assert min(area["covered"], *(row["covered"] for row in rows.values())) >= 0.8
+
+
+def test_parts_of_a_cell_make_the_row_of_the_cell() -> None:
+    cell = Cell(
+        "Change: share", claims.change_of_records, {"number": 20, "shares": (0.8, 0.8), "kept": 0.6}, 9000
+    )
+    parts = [run_part((0, part))[1] for part in cell.parts()]
+    [row] = merged(parts)
+    assert row["data sets"] == 9000
+    assert (
+        min(part[0]["covered"] for part in parts)
+        <= row["covered"]
+        <= max(part[0]["covered"] for part in parts)
+    )
+
+
+def test_what_misses_the_goal_is_named() -> None:
+    good = {"n": 20, "change": 0.0, "covered": 0.95, "better or worse": 0.05}
+    tables = {"Change": [good, {**good, "covered": 0.9}, {**good, "better or worse": 0.07}]}
+    assert len(outside(tables)) == 2
+    assert outside({"Change": [{**good, "change": 0.1, "better or worse": 0.9}]}) == []
+
+
 def test_a_family_of_classes_is_named_too_rarely_rather_than_too_often() -> None:
     row = claims.classes(4, 250, 0.8, 0.0, sets=12, seed=1)
     assert row["F1 of classes"] <= 0.25
@@ -57,7 +99,7 @@ def test_samples_have_their_truth() -> None:
 
 
 def test_every_table_has_a_title_and_the_same_columns() -> None:
-    titles = [title for title, _, _ in cells(4000)]
+    titles = [cell.table for cell in cells(4000)]
     assert len(set(titles)) >= 10
     text = markdown({"One": [{"n": 20, "covered": 0.951234}, {"n": 50, "covered": float("nan")}]})
     assert "| 20 | 0.951 |" in text

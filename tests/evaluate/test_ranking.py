@@ -33,8 +33,21 @@ def test_a_tie_has_no_winner_and_a_clear_best_has_no_equals() -> None:
     ranking = rank(answered, TASK, SETTINGS, seed=1)
     best = ranking.best_of(list(answered))
     assert ranking.equals_of(best, list(answered)) == [name for name in "ab" if name != best]
-    assert ranking.is_better(best, "c")
-    assert not ranking.is_better("c", best)
+    assert ranking.verdict_on(best, "c") == "better"
+    assert ranking.verdict_on("c", best) == "worse"
+
+
+def test_models_compared_with_one_alone_are_corrected_for_those_pairs_only() -> None:
+    answered = {
+        name: rows(200, right, seed)
+        for seed, (name, right) in enumerate((("a", 0.6), ("b", 0.62), ("c", 0.72)))
+    }
+    every = rank(answered, TASK, SETTINGS, seed=1)
+    with_c = rank(answered, TASK, SETTINGS, seed=1, target="c")
+    assert list(with_c.pairs) == [("a", "c"), ("b", "c")]
+    for pair, change in with_c.pairs.items():
+        assert change.p_alone == every.pairs[pair].p_alone
+        assert change.p_alone <= change.p_value <= every.pairs[pair].p_value
 
 
 def test_of_equal_runs_pairs_are_rarely_called_different_and_the_best_is_drawn_to_the_mean() -> None:

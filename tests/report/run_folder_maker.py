@@ -16,8 +16,9 @@ from PIL import Image, ImageDraw
 from tunesmith.config.experiment import Experiment
 from tunesmith.config.read import dump_experiment, experiment_from
 from tunesmith.evaluate.compare import compare
-from tunesmith.evaluate.rows import Row, write_rows
+from tunesmith.evaluate.rows import Row, read_rows, write_rows
 from tunesmith.evaluate.scores import SCORES, score
+from tunesmith.report.run_folder import read_run_folder
 
 TOPICS = ("World", "Sports", "Business", "Sci/Tech")
 
@@ -76,6 +77,24 @@ def make_pictured(root: Path, boxes: bool = False, records: int = 90) -> Path:
         SCORES.write(folder, score(rows, experiment.task, experiment.evaluate, 17, name, 21.5))
     compare(root / "base-2a", root / "main" / "evaluation", experiment.task, experiment.evaluate, 17)
     return root / "main"
+
+
+def add_predictions(run: Path, name: str, wrong: int) -> Path:
+    """Predictions that are those of the base, but for the first so many that are made wrong."""
+    note = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    write_json(run / "run.json", {**note, "asked": "5e"})
+    experiment = read_run_folder(run).experiment
+    rows = [
+        replace(row, predicted=(row.label + 1) % 4, unread=None, marks={"correct": 0.0})
+        if number < wrong and row.label is not None
+        else row
+        for number, row in enumerate(read_rows(run.parent / "base-2a" / "rows.jsonl"))
+    ]
+    folder = run.parent / f"predictions-{name}-5e"
+    folder.mkdir(exist_ok=True)
+    write_rows(folder / "rows.jsonl", rows)
+    SCORES.write(folder, score(rows, experiment.task, experiment.evaluate, 17, name))
+    return folder
 
 
 def draw_picture(file: Path, random: np.random.Generator) -> tuple[Path, tuple[float, ...]]:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.report.chromium import content_width, needs_chromium
-from tests.report.run_folder_maker import make_experiment, make_pictured
+from tests.report.run_folder_maker import add_predictions, make_experiment, make_pictured
 from tests.report.test_page import Page
 from tunesmith.errors import DataError
 from tunesmith.report.compare import compare_folders, comparison_as_json, write_comparison
@@ -50,21 +50,6 @@ def test_one_base_that_two_runs_share_has_one_line(experiment):
     assert [entry.name for entry in compared.entries] == ["base", "lora", "full"]
 
 
-def test_two_bases_are_named_after_their_runs(experiment, tmp_path):
-    shutil.copytree(experiment, tmp_path / "b")
-    shutil.move(tmp_path / "b" / "base-2a", tmp_path / "b" / "base-9c")
-    run = tmp_path / "b" / "full" / "run.json"
-    run.write_text(run.read_text().replace("base-2a", "base-9c"))
-    compared = compare_folders([experiment / "lora", tmp_path / "b" / "full"], tmp_path)
-    assert [entry.name for entry in compared.entries] == ["base of lora", "base of full", "lora", "full"]
-
-
-def test_runs_of_the_same_name_are_told_apart_by_folder(experiment, tmp_path):
-    other = shutil.copytree(experiment, tmp_path / "b") / "lora"
-    compared = compare_folders([experiment / "lora", other], tmp_path)
-    assert [entry.name for entry in compared.entries][-2:] == [str(experiment / "lora"), str(other)]
-
-
 def test_runs_that_are_not_evaluated_cannot_be_compared(run):
     shutil.rmtree(run / "evaluation")
     with pytest.raises(DataError, match="none of these runs is evaluated yet; `tunesmith run` finishes them"):
@@ -76,20 +61,6 @@ def test_an_unfinished_run_stands_in_the_table_and_is_said_to_be_unfinished(run)
     compared = compare_folders([run, run.parent / "full"], run)
     assert compared.entries[1].measures == {}
     assert "lora: The tuned model is not evaluated yet (evaluation/scores.json)." in compared.notices
-
-
-def test_two_runs_are_paired_as_base_and_tuned_are(experiment):
-    [pair] = compare_folders([experiment / "lora", experiment / "full"], experiment).pairs
-    values = [
-        json.loads((experiment / name / "evaluation" / "scores.json").read_text())["metrics"]["accuracy"][
-            "value"
-        ]
-        for name in ("lora", "full")
-    ]
-    assert (pair.first, pair.second) == ("lora", "full")
-    assert pair.change.change == pytest.approx(values[1] - values[0])
-    assert pair.change.low < pair.change.change < pair.change.high
-    assert pair.change.test == "mcnemar"
 
 
 def test_runs_on_other_records_are_shown_but_not_paired(experiment, tmp_path):
@@ -107,29 +78,6 @@ def test_runs_on_other_records_are_shown_but_not_paired(experiment, tmp_path):
     assert "Of 2 runs that cannot all be paired, full has the best accuracy" in page.text("h1")
 
 
-def test_runs_of_other_tasks_are_not_paired(experiment, tmp_path):
-    other = shutil.copytree(experiment, tmp_path / "b") / "full"
-    settings = other / "experiment.yaml"
-    settings.write_text(settings.read_text().replace("Classify", "Say"))
-    compared = compare_folders([experiment / "lora", other], tmp_path)
-    assert compared.notices == (
-        "lora and full cannot be paired: they have different tasks; compare runs of one task",
-    )
-
-
-def test_a_metric_that_one_run_lacks_leaves_the_two_unpaired(experiment, tmp_path):
-    others = shutil.copytree(experiment, tmp_path / "b")
-    for name in ("lora", "full"):
-        scores = others / name / "evaluation" / "scores.json"
-        text = scores.read_text().replace('"primary": "accuracy"', '"primary": "log_loss"')
-        extra = (
-            '"metrics": {"log_loss": {"value": 1, "low": 1, "high": 1, "better": "lower", "unit": "nats"},'
-        )
-        scores.write_text(text.replace('"metrics": {', extra))
-    [notice] = compare_folders([others / "lora", others / "full"], tmp_path).notices
-    assert "cannot be paired: Log loss cannot be had of both; evaluate both with the same settings" in notice
-
-
 def test_a_program_reads_the_comparison_as_json(experiment):
     compared = json.loads(
         comparison_as_json(compare_folders([experiment / "lora", experiment / "full"], experiment))
@@ -137,6 +85,31 @@ def test_a_program_reads_the_comparison_as_json(experiment):
     assert compared["primary"] == "accuracy"
     assert compared["entries"][2]["measures"]["accuracy"]["value"] > 0.7
     assert compared["entries"][2]["change"]["verdict"] == "better"
+
+
+def test_predictions_from_elsewhere_are_a_row_a_pair_and_a_part_of_the_headline(experiment, tmp_path):
+    experiment = shutil.copytree(experiment, tmp_path / "copy")
+    for run in ("lora", "full"):
+        add_predictions(experiment / run, "CLIP", 0)
+    compared = compare_folders([experiment], tmp_path)
+    assert [(entry.name, entry.kind) for entry in compared.entries] == [
+        ("base", "base"),
+        ("CLIP", "predictions"),
+        ("full", "run"),
+        ("lora", "run"),
+    ]
+    pairs = {(pair.first, pair.second): pair.change.verdict for pair in compared.pairs}
+    assert pairs == {
+        ("CLIP", "full"): "better",
+        ("CLIP", "lora"): "better",
+        ("full", "lora"): "no clear change",
+    }
+    assert "full is clearly better than the base and CLIP." in compared.headline
+    values = json.loads(comparison_as_json(compared))
+    assert values["best"]["against"] == {"base": "better", "CLIP": "better"}
+    assert values["entries"][1]["measures"]["accuracy"]["value"] < 0.3
+    page = Page(write_comparison([experiment], tmp_path / "all.html")).text()
+    assert "CLIP predictions from elsewhere" in " ".join(page.split())
 
 
 @pytest.mark.slow

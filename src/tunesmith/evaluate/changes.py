@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal
 
@@ -18,7 +18,7 @@ from tunesmith.evaluate.estimates import FEWEST_UNITS, Units
 from tunesmith.evaluate.intervals import FEWEST_OF_RARER
 from tunesmith.evaluate.pairs import Pair, pairs_of
 from tunesmith.evaluate.rows import Row
-from tunesmith.evaluate.significance import Signs, false_discovery_rate, holm, step_down
+from tunesmith.evaluate.significance import Signs, false_discovery_rate, step_down
 from tunesmith.metrics import Outcomes
 
 Verdict = Literal["better", "worse", "no clear change", "too few to tell"]
@@ -173,21 +173,6 @@ def settled(families: Mapping[Draft, Hashable], is_exact: bool) -> dict[Draft, C
         for draft, one, p_alone in zip(drafts, together, alone, strict=True):
             corrected[draft] = max(float(one), p_alone)
     return {draft: draft.change(corrected[draft]) for draft in families}
-
-
-def corrected_together(changes: Sequence[Change]) -> list[Change]:
-    """Changes of one number that were each tested alone, corrected for all of them (Holm 1979)."""
-    corrected = holm([change.p_value for change in changes])
-    return [
-        replace(
-            change,
-            p_value=p_value,
-            verdict="no clear change"
-            if change.verdict in ("better", "worse") and p_value >= _SIGNIFICANT
-            else change.verdict,
-        )
-        for change, p_value in zip(changes, corrected, strict=True)
-    ]
 
 
 def perhaps_worse(changes: Mapping[Draft, Change]) -> list[Draft]:

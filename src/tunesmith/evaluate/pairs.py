@@ -37,7 +37,7 @@ class Exchange:
     changed: int
     """Units in which the number's counts are not the same in both evaluations."""
     step: float = 0.0
-    """By how much one more change would move the number, roughly."""
+    """By how much a change of one unit could move the number at most, roughly."""
     rarer: int | None = None
     """Of a share: units that hold an answer of the rarer kind, in both evaluations together."""
     paired: PairedShare | None = None
@@ -93,7 +93,9 @@ class Pair:
         without = without[~np.isnan(without)]
         if len(without) < 2:
             return math.nan, math.nan
-        variance = float(jackknife_variance(without)) + self.exchange.step**2
+        variance = float(jackknife_variance(without))
+        # One more unit that changes: as those that did, and, counted as one of them, by as much as it could.
+        variance += (variance + self.exchange.step**2) / (self.exchange.changed + 1)
         bounds = metric_of(self.name).bounds
         most = bounds[1] - bounds[0] if bounds else math.inf
         change = self.second.value - self.first.value

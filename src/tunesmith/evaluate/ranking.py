@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from tunesmith.evaluate.changes import Change, Draft, drafts_of, settled
+from tunesmith.evaluate.changes import Change, Draft, Verdict, drafts_of, settled
 from tunesmith.evaluate.compare import in_order_of
 from tunesmith.evaluate.defaults import metric_of, primary_metric
 from tunesmith.evaluate.estimates import Estimate, Units, estimates_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tunesmith.config.experiment import Evaluate
 
 _FEWEST_TO_SHRINK = 3
+_TURNED: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,16 @@ class Ranking:
 
     def equals_of(self, best: str, names: Sequence[str]) -> list[str]:
         """Those among these models that the best is not clearly better than."""
-        return [name for name in names if name != best and not self.is_better(best, name)]
+        return [name for name in names if name != best and self.verdict_on(best, name) != "better"]
 
-    def is_better(self, one: str, other: str) -> bool:
-        """True if the first model is clearly better than the other."""
-        if (one, other) in self.pairs:
-            return self.pairs[one, other].verdict == "worse"
-        return (other, one) in self.pairs and self.pairs[other, one].verdict == "better"
+    def verdict_on(self, name: str, other: str) -> Verdict:
+        """The verdict on a model against another: `better` if it is clearly better than the other. Of a metric whose
+        changes are not tested it is `no clear change`."""
+        if (other, name) in self.pairs:
+            return self.pairs[other, name].verdict
+        change = self.pairs.get((name, other))
+        verdict = change.verdict if change else "no clear change"
+        return _TURNED.get(verdict, verdict)
 
     def shrunk_best(self, names: Sequence[str]) -> Shrunk | None:
         """The best of these models drawn towards their mean, as far as their differences are chance (empirical Bayes:
@@ -74,19 +78,28 @@ class Ranking:
         return Shrunk(value, max(least, value - NORMAL * error), min(most, value + NORMAL * error))
 
 
-def rank(rows: Mapping[str, Sequence[Row]], task: Task, settings: Evaluate, seed: int) -> Ranking:
-    """The models by name, compared in pairs by the primary metric of the settings. Those that lack it are left out.
+def rank(
+    rows: Mapping[str, Sequence[Row]], task: Task, settings: Evaluate, seed: int, target: str | None = None
+) -> Ranking:
+    """The models by name, compared in pairs by the primary metric of the settings, or only each with the `target`.
+    Models without the metric are left out.
 
     Raises ExperimentError if the rows are not of the same records.
     """
     first = next(iter(rows.values()))
     outcomes = {name: outcomes_of(in_order_of(first, some), task) for name, some in rows.items()}
     units = Units.of([row.unit for row in first])
-    return rank_outcomes(outcomes, units, primary_metric(task, settings)[0], settings.num_resamples, seed)
+    metric = primary_metric(task, settings)[0]
+    return rank_outcomes(outcomes, units, metric, settings.num_resamples, seed, target)
 
 
 def rank_outcomes(
-    outcomes: Mapping[str, Outcomes], units: Units, metric: str, draws: int, seed: int
+    outcomes: Mapping[str, Outcomes],
+    units: Units,
+    metric: str,
+    draws: int,
+    seed: int,
+    target: str | None = None,
 ) -> Ranking:
     """The same from what each model answered, the same rows in the same order.
 
@@ -102,6 +115,8 @@ def rank_outcomes(
     }
     drafts: dict[tuple[str, str], Draft] = {}
     for pair in itertools.combinations(estimates, 2):
+        if target not in (None, *pair):
+            continue
         for draft in drafts_of([module], (outcomes[pair[0]], outcomes[pair[1]]), units, signs, seed):
             if draft.name == metric:
                 drafts[pair] = draft

@@ -149,17 +149,3 @@ def false_discovery_rate(p_values: Sequence[float]) -> list[float]:
     found = np.empty_like(p)
     found[order] = np.minimum(least, 1.0)
     return [float(one) for one in found]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for all of them, whatever the dependence between them (Holm 1979).
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    corrected, least = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = least
-    return corrected

@@ -8,29 +8,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tunesmith.errors import DataError, ExperimentError, counted
+from tunesmith.errors import DataError, counted
 from tunesmith.evaluate.changes import Change
-from tunesmith.evaluate.compare import in_order_of
 from tunesmith.evaluate.defaults import metric_of
-from tunesmith.evaluate.ranking import Ranking, rank
-from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.scores import Score
 from tunesmith.files import as_json
 from tunesmith.report import summary, words
 from tunesmith.report.charts import Plot
 from tunesmith.report.curves import overlaid_curves
+from tunesmith.report.models import Kind, Model, references, short_names
 from tunesmith.report.page import write_page
+from tunesmith.report.pairing import Best, best_run, ranked
 from tunesmith.report.run_folder import Evaluated, RunView, read_run_folder
-
-_BASE = "base in "
-"""What the names of bases in a ranking begin with."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the table: a base model or a run."""
+    """A line of the table: a base model, predictions from elsewhere, or a run."""
 
     name: str
+    kind: Kind
     measures: Mapping[str, Score]
     facts: Mapping[str, str]
     change: Change | None
@@ -43,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs on the same held-out records."""
+    """Two runs, or a run and predictions from elsewhere, on the same held-out records."""
 
     first: str
     second: str
@@ -63,6 +60,8 @@ class Compared:
     facts: tuple[str, ...]
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
+    best: Best | None
+    """None if not all runs can be compared with each other."""
     classes: Mapping[str, Sequence[Score | None]]
     class_metric: str
     groups: Mapping[str, Mapping[str, Sequence[Score | None]]]
@@ -111,70 +110,49 @@ def compare_runs(runs: Sequence[RunView], beside: Path) -> Compared:
         raise DataError("compare: none of these runs is evaluated yet; `tunesmith run` finishes them")
     primary = evaluated[0].scores.primary
     names = short_names(runs)
-    entries = [
-        *_base_entries(runs, names, primary),
-        *(_run_entry(run, name, primary, beside) for run, name in zip(runs, names, strict=True)),
-    ]
+    models = [*references(runs, names), *itertools.starmap(Model.of_run, zip(runs, names, strict=True))]
+    entries = [_entry(model, primary, beside) for model in models]
     metrics = dict.fromkeys(metric for entry in entries for metric in entry.measures if "/" not in metric)
     metrics.pop(primary, None)
     class_metric, classes = _class_table(entries)
-    found = _ranked(runs, names, primary)
+    rankings = ranked(models, primary)
     unit = metric_of(primary).unit
-    pairs = [Pair(*pair, change, words.changed(change, unit)) for pair, change in found.pairs.items()]
+    pairs = [Pair(*pair, change, words.changed(change, unit)) for pair, change in rankings.pairs.items()]
+    best = best_run(rankings, models)
     return Compared(
         title=", ".join(dict.fromkeys(run.run.experiment for run in runs)),
-        headline=_headline(
-            entries[-len(runs) :], evaluated[0].scores.records, primary, found, is_fair=not found.notices
-        ),
+        headline=_headline(entries[-len(runs) :], evaluated[0].scores.records, primary, best),
         primary=primary,
         metrics=(primary, *metrics),
         facts=tuple(dict.fromkeys(fact for entry in entries for fact in entry.facts)),
         entries=tuple(entries),
         pairs=tuple(pairs),
+        best=best,
         classes=classes,
         class_metric=class_metric,
         groups=_group_tables(entries),
         curves=tuple(overlaid_curves(runs, names, primary)),
-        notices=(*found.notices, *_unfinished(runs, names)),
+        notices=(*rankings.notices, *_unfinished(runs, names)),
     )
 
 
-def short_names(runs: Sequence[RunView]) -> list[str]:
-    """What tells the runs apart: the variant if that does, else experiment and variant, else the folder."""
-    candidates = (
-        [run.run.label for run in runs],
-        [run.name for run in runs],
-        [str(run.path) for run in runs],
-    )
-    return next((names for names in candidates if len(set(names)) == len(names)), candidates[-1])
-
-
-def _base_entries(runs: Sequence[RunView], names: Sequence[str], primary: str) -> Iterator[Entry]:
-    """A line for each base model, named after its runs if there is more than one."""
-    bases: dict[Path, list[str]] = {}
-    scores: dict[Path, Evaluated] = {}
-    for run, name in zip(runs, names, strict=True):
-        if run.base is not None:
-            folder = run.base.folder.resolve()
-            bases.setdefault(folder, []).append(name)
-            scores[folder] = run.base
-    for folder, used_by in bases.items():
-        name = "base" if len(bases) == 1 else f"base of {', '.join(used_by)}"
-        base = scores[folder]
-        yield Entry(name, base.scores.metrics, {}, None, None, _groups(base, primary))
-
-
-def _run_entry(run: RunView, name: str, primary: str, beside: Path) -> Entry:
+def _entry(model: Model, primary: str, beside: Path) -> Entry:
+    measures = model.evaluated.scores.metrics if model.evaluated else {}
+    groups = _groups(model.evaluated, primary) if model.evaluated else {}
+    if model.kind != "run":
+        return Entry(model.name, model.kind, measures, {}, None, None, groups)
+    run = model.runs[0]
     shown = ("Trained weights", "Saved", "Peak memory", "Training time")
     known = dict(summary.facts(run))
     page = run.path / "report.html"
     return Entry(
-        name=name,
-        measures=run.tuned.scores.metrics if run.tuned else {},
+        name=model.name,
+        kind="run",
+        measures=measures,
         facts={fact: known[fact] for fact in shown if fact in known},
         change=run.comparison.metrics.get(primary) if run.comparison else None,
         page=Path(os.path.relpath(page, beside)).as_posix() if page.exists() else None,
-        groups=_groups(run.tuned, primary) if run.tuned else {},
+        groups=groups,
     )
 
 
@@ -208,56 +186,62 @@ def _class_table(entries: Sequence[Entry]) -> tuple[str, dict[str, list[Score | 
     return chosen, {label: [entry.measures.get(f"{chosen}/{label}") for entry in entries] for label in labels}
 
 
-def _headline(entries: Sequence[Entry], records: int, primary: str, found: _Rankings, is_fair: bool) -> str:
-    """The best run by the primary metric, if it is clearly the best, and what it is worth; else those that no one can
-    tell from it."""
+def _headline(entries: Sequence[Entry], records: int, primary: str, best: Best | None) -> str:
+    """The best run by the primary metric, if it is clearly the best, and what it is worth; else the runs that are not
+    clearly different from it."""
     ranked = sorted(
         (entry for entry in entries if primary in entry.measures), key=lambda it: _badness(it, primary)
     )
-    best, measure = ranked[0], ranked[0].measures[primary]
+    top, measure = ranked[0], ranked[0].measures[primary]
     name, where = words.within(words.title(primary)), f"on {counted(records, 'held-out record')}"
-    if not is_fair:
-        return (
-            f"Of {len(entries)} runs that cannot all be paired, {best.name} has the best {name}: "
-            f"{words.with_interval(measure)}."
-        )
-    if not found.alike:
-        return f"{best.name} has {name} {words.with_interval(measure)} {where}."
-    ranking, names = found.alike[0]
-    equals = ranking.equals_of(best.name, names)
-    if len(names) == 1:
-        text = f"{best.name} has {name} {words.with_interval(measure)} {where}."
-    elif equals:
+    value = words.with_interval(measure)
+    if best is None:
+        if len(ranked) > 1:
+            return (
+                f"Of {len(entries)} runs that cannot all be paired, {top.name} has the best {name}: {value}."
+            )
+        return f"{top.name} has {name} {value} {where}."
+    if len(ranked) == 1:
+        text = f"{top.name} has {name} {value} {where}."
+    elif best.equals:
         text = (
-            f"Of {len(entries)} runs {where}, none is clearly the best by {name}: {best.name} has "
-            f"{words.with_interval(measure)}, with no clear difference from {', '.join(equals)}."
+            f"Of {len(entries)} runs {where}, none is clearly the best by {name}: {top.name} has {value}, with no "
+            f"clear difference from {', '.join(best.equals)}."
         )
     else:
-        text = f"Of {len(entries)} runs {where}, {best.name} has the best {name}: {words.with_interval(measure)}."
-    return text + _worth(ranking, names, measure) + _against_base(ranking, names, best.name)
+        text = f"Of {len(entries)} runs {where}, {top.name} has the best {name}: {value}."
+    return text + _worth(best, len(ranked), measure) + _against(best)
 
 
-def _worth(ranking: Ranking, names: Sequence[str], measure: Score) -> str:
-    """What the best of several is worth on new records, for being chosen makes its own value too high."""
-    shrunk = ranking.shrunk_best(names)
-    if shrunk is None:
+def _worth(best: Best, number: int, measure: Score) -> str:
+    """The value of the best of several runs to be expected on new records: it was chosen for its own value, which is
+    therefore too high."""
+    if best.expected is None:
         return ""
-    ends = words.interval(shrunk.low, shrunk.high, measure.unit)
+    ends = words.interval(best.expected.low, best.expected.high, measure.unit)
     return (
-        f" The best of {len(names)} looks better than it is: on new records about "
-        f"{words.number(shrunk.value, measure.unit)} ({ends}) is to be expected."
+        f" The best of {number} looks better than it is: on new records about "
+        f"{words.number(best.expected.value, measure.unit)} ({ends}) is to be expected."
     )
 
 
-def _against_base(ranking: Ranking, names: Sequence[str], best: str) -> str:
-    """Whether the best run is clearly better than every base, with all pairs corrected together."""
-    bases = [name for name in ranking.estimates if name.startswith(_BASE)]
-    if not bases:
-        return ""
-    which = "base" if len(bases) == 1 else "bases"
-    if all(ranking.is_better(best, base) for base in bases):
-        return f" {best} is clearly better than the {which}."
-    return f" {best} is not clearly better than the {which}."
+def _against(best: Best) -> str:
+    """Which bases and predictions from elsewhere the best run is clearly better or worse than, with all pairs corrected
+    together."""
+    text = ""
+    for verdict, phrase in (
+        ("better", "is clearly better than"),
+        ("worse", "is clearly worse than"),
+        (None, "is not clearly better than"),
+    ):
+        names = [
+            name if name.startswith("base of") else f"the {name}" if name == "base" else name
+            for name, one in best.against.items()
+            if one == verdict or (verdict is None and one not in ("better", "worse"))
+        ]
+        if names:
+            text += f" {best.name} {phrase} {words.listed(names)}."
+    return text
 
 
 def _badness(entry: Entry, metric: str) -> float:
@@ -269,73 +253,3 @@ def _unfinished(runs: Sequence[RunView], names: Sequence[str]) -> Iterator[str]:
     for run, name in zip(runs, names, strict=True):
         for line in run.missing:
             yield f"{name}: {line}"
-
-
-@dataclass(frozen=True)
-class _Rankings:
-    """Every two models that can be paired, and why the others cannot be."""
-
-    pairs: Mapping[tuple[str, str], Change]
-    alike: Sequence[tuple[Ranking, Sequence[str]]]
-    """Models on the same records with the same task, and which of them are runs (the others are bases)."""
-    notices: Sequence[str]
-
-
-def _ranked(runs: Sequence[RunView], names: Sequence[str], primary: str) -> _Rankings:
-    """Evaluated runs and their bases in sets that can be compared, each set tested together."""
-    evaluated = [
-        (run, run.tuned, name) for run, name in zip(runs, names, strict=True) if run.tuned is not None
-    ]
-    notices = []
-    sets: list[list[tuple[RunView, Evaluated, str]]] = []
-    for one in evaluated:
-        home = next((some for some in sets if _fault(some[0], one) is None), None)
-        if home is None:
-            sets.append([one])
-        else:
-            home.append(one)
-    for first, second in itertools.combinations(evaluated, 2):
-        if (fault := _fault(first, second)) is not None:
-            notices.append(f"{first[2]} and {second[2]} cannot be paired: {fault}")
-    alike: list[tuple[Ranking, list[str]]] = []
-    pairs: dict[tuple[str, str], Change] = {}
-    for some in sets:
-        rows: dict[str, Sequence[Row]] = {name: tuned.rows for _, tuned, name in some if tuned.rows}
-        for run, tuned, _ in some:
-            if run.base is not None and rows and _is_same(tuned.rows, run.base.rows):
-                rows.setdefault(f"{_BASE}{run.base.folder.resolve()}", run.base.rows)
-        if not rows:
-            continue
-        experiment = some[0][0].experiment
-        settings = experiment.evaluate.model_copy(update={"metric": primary, "metrics": []})
-        ranking = rank(rows, experiment.task, settings, experiment.seed)
-        lacking = [name for name in rows if name not in ranking.estimates]
-        notices += [
-            f"{first} and {second} cannot be paired: {words.title(primary)} cannot be had of both; evaluate both with "
-            "the same settings"
-            for first, second in itertools.combinations([name for _, _, name in some], 2)
-            if first in lacking or second in lacking
-        ]
-        alike.append((ranking, [name for _, _, name in some if name in ranking.estimates]))
-        pairs |= {
-            pair: change
-            for pair, change in ranking.pairs.items()
-            if not any(one.startswith(_BASE) for one in pair)
-        }
-    return _Rankings(pairs, alike, notices)
-
-
-def _fault(first: tuple[RunView, Evaluated, str], second: tuple[RunView, Evaluated, str]) -> str | None:
-    """Why two evaluated runs cannot be paired, or None."""
-    if first[0].settings.get("task") != second[0].settings.get("task"):
-        return "they have different tasks; compare runs of one task"
-    try:
-        in_order_of(first[1].rows, second[1].rows)
-    except ExperimentError as error:
-        return str(error)
-    return None
-
-
-def _is_same(rows: Sequence[Row], others: Sequence[Row]) -> bool:
-    """True if both are of the same records."""
-    return {(row.record, row.sha256) for row in rows} == {(row.record, row.sha256) for row in others}

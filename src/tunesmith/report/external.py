@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate.changes import Change, corrected_together
-from tunesmith.evaluate.compare import compare_rows
+from tunesmith.evaluate.changes import Change
+from tunesmith.evaluate.ranking import rank
 from tunesmith.evaluate.scores import Score
 from tunesmith.report import summary
 from tunesmith.report.run_folder import RunView
+
+_TUNED = "tuned"
 
 
 @dataclass(frozen=True)
@@ -28,21 +30,19 @@ class ExternalRow:
 def external_rows(run: RunView) -> list[ExternalRow]:
     """A row for all predictions that have the primary metric, in the order of their names."""
     primary = summary.primary(run)
-    shown = [one for one in run.external if primary in one.scores.metrics]
-    changes: list[Change | None] = [None] * len(shown)
+    shown = {it.scores.evaluation: it for it in run.external if primary in it.scores.metrics}
+    changes: dict[str, Change] = {}
     notice = ""
     if run.tuned is not None and shown:
+        rows = {name: evaluated.rows for name, evaluated in shown.items()} | {_TUNED: run.tuned.rows}
         experiment = run.experiment
         settings = experiment.evaluate.model_copy(update={"metric": primary, "metrics": []})
         try:
-            compared = [
-                compare_rows(one.rows, run.tuned.rows, experiment.task, settings, experiment.seed)
-                for one in shown
-            ]
-            changes = [*corrected_together([one.metrics[primary] for one in compared])]
+            ranking = rank(rows, experiment.task, settings, experiment.seed, target=_TUNED)
+            changes = {first: change for (first, _), change in ranking.pairs.items()}
         except TunesmithError as error:
             notice = str(error)
     return [
-        ExternalRow(one.scores.evaluation, one.scores.metrics[primary], one.scores.unread, change, notice)
-        for one, change in zip(shown, changes, strict=True)
+        ExternalRow(name, it.scores.metrics[primary], it.scores.unread, changes.get(name), notice)
+        for name, it in shown.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from tunesmith.evaluate.changes import Change
 from tunesmith.evaluate.compare import WorseClass, WorseGroup
@@ -159,6 +160,15 @@ def duration(seconds: float) -> str:
         if amount or words:
             words.append(f"{amount}{_SPACE}{unit}")
     return " ".join(words[:2])
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _bare(value: float, unit: str) -> str:
