@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from tunesmith.errors import DataError
 from tunesmith.images import decode
-from tunesmith.images.decode import open_upright
+from tunesmith.images.decode import decode_rgb
 
 
 def scene(width=48, height=32):
@@ -47,7 +47,7 @@ def test_a_turned_photo_is_seen_upright(orientation, form):
     content = saved(scene(), form, exif=exif)
     with Image.open(io.BytesIO(content)) as image:
         expected = ImageOps.exif_transpose(image).convert("RGB")
-    got = open_upright(content)
+    got = decode_rgb(content)
     assert got.size == ((48, 32) if orientation < 5 else (32, 48))
     assert np.array_equal(np.asarray(got), np.asarray(expected))
 
@@ -55,13 +55,13 @@ def test_a_turned_photo_is_seen_upright(orientation, form):
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_data_do_not_spoil_a_picture():
     content = saved(scene(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
-    assert open_upright(content).size == (48, 32)
+    assert decode_rgb(content).size == (48, 32)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "CMYK"])
 def test_other_colour_spaces_become_rgb_as_pillow_has_them(mode):
     image = scene().convert(mode)
-    got = open_upright(saved(image, "TIFF"))
+    got = decode_rgb(saved(image, "TIFF"))
     assert got.mode == "RGB"
     assert np.array_equal(np.asarray(got), np.asarray(image.convert("RGB")))
 
@@ -93,7 +93,7 @@ def palette_with_hole():
     ],
 )
 def test_transparent_parts_are_white_not_what_lies_under_them(content, seen):
-    got = open_upright(content)
+    got = decode_rgb(content)
     assert got.getpixel((2, 2)) == (255, 255, 255)
     assert got.getpixel((12, 12)) == (seen or got.getpixel((12, 12))) != (255, 255, 255)
 
@@ -101,7 +101,7 @@ def test_transparent_parts_are_white_not_what_lies_under_them(content, seen):
 @pytest.mark.parametrize(("form", "dtype"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
 def test_sixteen_bits_are_scaled_not_clipped(form, dtype):
     values = np.linspace(0, 65535, 256).reshape(16, 16).astype(dtype)
-    got = np.asarray(open_upright(saved(Image.fromarray(values), form)))
+    got = np.asarray(decode_rgb(saved(Image.fromarray(values), form)))
     assert np.array_equal(got[..., 0].ravel(), np.arange(256))
 
 
@@ -109,22 +109,20 @@ def test_sixteen_bits_are_scaled_not_clipped(form, dtype):
 @pytest.mark.parametrize(("form", "dtype"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
 def test_an_x_ray_of_fewer_bits_than_its_file_is_not_black(bits, form, dtype):
     values = np.linspace(0, 2**bits - 1, 256).reshape(16, 16).astype(dtype)
-    got = np.asarray(open_upright(saved(Image.fromarray(values), form)))[..., 0].ravel()
+    got = np.asarray(decode_rgb(saved(Image.fromarray(values), form)))[..., 0].ravel()
     assert np.abs(got.astype(int) - np.arange(256)).max() <= 1
 
 
 def test_a_few_hot_pixels_do_not_darken_a_picture_and_a_narrow_range_is_stretched():
     values = np.linspace(0, 4095, 10_000).reshape(100, 100).astype(np.uint16)
-    plain = np.asarray(open_upright(saved(Image.fromarray(values))))
+    plain = np.asarray(decode_rgb(saved(Image.fromarray(values))))
     values[0, :5] = 65535
-    assert np.array_equal(np.asarray(open_upright(saved(Image.fromarray(values))))[1:], plain[1:])
+    assert np.array_equal(np.asarray(decode_rgb(saved(Image.fromarray(values))))[1:], plain[1:])
     offset = (np.linspace(0, 1500, 10_000).reshape(100, 100) + 32_768).astype(np.uint16)
-    got = np.asarray(open_upright(saved(Image.fromarray(offset))))
+    got = np.asarray(decode_rgb(saved(Image.fromarray(offset))))
     assert got.min() == 0
     assert got.max() == 255
-    assert (
-        open_upright(saved(Image.fromarray(np.full((4, 4), 900, np.uint16)))).getpixel((1, 1)) == (224,) * 3
-    )
+    assert decode_rgb(saved(Image.fromarray(np.full((4, 4), 900, np.uint16)))).getpixel((1, 1)) == (224,) * 3
 
 
 def deep_colour(values):
@@ -142,11 +140,11 @@ def deep_colour(values):
 
 def test_colours_of_sixteen_bits_are_read_and_those_that_would_be_black_are_told():
     values = np.stack([np.linspace(0, 65535, 256).reshape(16, 16)] * 3, axis=-1)
-    assert np.abs(np.asarray(open_upright(deep_colour(values)))[..., 0].ravel() - np.arange(256.0)).max() <= 1
+    assert np.abs(np.asarray(decode_rgb(deep_colour(values)))[..., 0].ravel() - np.arange(256.0)).max() <= 1
     with pytest.raises(
         ValueError, match=r"has 16 bits a channel, .* below 16 of 256 levels: it would be nearly black"
     ):
-        open_upright(deep_colour(values / 16))
+        decode_rgb(deep_colour(values / 16))
 
 
 def strokes(mode, colour, alpha=255):
@@ -169,7 +167,7 @@ def strokes(mode, colour, alpha=255):
     ],
 )
 def test_what_stands_on_nothing_is_seen_whatever_its_colour(content, ground):
-    got = np.asarray(open_upright(content))
+    got = np.asarray(decode_rgb(content))
     assert got[0, 0].tolist() == [ground] * 3
     assert np.abs(got[12, 15].astype(int) - ground).max() > 100
 
@@ -178,17 +176,17 @@ def test_white_in_a_transparent_palette_is_seen_and_so_is_white_beside_colours()
     image = Image.new("P", (16, 16), 1)
     image.putpalette([0, 0, 0, 255, 255, 255])
     image.paste(0, (0, 0, 8, 16))
-    assert open_upright(saved(image, "GIF", transparency=0)).getpixel((2, 2)) == (0, 0, 0)
+    assert decode_rgb(saved(image, "GIF", transparency=0)).getpixel((2, 2)) == (0, 0, 0)
     logo = strokes("RGBA", (255, 255, 255))
     logo.paste((200, 30, 30, 255), (10, 10, 25, 40))
-    assert open_upright(saved(logo)).getpixel((0, 0)) == (0, 0, 0)
+    assert decode_rgb(saved(logo)).getpixel((0, 0)) == (0, 0, 0)
 
 
 def test_a_picture_of_which_nothing_is_visible_is_told():
     image = scene().convert("RGBA")
     image.putalpha(0)
     with pytest.raises(ValueError, match="is transparent everywhere"):
-        open_upright(saved(image))
+        decode_rgb(saved(image))
 
 
 def test_whatever_a_decoder_raises_of_a_damaged_file_becomes_one_sentence(monkeypatch):
@@ -196,12 +194,12 @@ def test_whatever_a_decoder_raises_of_a_damaged_file_becomes_one_sentence(monkey
     for start in range(40, len(content), 23):
         damaged = content[:start] + bytes([content[start] ^ 0xFF]) + content[start + 1 :]
         try:
-            open_upright(damaged)
+            decode_rgb(damaged)
         except ValueError as error:
             assert "\n" not in str(error)  # noqa: PT017
     monkeypatch.setattr(Image.Image, "load", lambda self: 1 / 0)
     with pytest.raises(ValueError, match=r"is a broken picture \(division by zero\)"):
-        open_upright(JPEG)
+        decode_rgb(JPEG)
 
 
 def test_of_an_animation_the_first_frame_is_seen():
@@ -212,7 +210,7 @@ def test_of_an_animation_the_first_frame_is_seen():
             "append_images": frames[1:],
             **({"lossless": True} if form == "WEBP" else {}),
         }
-        assert open_upright(saved(frames[0], form, **given)).getpixel((4, 4)) == (255, 0, 0)
+        assert decode_rgb(saved(frames[0], form, **given)).getpixel((4, 4)) == (255, 0, 0)
 
 
 JPEG = saved(scene(400, 300), "JPEG")
@@ -247,14 +245,14 @@ JPEG = saved(scene(400, 300), "JPEG")
 def test_what_cannot_be_read_is_told_in_words(tmp_path, content, why, as_file):
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(ValueError, match=why):
-        open_upright(tmp_path / "a.jpg" if as_file else content)
+        decode_rgb(tmp_path / "a.jpg" if as_file else content)
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
-        open_upright(tmp_path / "a.jpg")
+        decode_rgb(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="is a folder, not a picture"):
-        open_upright(tmp_path)
+        decode_rgb(tmp_path)
 
 
 def test_the_limit_of_pixels_is_ours_and_pillows_is_as_it_was():
@@ -262,16 +260,16 @@ def test_the_limit_of_pixels_is_ours_and_pillows_is_as_it_was():
     with pytest.raises(
         ValueError, match=r"30000 x 30000 pixels, more than data.pictures.max_pixels \(100000000\)"
     ):
-        open_upright(bomb(30_000, 30_000), 100_000_000)
+        decode_rgb(bomb(30_000, 30_000), 100_000_000)
     assert theirs == Image.MAX_IMAGE_PIXELS
     with pytest.raises(ValueError, match="400 x 300 pixels, more than"):
-        open_upright(JPEG, 400 * 300 - 1)
-    assert open_upright(JPEG, 400 * 300).size == (400, 300)
+        decode_rgb(JPEG, 400 * 300 - 1)
+    assert decode_rgb(JPEG, 400 * 300).size == (400, 300)
 
 
 def test_pillows_limit_is_back_after_many_threads_read():
     theirs = Image.MAX_IMAGE_PIXELS
-    threads = [threading.Thread(target=lambda: [open_upright(JPEG) for _ in range(20)]) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: [decode_rgb(JPEG) for _ in range(20)]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -282,11 +280,11 @@ def test_pillows_limit_is_back_after_many_threads_read():
 def test_a_bomb_costs_no_memory(tmp_path):
     (tmp_path / "bomb.png").write_bytes(bomb(30_000, 30_000))
     program = (
-        "import resource, sys\nfrom pathlib import Path\nfrom tunesmith.images.decode import open_upright\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom tunesmith.images.decode import decode_rgb\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"import PIL.Image; PIL.Image.init(); before = peak()\n"
         f"file = Path({str(tmp_path)!r}) / 'bomb.png'\n"
-        "try: open_upright(file, 10**8)\nexcept ValueError: print(peak() - before)\n"
+        "try: decode_rgb(file, 10**8)\nexcept ValueError: print(peak() - before)\n"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
@@ -299,5 +297,5 @@ def test_without_pillow_one_sentence_says_what_to_install(monkeypatch):
     with pytest.raises(
         DataError, match=r"pillow, which is not installed. Run `pip install 'tunesmith\[vision\]'`"
     ):
-        open_upright(JPEG)
+        decode_rgb(JPEG)
     assert "imagehash" in decode.missing_library("imagehash")

@@ -12,15 +12,15 @@ COPY = Picture("pictures/cd/cd", "cd" * 32, 4, 3, "0f" * 8, stored=True, root=Pa
 @pytest.mark.parametrize(("picture", "file"), [(ONE, "now/a/1.jpg"), (COPY, "made/pictures/cd/cd")])
 def test_a_stored_picture_is_found_where_its_folder_is_now(picture, file):
     told = json.loads(json.dumps(picture.to_json()))
-    assert Picture.is_one(told)
-    read = Picture.of_json(told, stored=Path("made"), beside=Path("now"))
+    assert Picture.is_json(told)
+    read = Picture.from_json(told, stored=Path("made"), root=Path("now"))
     assert read == picture
     assert read.file == Path(file)
 
 
 def test_what_a_record_says_of_a_picture_is_not_taken_for_a_stored_one():
     for value in ({"bytes": None, "path": "x"}, {"picture": "x"}, {}, ONE.to_json() | {"more": 1}):
-        assert not Picture.is_one(value)
+        assert not Picture.is_json(value)
 
 
 def test_the_pictures_of_a_record_come_in_the_order_of_its_fields():

@@ -3,12 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.errors import DataError, ExperimentError
-from tunesmith.records.filter import matcher
+from tunesmith.records.filter import compile_filter
 from tunesmith.records.record import Record
 
 
 def holds(text, **fields):
-    return matcher(text)(Record("f:7", fields))
+    return compile_filter(text)(Record("f:7", fields))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_comparisons_agree_with_python(value, bound, sign):
 @pytest.mark.filterwarnings("ignore:.is. with:SyntaxWarning")
 def test_what_is_no_condition_is_refused_before_any_record_is_read(text, message):
     with pytest.raises(ExperimentError, match=message):
-        matcher(text)
+        compile_filter(text)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from tunesmith.errors import DataError
 from tunesmith.records.picture_values import with_picture_values
 from tunesmith.records.record import Record
 
-BYTES = b"\x89PNG" + bytes(range(200))
+BYTES = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 TEXT = base64.b64encode(BYTES).decode()
 
 
@@ -17,7 +17,9 @@ TEXT = base64.b64encode(BYTES).decode()
         ({"bytes": TEXT}, BYTES), ({"bytes": BYTES, "path": None}, {"bytes": BYTES, "path": None}),
         ({"url": "a.jpg"}, "a.jpg"), ({"src": "data:image/png;base64," + TEXT}, BYTES),
         ("file:///tmp/a%20b.jpg", "/tmp/a b.jpg"), (["a", "", None, {"url": "b"}], ["a", "b"]),
-        ("", None), (" ", None), ({}, None), ({"bytes": None, "path": None}, None), (None, None), ([None], []),
+        ("None", None), ("NaN", None), ('["a.jpg", null, "none"]', ["a.jpg"]), ("[]", []), ("[1] a.jpg", "[1] a.jpg"),
+        ({"image_url": {"url": "a.jpg"}}, "a.jpg"), ("", None), (" ", None), ({}, None),
+        ({"bytes": None, "path": None}, None), (None, None), ([None], []),
     ],
 )  # fmt: skip
 def test_a_picture_is_read_in_the_forms_of_other_tools(value, made):

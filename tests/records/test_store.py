@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tunesmith.errors import DataError
 from tunesmith.images.picture import Picture
-from tunesmith.images.roots import Places
+from tunesmith.images.roots import ImageRoots
 from tunesmith.records.record import Record
 from tunesmith.records.store import RecordStore, Selection, canonical, write_store
 
@@ -88,7 +88,7 @@ def test_pictures_are_stored_and_hashed_as_json_and_come_back_as_what_the_reader
     write(tmp_path / "r.arrow", [record])
     (row,) = RecordStore(tmp_path / "r.arrow").stored()
     assert hashlib.sha256(row[2].encode()).hexdigest() == row[1] == record.sha256
-    places = Places(tmp_path, tmp_path, ((0, "data"),))
+    places = ImageRoots(tmp_path, tmp_path, ((0, "data"),))
     store = RecordStore(tmp_path / "r.arrow", places.fields)
     assert store[-1] == record
     assert store[0].fields["image"].file == tmp_path / "data/a.jpg"

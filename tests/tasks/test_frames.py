@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.images.made import saved
 from tunesmith.errors import DataError
-from tunesmith.images.decode import open_upright
+from tunesmith.images.decode import decode_rgb
 from tunesmith.images.picture import Picture
 from tunesmith.records.record import Record
 from tunesmith.tasks import _frames
@@ -42,7 +42,7 @@ def test_boxes_of_the_stored_picture_lie_where_the_thing_is_seen(orientation: in
     values[10:20, 8:40] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
-    seen = np.asarray(open_upright(saved(Image.fromarray(values), exif=exif)).convert("L"))
+    seen = np.asarray(decode_rgb(saved(Image.fromarray(values), exif=exif)).convert("L"))
     rows, columns = np.nonzero(seen)
     picture = Picture("a", "0" * 64, seen.shape[1], seen.shape[0], "0" * 16, orientation=orientation)
     record = Record("a.jsonl:1", {"box": [8, 10, 40, 20]})

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from tunesmith.batching.example import Placed
 from tunesmith.errors import DataError, counted
-from tunesmith.images.decode import open_upright
+from tunesmith.images.decode import decode_rgb
 
 _NUM_LISTED = 20
 _AGAIN = "Put back what was there, or remove the prepared data and prepare it again."
@@ -49,7 +49,7 @@ def fill(placed: Placed, place: UInt8[np.ndarray, "patch value"]) -> str | None:
         content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != placed.picture.sha256:
             return f"{file}: has changed since the data was prepared (its sha256 is another)."
-        image = open_upright(content)
+        image = decode_rgb(content)
     except OSError as error:
         return f"{file}: cannot be read ({error.strerror or error})."
     except ValueError as error:

@@ -14,9 +14,8 @@ from tunesmith.errors import DataError
 from tunesmith.evaluate.engines import Engine
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.records.conversation import Conversation
-from tunesmith.records.image_ingestion import Taking
+from tunesmith.records.image_ingestion import ImageIngestor
 from tunesmith.records.marks import refuse_marks
-from tunesmith.records.picture_values import with_picture_values
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow
 from tunesmith.records.unread import without_ignored
@@ -106,15 +105,14 @@ class Result:
         """The rows with their pictures taken, checked as when data are prepared."""
         fields = self.task.picture_fields()
         rows = map(self._laid_out, rows)
-        return Taking(pictures, fields, copies).taken(rows, beside) if fields else rows
+        return ImageIngestor(pictures, fields, copies).resolve(rows, beside) if fields else rows
 
     def _laid_out(self, row: Record | BadRow) -> Record | BadRow:
         """The row in the layout that the task reads."""
         if isinstance(row, BadRow):
             return row
         try:
-            record = self.task.laid_out(without_ignored(row, self.experiment.data.ignore))
-            return with_picture_values(record, self.task.picture_fields())
+            return self.task.laid_out(without_ignored(row, self.experiment.data.ignore))
         except DataError as fault:
             return _bad(row.id, fault)
 

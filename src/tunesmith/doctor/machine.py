@@ -200,9 +200,9 @@ def _pillow() -> str:
 def _imagehash() -> str:
     from PIL import Image
 
-    from tunesmith.records.image_ingestion import NO_LOOK, look_of
+    from tunesmith.records.image_ingestion import NO_HASH, perceptual_hash
 
-    if look_of(Image.linear_gradient("L")) == NO_LOOK:
+    if perceptual_hash(Image.linear_gradient("L")) == NO_HASH:
         raise RuntimeError("loads, but sees nothing in a picture")
     return f"{metadata.version('imagehash')}, hashes pictures"
 

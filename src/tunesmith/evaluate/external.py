@@ -29,7 +29,7 @@ from tunesmith.evaluate.predictions import (
 from tunesmith.evaluate.rows import Row
 from tunesmith.evaluate.scores import Score, Scores, score
 from tunesmith.records.conversation import Conversation
-from tunesmith.records.image_ingestion import Taking
+from tunesmith.records.image_ingestion import ImageIngestor
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow
 from tunesmith.tasks import Task
@@ -226,7 +226,7 @@ def _records_of(task: Task, records: Sequence[Mapping[str, Any]], copies: Path) 
     rows: Any = (task.laid_out(Record(str(one["id"]), dict(one))) for one in records)
     if task.picture_fields():
         settings = PictureSettings(outside=True)
-        rows = Taking(settings, task.picture_fields(), copies).taken(rows, lambda _: Path())
+        rows = ImageIngestor(settings, task.picture_fields(), copies).resolve(rows, lambda _: Path())
     known, faults = [], []
     for row in rows:
         if isinstance(row, BadRow):

@@ -1,4 +1,4 @@
-"""A picture's file as a model looks at it: RGB, turned as its EXIF orientation says, its first frame only."""
+"""Decoding: a picture's file as RGB pixels of its first frame, with its EXIF orientation applied."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tunesmith.errors import DataError
+from tunesmith.images.jpeg2000 import metadata
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 _FORMS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
 """Forms that are read. Those that Pillow hands to another program, such as EPS, are not among them."""
 _READ = "Possible are JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF and JPEG 2000"
 _ORIENTATION = 0x0112
+_DNG_VERSION = 0xC612
 _TURNS = {
     2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE",
     6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90",
@@ -66,9 +69,10 @@ class Decoded:
     """What was changed that a user may not expect, in words that stand after "pictures"."""
 
 
-def open_upright(picture: Path | bytes, max_pixels: int | None = None) -> Image:
-    """The picture of a file, or of its bytes, decoded to its end: RGB, turned as its EXIF orientation says, first
-    frame.
+def decode_rgb(picture: Path | bytes, max_pixels: int | None = None) -> Image:
+    """The picture of a file, or of its bytes, as RGB, with its EXIF orientation applied.
+
+    Only the first frame is decoded, to its end.
 
     Transparent parts become white, or, where the edges of the visible parts would be lost on white, black or grey.
     Grey values of 16 bits are scaled by the smallest of 8, 10, 12, 14 or 16 bits that holds them; if that leaves
@@ -80,7 +84,7 @@ def open_upright(picture: Path | bytes, max_pixels: int | None = None) -> Image:
 
 
 def decode(picture: Path | bytes, max_pixels: int | None = None) -> Decoded:
-    """The picture as `open_upright` gives it, its EXIF orientation, and what was done to it; raises the same."""
+    """The picture as `decode_rgb` returns it, its EXIF orientation, and what was done to it; raises the same."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
@@ -96,10 +100,11 @@ def decode(picture: Path | bytes, max_pixels: int | None = None) -> Decoded:
                     raise _RefusedError(
                         f"has {width} x {height} pixels, more than data.pictures.max_pixels ({max_pixels})."
                     )
+                _refuse_raw(file)
                 is_deep = any(";16" in str(tile) for tile in file.tile)
                 file.load()
                 image, note = _rgb(file, is_deep)
-                orientation = _orientation(file)
+                orientation = _orientation(file, picture)
                 return Decoded(_turned(image, orientation), orientation, (note,) if note else ())
         except _RefusedError:
             raise
@@ -113,6 +118,33 @@ def decode(picture: Path | bytes, max_pixels: int | None = None) -> Decoded:
             raise ValueError(
                 f"is a broken picture ({reason[0] if reason else type(error).__name__})."
             ) from error
+
+
+def num_pixels(picture: Path | bytes) -> int:
+    """Width times height as the header of a file states them; 0 if it has none that can be read."""
+    from PIL import Image
+
+    with _own_limit():
+        try:
+            with Image.open(
+                io.BytesIO(picture) if isinstance(picture, bytes) else picture, formats=_FORMS
+            ) as file:
+                return int(file.width * file.height)
+        except Exception:  # `decode` says what is wrong with it.
+            return 0
+
+
+def is_picture(file: Path) -> bool:
+    """True if the file's content begins like a picture that can be decoded, whatever its name. TGA has no such
+    beginning."""
+    from PIL import Image
+
+    with _own_limit():
+        try:
+            with Image.open(file, formats=[form for form in _FORMS if form != "TGA"]):
+                return True
+        except Exception:  # Whatever a decoder raises of a file that is none of its own.
+            return False
 
 
 class _RefusedError(ValueError):
@@ -206,10 +238,24 @@ def _edges(
     return layer[edge][:, :3], alpha[edge] / 255
 
 
-def _orientation(image: Image) -> int:
+def _refuse_raw(file: ImageFile) -> None:
+    """Raise an error for a camera's raw file in TIFF, of which only a small preview would be decoded."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    if isinstance(file, TiffImageFile) and _DNG_VERSION in file.tag_v2:
+        raise _RefusedError(f"is a camera's raw file (DNG). {_READ}: convert it.")
+
+
+def _orientation(image: Image, picture: Path | bytes) -> int:
     """EXIF orientation; 1, which is upright, if EXIF data are missing or broken."""
     try:
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
+        if image.format == "JPEG2000":
+            block, xmp = metadata(picture if isinstance(picture, bytes) else picture.read_bytes())
+            image.info |= {
+                name: value for name, value in (("exif", block), ("xmp", xmp)) if value is not None
+            }
+        exif = image.getexif()
+        orientation = int(exif.get(_ORIENTATION, 1))
         return orientation if orientation in _TURNS else 1
     except Exception:  # Whatever a broken block of EXIF data raises, the pixels are there.
         return 1

@@ -1,4 +1,4 @@
-"""A picture, known by where it lies and what it is; its pixels are read when a batch needs them."""
+"""A picture of a record: its file and what is known of it; its pixels are read when a batch needs them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Picture:
         return self.root / self.path
 
     def to_json(self) -> dict[str, Any]:
-        """How it stands in a stored record; where `root` is, is not said."""
+        """The picture as JSON in a stored record, without `root`."""
         turned = {} if self.orientation == 1 else {_ORIENTATION: self.orientation}
         return {
             "picture": self.path,
@@ -59,18 +59,18 @@ class Picture:
         }
 
     @staticmethod
-    def is_one(value: Mapping[str, Any]) -> bool:
-        """True for what `to_json` gives."""
+    def is_json(value: Mapping[str, Any]) -> bool:
+        """True for what `to_json` returns."""
         return value.keys() - {_ORIENTATION} == _KEYS
 
     @staticmethod
-    def of_json(value: Mapping[str, Any], stored: Path, beside: Path) -> Picture:
-        """The picture of a stored record: copies lie in the folder `stored`, all others in `beside`."""
+    def from_json(value: Mapping[str, Any], stored: Path, root: Path) -> Picture:
+        """The picture of a stored record; copies are in the folder `stored`, all others in `root`."""
         named = {name: value[name] for name in ("sha256", "width", "height", "look", "stored")}
         return Picture(
             value["picture"],
             **named,
-            root=stored if value["stored"] else beside,
+            root=stored if value["stored"] else root,
             orientation=value.get(_ORIENTATION, 1),
         )
 
@@ -78,13 +78,13 @@ class Picture:
 def pictures_in(fields: Mapping[str, Any]) -> Iterator[Picture]:
     """All pictures of a record's fields, in the order of the fields."""
     for value in fields.values():
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, Picture):
-                yield one
+        for member in value if isinstance(value, list) else [value]:
+            if isinstance(member, Picture):
+                yield member
 
 
 def as_json(value: Any) -> Any:
-    """What `json.dumps` is to write for a value that it does not know; TypeError if that is no picture."""
+    """The JSON form of a picture, as the `default` of `json.dumps`; TypeError for any other value."""
     if isinstance(value, Picture):
         return value.to_json()
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

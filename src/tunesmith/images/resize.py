@@ -1,4 +1,4 @@
-"""How large a model sees a picture: a whole number of tokens each way, near the picture's own shape."""
+"""The size in which a model sees a picture: full tokens in both directions, near the picture's own shape."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 from tunesmith.config.experiment import Pixels
 
-_MOST_TIMES = 200
-"""So many times as long as the other may a picture's side be."""
+_LONGEST_RATIO = 200
+"""Greatest ratio of the longer side to the shorter one that vision models take."""
 
 
 def target_size(
@@ -18,16 +18,15 @@ def target_size(
     Both sides are rounded to whole tokens; then, if that is more than `max` pixels or fewer than `min`, shrunk or
     enlarged in proportion (Qwen-VL's `smart_resize`). What `pixels` does not set is `default_min` and
     `default_max`; a default gives way to a limit that is set beyond it. `pixels.longest_side` shrinks first;
-    `pixels.size` stands for the picture's own size and knows no limits. ValueError if one side is more than 200
-    times the other.
+    `pixels.size` replaces the picture's own size and knows no limits. ValueError if one side of the picture is more
+    than 200 times the other and no `pixels.size` is set.
     """
     if pixels.size is not None:
         width, height = pixels.size
-        _require_shape(width, height)
         return max(1, round(height / factor)), max(1, round(width / factor))
+    _require_shape(width, height)
     if pixels.longest_side is not None:
         width, height = _within(width, height, pixels.longest_side)
-    _require_shape(width, height)
     least, most = pixel_limits(pixels, default_min, default_max)
     rows, columns = round(height / factor), round(width / factor)
     if rows * columns * factor**2 > most:
@@ -54,9 +53,9 @@ def _within(width: int, height: int, longest_side: int) -> tuple[int, int]:
 
 
 def _require_shape(width: int, height: int) -> None:
-    times = max(width, height) / min(width, height)
-    if times > _MOST_TIMES:
+    ratio = max(width, height) / min(width, height)
+    if ratio > _LONGEST_RATIO:
         raise ValueError(
-            f"is {width} x {height} pixels: one side is {times:.0f} times the other, and the model takes pictures "
-            f"up to {_MOST_TIMES} times. Crop it, or set model.pixels.size."
+            f"is {width} x {height} pixels: one side is {ratio:.0f} times the other, and the model takes pictures "
+            f"up to {_LONGEST_RATIO} times. Crop it, or set model.pixels.size."
         )

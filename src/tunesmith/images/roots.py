@@ -1,4 +1,4 @@
-"""Where the files of a store's pictures are: copies in the prepared folder, all others where the data are."""
+"""Image roots: the folders that the paths of a store's pictures are relative to."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from tunesmith.images.picture import Picture
 
 
 @dataclass
-class Folders:
-    """Which folder each record's pictures are named from, noted while records are read."""
+class ImageRootLog:
+    """The image root of each record, noted while records are read."""
 
     runs: list[tuple[int, str]] = field(default_factory=list)
-    """From which record on, and which folder, relative to the experiment file's."""
+    """Index of the first record that has a root, and the root, relative to the experiment file's folder."""
 
     def note(self, index: int, folder: str) -> None:
-        """Take note of a record's folder; records come in their order."""
+        """Take note of a record's root; records come in their order."""
         if not self.runs or self.runs[-1][1] != folder:
             self.runs.append((index, folder))
 
 
 @dataclass(frozen=True)
-class Places:
-    """Makes stored records' pictures know where their files are."""
+class ImageRoots:
+    """Parses stored records, giving each picture the folder of its file."""
 
     stored: Path
     """The prepared folder."""
     base: Path
     """Folder of the experiment file, wherever it is now."""
     runs: tuple[tuple[int, str], ...]
-    """As `Folders` has them."""
+    """As `ImageRootLog` has them."""
 
     def fields(self, index: int, text: str) -> dict[str, Any]:
-        """The fields of the record of that number, of its JSON text."""
+        """The fields of a record, parsed from its JSON text."""
         at = bisect_right(self.runs, index, key=lambda run: run[0]) - 1
-        beside = self.base / self.runs[at][1] if at >= 0 else self.base
-        return dict(json.loads(text, object_hook=partial(self._value, beside)))
+        root = self.base / self.runs[at][1] if at >= 0 else self.base
+        return dict(json.loads(text, object_hook=partial(self._value, root)))
 
-    def _value(self, beside: Path, value: Mapping[str, Any]) -> Mapping[str, Any] | Picture:
-        return Picture.of_json(value, self.stored, beside) if Picture.is_one(value) else value
+    def _value(self, root: Path, value: Mapping[str, Any]) -> Mapping[str, Any] | Picture:
+        return Picture.from_json(value, self.stored, root) if Picture.is_json(value) else value

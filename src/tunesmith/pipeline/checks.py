@@ -16,7 +16,7 @@ from tunesmith.pipeline.runs import is_trained
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import judged_records, ordered_by, stage_examples
 from tunesmith.records.conversation import Conversation
-from tunesmith.records.filter import matcher
+from tunesmith.records.filter import compile_filter
 from tunesmith.records.record import Record
 from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Render
@@ -58,7 +58,7 @@ def check_settings(steps: Steps) -> None:
         faults.append(("evaluate.every", f"{what} above 0, or leave evaluate.every out"))
     for number, stage in enumerate(experiment.stages):
         try:
-            matcher(stage.where or "x == 1")
+            compile_filter(stage.where or "x == 1")
         except ExperimentError as fault:
             faults.append((f"stages.{number}.where", str(fault).removeprefix("where: ")))
     try:

@@ -29,7 +29,7 @@ from tunesmith.pipeline.environment import environment, with_later
 from tunesmith.pipeline.folder import ExperimentFolder, RunFolder, at_work, files_key, key_of
 from tunesmith.pipeline.runs import RunKeys, choose, evaluation_key, task_key, why_new
 from tunesmith.records.conversation import Conversation
-from tunesmith.records.filter import matcher
+from tunesmith.records.filter import compile_filter
 from tunesmith.records.record import Record
 from tunesmith.records.sampling import fixed_sample
 from tunesmith.records.sources import Source
@@ -178,7 +178,9 @@ class Steps:
         controls = (
             [] if family is None else [family.config.model_type, family.thinking, *family.control_tokens]
         )
-        return key_of(task_key(self.experiment), controls)
+        # With a size for every picture, none has a shape that is refused.
+        any_shape = [] if self.experiment.model.pixels.size is None else ["any shape"]
+        return key_of(task_key(self.experiment), [*controls, *any_shape])
 
     @cached_property
     def task(self) -> Task:
@@ -232,7 +234,7 @@ class Steps:
         if shots:
             records = [record for record in records if record.id not in shots]
         if stage.where:
-            holds = matcher(stage.where)
+            holds = compile_filter(stage.where)
             chosen = [record for record in records if holds(record)]
             if records and not chosen:
                 raise DataError(

@@ -21,7 +21,7 @@ _ORDERS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 
 
-def matcher(text: str) -> Callable[[Record], bool]:
+def compile_filter(text: str) -> Callable[[Record], bool]:
     """A function that says whether the condition holds for a record. ExperimentError if the text is no
     condition; the function raises DataError if a record lacks a field, or has a value that cannot be
     compared.
@@ -29,7 +29,7 @@ def matcher(text: str) -> Callable[[Record], bool]:
     A number and a text that states a number are compared as numbers, since all values of a CSV file are
     texts. A dot goes into an object: `meta.stage`.
 
-    >>> matcher("stage == 2 and kind in ['a', 'b']")(Record("x:1", {"stage": 2, "kind": "b"}))
+    >>> compile_filter("stage == 2 and kind in ['a', 'b']")(Record("x:1", {"stage": 2, "kind": "b"}))
     True
     """
     try:

@@ -18,7 +18,10 @@ from tunesmith.images.picture import as_json
 from tunesmith.records.record import Record
 
 _SCHEMA = pa.schema([("id", pa.string()), ("sha256", pa.string()), ("json", pa.large_string())])
-_ROWS_AT_ONCE = 1024
+_MOST_ROWS = 1024
+"""Most rows in a batch of the file."""
+_MOST_CHARACTERS = 16 * 2**20
+"""Characters of JSON after which a batch is written, however few its rows are."""
 
 
 def canonical(fields: Mapping[str, Any]) -> str:
@@ -64,11 +67,13 @@ class StoreWriter:
     def __init__(self, ipc: pa.RecordBatchFileWriter) -> None:
         self._ipc = ipc
         self._rows: list[tuple[str, str, str]] = []
+        self._num_characters = 0
 
     def add(self, id: str, sha256: str, text: str) -> None:
         """Write one record, its fields as canonical JSON."""
         self._rows.append((id, sha256, text))
-        if len(self._rows) == _ROWS_AT_ONCE:
+        self._num_characters += len(text)
+        if len(self._rows) == _MOST_ROWS or self._num_characters >= _MOST_CHARACTERS:
             self.flush()
 
     def flush(self) -> None:
@@ -78,6 +83,7 @@ class StoreWriter:
             arrays = [pa.array(column, field.type) for column, field in columns]
             self._ipc.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
             self._rows.clear()
+            self._num_characters = 0
 
 
 class RecordStore(Sequence[Record]):
@@ -97,6 +103,7 @@ class RecordStore(Sequence[Record]):
                 f"{path}: cannot be read ({error}). Delete the folder {path.parent} "
                 "and prepare the data again (`tunesmith prepare` or `run`)."
             ) from error
+        self._ends = np.cumsum(sizes, dtype=np.int64)
         self._length = sum(sizes)
 
     def __len__(self) -> int:
@@ -108,11 +115,12 @@ class RecordStore(Sequence[Record]):
     def __getitem__(self, index: slice) -> list[Record]: ...
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(self._length))]
+            return [self[number] for number in range(*index.indices(self._length))]
         index = range(self._length)[index]
-        batch, row = divmod(index, _ROWS_AT_ONCE)
-        found = self._reader.get_batch(batch)
-        return Record(found["id"][row].as_py(), self._fields(index, found["json"][row].as_py()))
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        batch = self._reader.get_batch(number)
+        row = index - int(self._ends[number]) + batch.num_rows
+        return Record(batch["id"][row].as_py(), self._fields(index, batch["json"][row].as_py()))
 
     def stored(self) -> Iterator[tuple[str, str, str]]:
         """Id, written hash and JSON text of every record, in order."""
@@ -123,7 +131,7 @@ class RecordStore(Sequence[Record]):
                 yield from zip(*columns, strict=True)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One whole column: `id`, `sha256` or `json`."""
+        """All values of a column: `id`, `sha256` or `json`."""
         count = self._reader.num_record_batches
         chunks = [self._reader.get_batch(index).column(name) for index in range(count)]
         return pa.chunked_array(chunks, _SCHEMA.field(name).type)

@@ -170,9 +170,9 @@ def _drawn(kind: Literal["true", "said"], box: Any, picture: Thumbnail) -> Drawn
 
 def _thumbnail(file: Path, name: str) -> Thumbnail:
     """A small JPEG of the file; ValueError if it cannot be read, DataError without Pillow."""
-    from tunesmith.images.decode import open_upright
+    from tunesmith.images.decode import decode_rgb
 
-    image = open_upright(file)
+    image = decode_rgb(file)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY)

@@ -23,9 +23,9 @@ from tunesmith.config.experiment import Data
 from tunesmith.config.experiment import Leaks as LeakSettings
 from tunesmith.errors import DataError, counted, in_words
 from tunesmith.files import whole_folder, write_sums
-from tunesmith.images.roots import Places
+from tunesmith.images.roots import ImageRoots
 from tunesmith.images.thumbnails import Thumbnails
-from tunesmith.records.image_ingestion import Taking
+from tunesmith.records.image_ingestion import ImageIngestor
 from tunesmith.records.progress import Report, reporting
 from tunesmith.records.sources import Source
 from tunesmith.records.store import RecordStore, Selection, write_store
@@ -129,7 +129,7 @@ class Prepared:
         folders = self.certificate.pictures_beside
         if not folders:
             return lambda _, text: dict(json.loads(text))
-        return Places(self.folder, self.base, folders).fields
+        return ImageRoots(self.folder, self.base, folders).fields
 
     @cached_property
     def _sides(self) -> Int[np.ndarray, " record"]:
@@ -195,7 +195,7 @@ class _Preparation:
         with write_store(self.folder / _RECORDS) as writer:
             thumbnails = Thumbnails(self.folder / _THUMBNAILS) if self._looks_for_alike else None
             taking = (
-                Taking(self.data.pictures, self.pictures, self.folder, thumbnails=thumbnails)
+                ImageIngestor(self.data.pictures, self.pictures, self.folder, thumbnails=thumbnails)
                 if self.pictures
                 else None
             )
@@ -264,7 +264,7 @@ class _Preparation:
             earlier=chosen.earlier,
             contradictions=disagreements,
             notes=(*reader.notes(), *chosen.notes, *contradiction_notes(disagreements)),
-            pictures_beside=tuple(reader.folders.runs) if has_images else None,
+            pictures_beside=tuple(reader.roots.runs) if has_images else None,
         )
 
 

@@ -15,10 +15,9 @@ from typing import Any
 from tunesmith.config.experiment import Data, Join
 from tunesmith.errors import DataError, counted, did_you_mean, in_words, visible
 from tunesmith.images.picture import pictures_in
-from tunesmith.images.roots import Folders
-from tunesmith.records.image_ingestion import Taking
+from tunesmith.images.roots import ImageRootLog
+from tunesmith.records.image_ingestion import ImageIngestor
 from tunesmith.records.join import joined
-from tunesmith.records.picture_values import with_picture_values
 from tunesmith.records.progress import Report
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow, Source
@@ -142,12 +141,12 @@ class Reader:
     keys: KeyBuilder
     alike: AlikeBuilder | None
     use: Use | None
-    taking: Taking | None = None
+    taking: ImageIngestor | None = None
     """What takes pictures, if the task asks about any."""
     join: Join | None = None
     """Which rows become one record."""
     bad: BadRows = field(default_factory=BadRows)
-    folders: Folders = field(default_factory=Folders)
+    roots: ImageRootLog = field(default_factory=ImageRootLog)
     """Where the pictures of the records are."""
     unread: Counter[str] = field(default_factory=Counter)
     """By the name of a field that the task does not read, the number of records that have it."""
@@ -209,7 +208,7 @@ class Reader:
             dict.fromkeys(one for name in self.taking.fields for one in (name, name.split(".")[0]))
         )
         rows = self._laid_out(self._joined(source.rows_with_pictures(base, fields)), ignored)
-        return self.taking.taken(rows, lambda where: base / beside(where))
+        return self.taking.resolve(rows, lambda where: base / beside(where))
 
     def _joined(self, rows: Iterator[Record | BadRow]) -> Iterator[Record | BadRow]:
         return rows if self.join is None else joined(rows, self.join)
@@ -222,8 +221,7 @@ class Reader:
                 continue
             try:
                 record = without_ignored(row, ignored)
-                record = record if self.use is None else self.use.laid_out(record)
-                yield record if self.taking is None else with_picture_values(record, self.taking.fields)
+                yield record if self.use is None else self.use.laid_out(record)
             except DataError as error:
                 yield BadRow(row.id, _why(row, error))
 
@@ -253,7 +251,7 @@ class Reader:
             self.as_json.update(notes.as_json)
         index, has_pictures = len(self.keys) - 1, any(pictures_in(record.fields))
         if has_pictures:
-            self.folders.note(index, beside(record.id))
+            self.roots.note(index, beside(record.id))
         elif self.alike is not None:
             self.alike.add(index, *compared)
         self.store.add(record.id, sha256, text)

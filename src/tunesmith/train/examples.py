@@ -144,7 +144,7 @@ def _placed_as_json(placed: Placed) -> dict[str, Any]:
 def _placed_of_json(value: dict[str, Any]) -> Placed:
     picture = value["picture"]
     root = Path(picture.pop("root"))
-    return Placed(**{**value, "picture": Picture.of_json(picture, root, root)})
+    return Placed(**{**value, "picture": Picture.from_json(picture, root, root)})
 
 
 Render = Callable[[Iterable[Conversation]], Iterator[Example]]

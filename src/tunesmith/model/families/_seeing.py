@@ -146,6 +146,12 @@ class Seeing(Qwen2):
         super().save(folder)
         write_json(folder / "preprocessor_config.json", self._seen.trained_file)
 
+    def check(self, conversation: Conversation) -> None:
+        """Raise DataError as the text family does, and for a picture of a shape that the model does not take."""
+        super().check(conversation)
+        for picture in conversation.pictures:
+            self._seen.place(conversation.record, picture, 0)
+
     def _tower(self, inner: Any) -> Tower:
         return Tower(inner.model.visual, self.config, self._seen)
 
