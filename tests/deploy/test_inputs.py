@@ -71,7 +71,7 @@ def test_json_lines_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) ->
         Record("stdin:1", {"text": "x"}),
         BadRow("stdin:3", "is a list, not an object {...}."),
     ]
-    assert one.beside("stdin:1") == Path()
+    assert one.image_root("stdin:1") == Path()
 
 
 def test_a_file_is_read_as_the_training_data_were_and_columns_may_keep_their_names(here: Path) -> None:
@@ -111,16 +111,32 @@ def test_pictures_and_folders_of_them_stand_for_the_tasks_picture_field(here: Pa
     ]
     assert isinstance(read[3], Record)
     assert read[3].fields == {"question": "What?", "photo": "1.webp"}
-    assert found[1].beside("b/inner/1.webp") == Path("b/inner")
+    assert found[1].image_root("b/inner/1.webp") == Path("b/inner")
+    assert found[1].passed_over == (".hidden.png", "notes.txt")
+
+
+def test_pictures_are_known_by_their_content_and_all_other_files_of_a_folder_are_named(here: Path) -> None:
+    scene(1).save(here / "no_ending", "PNG")
+    (here / "photos").mkdir()
+    scene(1).save(here / "photos" / "a.jpg.download", "JPEG")
+    for name in ("raw.NEF", "b.svg", "rows.jsonl", "Thumbs.db", "archive.zip", ".DS_Store"):
+        (here / "photos" / name).write_bytes(b"II*\0 other")
+    given = {"question": "What?"}
+    (alone,) = inputs_of(["no_ending"], experiment(SHOWN), given)
+    assert [row.id for row in alone.rows() if isinstance(row, Record)] == ["no_ending"]
+    (folder,) = inputs_of(["photos"], experiment(SHOWN), given)
+    named = [row.id for row in folder.rows() if isinstance(row, Record)]
+    assert named == ["photos/a.jpg.download", "photos/b.svg", "photos/raw.NEF"]
+    assert folder.passed_over == ("archive.zip", "rows.jsonl")
 
 
 def test_pictures_of_a_data_file_are_beside_it_or_in_the_folder_that_is_named(here: Path) -> None:
     (here / "data").mkdir()
     (here / "data" / "a.jsonl").write_text(json.dumps({"question": "x", "photo": "1.png"}))
     (beside,) = inputs_of(["data/a.jsonl"], experiment(SHOWN), {})
-    assert beside.beside("data/a.jsonl:1") == Path("data")
+    assert beside.image_root("data/a.jsonl:1") == Path("data")
     (named,) = inputs_of(["data/a.jsonl"], experiment(SHOWN, "data.pictures.folder=photos"), {})
-    assert named.beside("data/a.jsonl:1") == Path("photos")
+    assert named.image_root("data/a.jsonl:1") == Path("photos")
 
 
 def test_pictures_in_a_parquet_file_are_bytes_under_either_name(here: Path) -> None:
@@ -145,7 +161,7 @@ def test_everything_that_is_not_there_is_named_at_once(here: Path) -> None:
     first, second, third = str(caught.value).splitlines()
     assert first == "row.jsonl: does not exist. Did you mean 'rows.jsonl'?"
     assert second.startswith(
-        "notes.txt: its ending does not tell what it is (.jsonl, .ndjson, .json, .csv, .tsv"
+        "notes.txt: neither its ending nor its content is a known one (.jsonl, .ndjson, .json, .csv, .tsv"
     )
     assert third.startswith("empty: is a folder without pictures (.jpg,")
 
@@ -157,7 +173,7 @@ def test_everything_that_is_not_there_is_named_at_once(here: Path) -> None:
          "text"),
         (SHOWN | {"pictures": ["one", "two"]}, "a.png: is a picture, but task 'answer' asks about 2 pictures (one, "
          "two). Give a data file with the fields question, one, two"),
-        (SHOWN, "a.png: beside a picture, task 'answer' asks about question. Add --field question=VALUE, or give a "
+        (SHOWN, "a.png: besides a picture, task 'answer' asks about question. Add --field question=VALUE, or give a "
          "data file with the fields question, photo"),
     ],
 )  # fmt: skip

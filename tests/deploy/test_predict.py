@@ -133,7 +133,7 @@ def test_boxes_are_looked_for_in_pictures_folders_and_data_files_at_once(
     monkeypatch.chdir(there)
     names = ["one.png", "rows.jsonl", "many"]
     with pytest.raises(
-        ExperimentError, match=r"beside a picture, task 'detect' asks about brand\. Add --field brand="
+        ExperimentError, match=r"besides a picture, task 'detect' asks about brand\. Add --field brand="
     ):
         predict(run, names)
     fields = {"brand": "B1"}

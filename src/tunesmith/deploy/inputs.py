@@ -1,9 +1,9 @@
-"""What predictions are wanted of: data files, pictures, folders of pictures, or JSON lines from standard input."""
+"""Inputs of `predict`: data files, pictures, folders of pictures, or JSON lines from standard input."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
@@ -14,6 +14,7 @@ from tunesmith.config.experiment import Experiment, Pictures
 from tunesmith.config.registry import Registry
 from tunesmith.errors import DataError, ExperimentError, counted, did_you_mean
 from tunesmith.files import expanded
+from tunesmith.images.decode import RAW_ENDINGS, is_picture
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow, Source
 from tunesmith.records.sources.images import files_in
@@ -34,6 +35,8 @@ _PICTURES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib",
     ".avif", ".jp2", ".j2k", ".jpeg2000", ".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".tga", ".heic", ".heif",
 )  # fmt: skip
+_UNREADABLE = (*RAW_ENDINGS, ".svg", ".psd", ".jxl", ".eps", ".exr", ".hdr", ".xcf", ".dcm")
+"""Endings of pictures that cannot be decoded: each is a bad row, which says so."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,17 @@ class Input:
     """Gives its rows, in order, as they are asked for. What ends too early ends with a bad row."""
     count: int | None
     """How many rows it has, if that can be known before."""
-    beside: Callable[[str], Path]
-    """The folder that the pictures of a row are named from, by the row's id."""
+    image_root: Callable[[str], Path]
+    """The folder that the paths of a row's pictures are relative to, by the row's id."""
     pictures: Pictures
-    """How pictures are found."""
+    """Settings by which pictures are read."""
+    passed_over: tuple[str, ...] = ()
+    """Files of a folder that are no pictures, or hidden ones: they have no prediction."""
 
 
 def inputs_of(names: Sequence[str], experiment: Experiment, given: Mapping[str, str]) -> list[Input]:
     """The inputs of these names. `given` are values of fields that rows do not have themselves. DataError names all
-    that are not there or are of no known kind; ExperimentError says what the task asks about beside pictures."""
+    that do not exist or are of no known kind; ExperimentError says what the task asks about besides pictures."""
     task = experiment.task
     _refuse_unknown_fields(given, task)
     faults = [fault for name in names if (fault := _fault(name))]
@@ -71,29 +76,35 @@ def inputs_of(names: Sequence[str], experiment: Experiment, given: Mapping[str, 
 
 def _is_picture(name: str) -> bool:
     """True for a picture and for a folder of pictures."""
-    return name != STANDARD_INPUT and (Path(name).is_dir() or _ending(name) in _PICTURES)
+    return name != STANDARD_INPUT and (Path(name).is_dir() or _is_picture_file(Path(name)))
+
+
+def _is_picture_file(file: Path) -> bool:
+    """True for a picture by its ending or, with any ending but those of data files, by its content."""
+    ending = _ending(file.name)
+    return ending in (*_PICTURES, *_UNREADABLE) or (ending not in _SOURCES and is_picture(file))
 
 
 def _ending(name: str) -> str:
-    """The ending that tells the kind: `.csv` of `a.csv.gz`."""
+    """The ending that states the kind: `.csv` of `a.csv.gz`."""
     path = Path(name)
     return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
 
 
 def _fault(name: str) -> str | None:
-    """Why there is nothing to be had of a name, if so."""
+    """Why a name cannot be read, or None."""
     if name == STANDARD_INPUT:
         return None
     path = Path(name)
     if path.is_dir():
-        listed = [file for file in files_in(path) if _ending(file) in _PICTURES]
-        return None if listed else f"{name}: is a folder without pictures ({', '.join(_PICTURES)})"
+        has_pictures = any(_is_picture_file(path / file) for file in files_in(path))
+        return None if has_pictures else f"{name}: is a folder without pictures ({', '.join(_PICTURES)})"
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         return f"{name}: does not exist.{did_you_mean(path.name, beside)}"
-    if _ending(name) not in (*_SOURCES, *_PICTURES):
+    if _ending(name) not in _SOURCES and not _is_picture_file(path):
         possible = ", ".join((*_SOURCES, *_PICTURES))
-        return f"{name}: its ending does not tell what it is ({possible}); JSON lines may also come by way of '-'"
+        return f"{name}: neither its ending nor its content is a known one ({possible}); '-' reads JSON lines"
     return None
 
 
@@ -124,8 +135,8 @@ def _picture_field(names: Sequence[str], task: Task, given: Mapping[str, str]) -
     if lacking:
         options = " ".join(f"--field {name}=VALUE" for name in lacking)
         raise ExperimentError(
-            f"{names[0]}: beside a picture, task {task.kind!r} asks about {', '.join(lacking)}. Add {options}, or give "
-            f"a data file with the fields {', '.join(task.fields_asked())}"
+            f"{names[0]}: besides a picture, task {task.kind!r} asks about {', '.join(lacking)}. Add {options}, or "
+            f"give a data file with the fields {', '.join(task.fields_asked())}"
         )
     return fields[0]
 
@@ -133,18 +144,22 @@ def _picture_field(names: Sequence[str], task: Task, given: Mapping[str, str]) -
 def _pictures(name: str, field: str, given: Mapping[str, str], experiment: Experiment) -> Input:
     """A picture, or all pictures in a folder, each a record named by its path."""
     folder = Path(name)
-
-    def files() -> Iterable[str]:
-        if not folder.is_dir():
-            return [name]
-        return ((folder / file).as_posix() for file in files_in(folder) if _ending(file) in _PICTURES)
+    files, passed_over = [name], []
+    if folder.is_dir():
+        files = []
+        for file in files_in(folder, hidden=True):
+            is_hidden = any(part.startswith(".") for part in Path(file).parts)
+            if not is_hidden and _is_picture_file(folder / file):
+                files.append((folder / file).as_posix())
+            elif not is_hidden or _ending(file) in _PICTURES:
+                passed_over.append(file)
 
     def rows() -> Iterator[Record | BadRow]:
-        for file in files():
+        for file in files:
             yield Record(file, {**given, field: Path(file).name})
 
     anywhere = experiment.data.pictures.model_copy(update={"name": "{}", "outside": True})
-    return Input(name, True, rows, sum(1 for _ in files()), lambda id: Path(id).parent, anywhere)
+    return Input(name, True, rows, len(files), lambda id: Path(id).parent, anywhere, tuple(passed_over))
 
 
 def _data(name: str, given: Mapping[str, str], experiment: Experiment) -> Input:
@@ -153,9 +168,9 @@ def _data(name: str, given: Mapping[str, str], experiment: Experiment) -> Input:
     count: int | None = None
     if name == STANDARD_INPUT:
         stream = cast(BufferedReader, sys.stdin.buffer)
-        told, opened = "stdin", partial(Jsonl(path="-").rows_in, "stdin", stream)
+        label, opened = "stdin", partial(Jsonl(path="-").rows_in, "stdin", stream)
     else:
-        source, told = _source(name, experiment.data.source), name
+        source, label = _source(name, experiment.data.source), name
         shown = task.picture_fields()
         named = (*shown, *(columns[field] for field in shown if field in columns))
         opened = partial(source.rows_with_pictures, Path(), named) if named else partial(source.rows, Path())
@@ -164,13 +179,13 @@ def _data(name: str, given: Mapping[str, str], experiment: Experiment) -> Input:
     folder = pictures.folder
 
     def rows() -> Iterator[Record | BadRow]:
-        for row in _to_its_end(told, opened):
+        for row in _to_its_end(label, opened):
             yield row if isinstance(row, BadRow) else _completed(row, task, columns, given)
 
-    def beside(id: str) -> Path:
+    def image_root(id: str) -> Path:
         return Path(id.rpartition(":")[0]).parent if folder is None else expanded(folder)
 
-    return Input(told, False, rows, count, beside, pictures)
+    return Input(label, False, rows, count, image_root, pictures)
 
 
 def _source(name: str, trained_on: Source) -> Source:
@@ -196,7 +211,7 @@ def _completed(record: Record, task: Task, columns: Mapping[str, str], given: Ma
 
 
 def _to_its_end(name: str, opened: Callable[[], Iterator[Record | BadRow]]) -> Iterator[Record | BadRow]:
-    """The rows, and a bad one in place of what cannot be read on."""
+    """The rows, and a bad row at the place from which the source cannot be read."""
     try:
         yield from opened()
     except DataError as fault:

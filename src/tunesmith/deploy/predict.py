@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from tunesmith.deploy.writing import Form
 
 RECORDS_AT_ONCE = 1024
+_MOST_NAMED = 50
 
 
 @dataclass
-class Told:
-    """How many records were answered and how many were bad, told on standard error as they come."""
+class PredictionLog:
+    """Numbers of answered and of bad records, and what is said of them on standard error."""
 
     console: Console
     predictions: int = 0
@@ -35,9 +36,23 @@ class Told:
     """Answers that reached the maximum length without an end token."""
 
     def refuse(self, row: BadRow) -> None:
-        """Tell of a bad row."""
+        """Print a bad row and count it."""
         self.bad += 1
-        self.console.print(visible(f"{row.where}: {row.why}"), markup=False, highlight=False, soft_wrap=True)
+        self.say(f"{row.where}: {row.why}")
+
+    def name_passed_over(self, source: Input) -> None:
+        """Print which files of a folder have no prediction, if there are any."""
+        names = source.passed_over
+        if names:
+            more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+            self.say(
+                f"{source.name}: {counted(len(names), 'file')} passed over, because no picture or hidden: "
+                f"{', '.join(names[:_MOST_NAMED])}{more}"
+            )
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def predict(
@@ -55,8 +70,9 @@ def predict(
 
     `run` and `overrides` are as for `load_result`. `inputs` are data files (`.jsonl`, `.json`, `.csv`, `.tsv`,
     `.parquet`), pictures, folders of pictures, or `-` for JSON lines on standard input; `fields` are values for what
-    the rows do not have. So many records as `records_at_once` are read, answered and written together. Bad rows are
-    told on standard error; there is a DataError at the end if there were any, unless they are to be skipped.
+    the rows do not have. `records_at_once` records are read, answered and written together. Bad rows, and files of a
+    folder that are no pictures, are named on standard error; bad rows end in a DataError, unless they are to be
+    skipped.
     """
     names = [str(one) for one in inputs]
     _refuse_over_itself(output, names)
@@ -66,37 +82,38 @@ def predict(
     from tunesmith.deploy.writing import opened, writer
 
     is_shown = output is None and sys.stdout.isatty()
-    told = Told(Console(stderr=True, force_terminal=False if is_shown else None))
+    log = PredictionLog(Console(stderr=True, force_terminal=False if is_shown else None))
+    for source in given:
+        log.name_passed_over(source)
     with opened(output) as file:
         result = found.load(max_new_tokens)
         labels = result.task.labels_in_order if result.engine.gives == "scores" else None
         write = writer(form, file, labels)
-        counts = [one.count for one in given]
+        counts = [source.count for source in given]
         total = None if None in counts else sum(count or 0 for count in counts)
-        with counting("predictions", total, 0, told.console) as advance:
+        with counting("predictions", total, 0, log.console) as advance:
             for chunk in chunks(given, records_at_once):
-                for one in result.answered(chunk.rows, chunk.source.beside, chunk.source.pictures, advance):
-                    if isinstance(one, BadRow):
-                        told.refuse(one)
+                answers = result.answered(chunk.rows, chunk.source.image_root, chunk.source.pictures, advance)
+                for answer in answers:
+                    if isinstance(answer, BadRow):
+                        log.refuse(answer)
                     else:
-                        write(one)
-                        told.predictions += 1
-                        told.cut += not one.ended
+                        write(answer)
+                        log.predictions += 1
+                        log.cut += not answer.ended
                 file.flush()
-    if told.cut:
-        told.console.print(
-            f"{told.cut:,} of {counted(told.predictions, 'answer')} cut: the maximum length was reached without an end "
-            "token (ended: false). Raise --max-new-tokens",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+    if log.cut:
+        log.say(
+            f"{log.cut:,} of {counted(log.predictions, 'answer')} cut: the maximum length was reached "
+            "without an end token (ended: false). Raise --max-new-tokens"
         )
-    if told.bad and on_bad_rows == "fail":
+    if log.bad and on_bad_rows == "fail":
+        total = log.bad + log.predictions
         raise DataError(
-            f"no prediction for {told.bad:,} of {counted(told.bad + told.predictions, 'record')}, for the reasons "
-            "above; all others have one. With --on-bad-rows skip that is no error"
+            f"no prediction for {log.bad:,} of {counted(total, 'record')}, for the reasons above; all others have "
+            "one. With --on-bad-rows skip that is no error"
         )
-    return told.predictions
+    return log.predictions
 
 
 @dataclass(frozen=True)
@@ -104,18 +121,18 @@ class Chunk:
     """Records that are answered together."""
 
     source: Input
-    """The first input of their kind: all of a kind find their pictures alike."""
+    """The first input of their kind: all of a kind read their pictures in the same way."""
     rows: Iterator[Record | BadRow]
-    """Read as they are asked for, all before the next chunk."""
+    """Read lazily, all before the next chunk."""
 
 
-def chunks(inputs: Sequence[Input], most: int) -> Iterator[Chunk]:
-    """The rows of all inputs in order, at most so many together, over the ends of inputs of one kind."""
-    for _, group in groupby(inputs, lambda one: one.are_pictures):
+def chunks(inputs: Sequence[Input], size: int) -> Iterator[Chunk]:
+    """The rows of all inputs in order, at most `size` in a chunk; a chunk can span inputs of one kind."""
+    for _, group in groupby(inputs, lambda source: source.are_pictures):
         alike = list(group)
-        rows = chain.from_iterable(one.rows() for one in alike)
+        rows = chain.from_iterable(source.rows() for source in alike)
         for first in rows:
-            yield Chunk(alike[0], chain([first], islice(rows, most - 1)))
+            yield Chunk(alike[0], chain([first], islice(rows, size - 1)))
 
 
 def _refuse_over_itself(output: Path | None, names: Sequence[str]) -> None:

@@ -45,6 +45,8 @@ _CLOSE = 32
 """Levels within which an edge is lost on its ground."""
 _MOST_LOST = 0.25
 """Share of the visible edges that may be lost on white before another ground is taken."""
+RAW_ENDINGS = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf")
+"""Raw files of cameras. Many are TIFF files, of which Pillow would decode a small preview."""
 _FOREIGN = {
     b"%PDF": "PDF",
     b"%!PS": "PostScript",
@@ -100,7 +102,7 @@ def decode(picture: Path | bytes, max_pixels: int | None = None) -> Decoded:
                     raise _RefusedError(
                         f"has {width} x {height} pixels, more than data.pictures.max_pixels ({max_pixels})."
                     )
-                _refuse_raw(file)
+                _refuse_raw(file, picture)
                 is_deep = any(";16" in str(tile) for tile in file.tile)
                 file.load()
                 image, note = _rgb(file, is_deep)
@@ -238,12 +240,13 @@ def _edges(
     return layer[edge][:, :3], alpha[edge] / 255
 
 
-def _refuse_raw(file: ImageFile) -> None:
-    """Raise an error for a camera's raw file in TIFF, of which only a small preview would be decoded."""
+def _refuse_raw(file: ImageFile, picture: Path | bytes) -> None:
+    """Raise an error for a camera's raw file, of which only a small preview would be decoded."""
     from PIL.TiffImagePlugin import TiffImageFile
 
-    if isinstance(file, TiffImageFile) and _DNG_VERSION in file.tag_v2:
-        raise _RefusedError(f"is a camera's raw file (DNG). {_READ}: convert it.")
+    is_dng = isinstance(file, TiffImageFile) and _DNG_VERSION in file.tag_v2
+    if is_dng or (isinstance(picture, Path) and picture.suffix.lower() in RAW_ENDINGS):
+        raise _RefusedError(f"is a camera's raw file. {_READ}: convert it.")
 
 
 def _orientation(image: Image, picture: Path | bytes) -> int:

@@ -16,8 +16,8 @@ from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow, Source
 from tunesmith.records.sources._rows import row
 
-_OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
-"""Files that systems put beside pictures unasked."""
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+"""Files that operating systems add to folders of pictures."""
 
 
 class Images(Source):
@@ -106,17 +106,21 @@ class Images(Source):
         )
 
 
-def files_in(folder: Path) -> Iterator[str]:
-    """Paths of all files inside a folder but hidden ones, in natural order, a folder at a time."""
+def files_in(folder: Path, hidden: bool = False) -> Iterator[str]:
+    """Paths of all files inside a folder, in natural order, a folder at a time; hidden ones only if asked for."""
+
+    def counts(name: str) -> bool:
+        return hidden if name.startswith(".") else _counts(name)
+
     for where, folders, names in os.walk(folder):
-        folders[:] = sorted(filter(_counts, folders), key=_natural)
+        folders[:] = sorted(filter(counts, folders), key=_natural)
         inside = Path(where).relative_to(folder)
-        for name in sorted(filter(_counts, names), key=_natural):
+        for name in sorted(filter(counts, names), key=_natural):
             yield (inside / name).as_posix()
 
 
 def _counts(name: str) -> bool:
-    return not name.startswith(".") and name.casefold() not in _OF_SYSTEMS
+    return not name.startswith(".") and name.casefold() not in _SYSTEM_FILES
 
 
 def _natural(name: str | Path) -> list[tuple[int, str]]:
