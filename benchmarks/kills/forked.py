@@ -71,7 +71,7 @@ def call(
     where: Path,
     *arguments: str | Path,
     kill_at: float | None = None,
-    limit: float = 120,
+    limit: float = 600,
     before: Callable[[], None] | None = None,
 ) -> Ended:
     """Run `tunesmith` with these arguments in a folder. It is killed by SIGKILL as soon as it has used so many seconds

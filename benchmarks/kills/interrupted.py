@@ -70,7 +70,7 @@ def one_run(
     while True:
         instant = chance.uniform(0.01, reference.cpu) if is_killed else None
         ended = call(folder, "run", file, "--variant", variant, kill_at=instant)
-        if ended.kind != "killed":
+        if ended.kind != "killed" or instant is None:
             break
         kills += 1
         instants.append(f"{instant:.3f}")

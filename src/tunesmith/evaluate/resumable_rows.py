@@ -15,6 +15,9 @@ from tunesmith.evaluate.rows import Row, open_lines
 from tunesmith.files import whole_file
 from tunesmith.records.conversation import Conversation
 
+PARTIAL_ROWS = "rows.partial.jsonl"
+"""Name of the file, which is deleted as the last step of an evaluation."""
+
 
 @dataclass
 class Answered:
@@ -51,7 +54,7 @@ def answered_in(
         yield Answered()
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path, key = folder / "rows.partial.jsonl", _key(settings, conversations)
+    path, key = folder / PARTIAL_ROWS, _key(settings, conversations)
     answered = _read(path, key)
     with whole_file(path) as temporary, open_lines(temporary, "w") as file:
         file.write(json.dumps({"key": key}) + "\n")

@@ -19,6 +19,7 @@ from tunesmith.evaluate.compare import compare
 from tunesmith.evaluate.defaults import resolve_engine
 from tunesmith.evaluate.engines import Engine
 from tunesmith.evaluate.evaluate import evaluate
+from tunesmith.evaluate.resumable_rows import PARTIAL_ROWS
 from tunesmith.evaluate.scores import Scores
 from tunesmith.files import SUMS, damage, expanded, whole_file
 from tunesmith.model.families import Family
@@ -341,13 +342,14 @@ class Steps:
         return folder
 
     def _is_evaluated(self, folder: Path) -> bool:
-        """True if the folder holds the scores of an evaluation. One of which a file is not as it was written is made
-        again, and that is told."""
+        """True if the folder holds an evaluation that was written to its end. One with a file that is not as it was
+        written is made again, with a message."""
         if (folder / "scores.json").exists() and (fault := damage(folder)) is not None:
             self.say(f"{fault}. It is evaluated again")
             for name in ("scores.json", "rows.jsonl", "comparison.json", SUMS):
                 (folder / name).unlink(missing_ok=True)
-        return (folder / "scores.json").exists()
+        # Partial rows go last: an evaluation that still has them stopped before the hashes of its files were written.
+        return (folder / "scores.json").exists() and not (folder / PARTIAL_ROWS).exists()
 
     def score(
         self, loaded: LoadedModel, name: str, folder: Path | None, records: Sequence[Record] | None = None
