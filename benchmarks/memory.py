@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.digits.make_model import tokenizer
 from benchmarks.speed import shapes, workloads
 from benchmarks.speed.weights import drawn
+from benchmarks.toy import tokenizer
 from transformers import __version__
 
 from tunesmith.batching.example import Example

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.digits.make_model import config_of, tokenizer
 from benchmarks.same_loss import material
 from benchmarks.same_loss.one import measured
 from benchmarks.same_loss.settings import (
@@ -42,6 +41,7 @@ from benchmarks.same_loss.settings import (
 from benchmarks.same_loss.table import Results, Row, of_reference, row, table
 from benchmarks.speed import shapes
 from benchmarks.speed.one import versions
+from benchmarks.toy import config_of, tokenizer
 
 MAKERS = {"answers": material.answers, "classes": material.classes}
 
@@ -91,7 +91,7 @@ def make_toy(folder: Path, sees: bool) -> None:
 
     words = tokenizer()
     shapes.write_folder(folder, shapes.SEEING if sees else "qwen2.5-7b", small=True)
-    config = config_of("qwen2_5_vl", words, True) if sees else shapes.config_of("qwen2.5-7b", words, True)
+    config = config_of(words) if sees else shapes.config_of("qwen2.5-7b", words, True)
     auto: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
     # At this width the usual 0.02 gives features that adapters can do nothing with.
     config.get_text_config().initializer_range = config.initializer_range = 0.1

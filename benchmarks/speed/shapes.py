@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.digits.make_model import tokenizer
+from benchmarks.toy import tokenizer
 
 SEEING = "qwen2.5-vl-7b"
 MODELS = ("qwen2.5-7b", "qwen2.5-1.5b", "qwen3-0.6b", SEEING)
