@@ -48,7 +48,7 @@ from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import Level, checkpoint
 from tunesmith.model.families import Family
-from tunesmith.model.families._sight import Sight
+from tunesmith.model.families._image_processor import ImageProcessorConfig
 from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.families.qwen2_5_vl import Qwen25Vl
 from tunesmith.model.heads import hidden_width, new_head
@@ -155,8 +155,8 @@ def family_of(shape: str) -> Family:
         model = "qwen2.5-7b" if small else shape
         return Qwen2(words, shapes.config_of(model, words, small))
     side = work_of(shape, 1).side
-    sight = Sight.of(Pixels(size=(side, side)), shapes.PICTURES)
-    return Qwen25Vl(words, shapes.config_of(shapes.SEEING, words, small), sight=sight)
+    image_processor = ImageProcessorConfig.from_file(Pixels(size=(side, side)), shapes.PICTURES)
+    return Qwen25Vl(words, shapes.config_of(shapes.SEEING, words, small), image_processor=image_processor)
 
 
 def model_of(case: Case, device: torch.device, folder: Path) -> LoadedModel:
@@ -184,7 +184,7 @@ def examples_of(case: Case, family: Family, folder: Path) -> Examples:
     number = case.examples * case.micro_batches
     random = np.random.default_rng(0)
     made = []
-    if not family.sees:
+    if not family.has_vision:
         for index in range(number):
             trained = np.arange(TEXT) >= (TEXT if case.method == "head" else TEXT - ANSWER)
             classes = (index % CLASSES,) if case.method == "head" else None
@@ -192,7 +192,7 @@ def examples_of(case: Case, family: Family, folder: Path) -> Examples:
                 Example(f"t:{index}", random.integers(10, 1000, TEXT).astype(np.int32), trained, classes)
             )
         return Examples(made)
-    assert family.sight is not None
+    assert family.image_processor is not None
     work = work_of(case.shape, number)
     workloads.write_pictures(folder, work)
     for index, sample in enumerate(workloads.update(work, 0, family.config)):
@@ -200,7 +200,7 @@ def examples_of(case: Case, family: Family, folder: Path) -> Examples:
         known = Picture(
             path.name, hashlib.sha256(path.read_bytes()).hexdigest(), work.side, work.side, "", root=folder
         )
-        placed = family.sight.place("p", known, 2)
+        placed = family.image_processor.place("p", known, 2)
         made.append(Example(f"p:{index}", sample.tokens, sample.trained, pictures=(placed,)))
     return Examples(made)
 
@@ -208,10 +208,10 @@ def examples_of(case: Case, family: Family, folder: Path) -> Examples:
 def shape_of(case: Case, family: Family) -> BatchShape:
     """The shape of one micro-batch."""
     number = case.examples
-    if family.sight is None:
+    if family.image_processor is None:
         return BatchShape((TEXT,) * number, 0 if case.method == "head" else ANSWER * number)
     work = work_of(case.shape, 1)
-    placed = family.sight.place("p", Picture("p", "", work.side, work.side, ""), 2)
+    placed = family.image_processor.place("p", Picture("p", "", work.side, work.side, ""), 2)
     (sample,) = workloads.update(work, 0, family.config)
     return BatchShape(
         (len(sample.tokens),) * number, int(sample.trained.sum()) * number, (placed.grid,) * number

@@ -42,10 +42,10 @@ def fewest_tokens(lengths: list[list[int]], micro_batches: int) -> int:
 def shape_of(work: workloads.Workload, made: Skeleton, lengths: list[list[int]], tokens: int) -> BatchShape:
     """The largest micro-batch of so many tokens."""
     bins = [[update[index] for index in one] for update in lengths for one in pack(update, tokens)]
-    most, sight = max(map(len, bins)), made.loaded.family.sight
+    most, image_processor = max(map(len, bins)), made.loaded.family.image_processor
     grids = ()
-    if sight is not None:
-        grids = (sight.place("p", Picture("p", "", work.side, work.side, ""), 2).grid,) * most
+    if image_processor is not None:
+        grids = (image_processor.place("p", Picture("p", "", work.side, work.side, ""), 2).grid,) * most
     return BatchShape(tuple(max(bins, key=sum)), most * work.trained, grids)
 
 

@@ -12,7 +12,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from tests.tiny import CLIP
 from tunesmith.audit.pictures import count_pictures
 from tunesmith.config.experiment import Pixels
-from tunesmith.model.families._sight import Sight
+from tunesmith.model.families._image_processor import ImageProcessorConfig
 from tunesmith.runs.audit import PictureTokens
 
 SIZES = {(640, 480): 2, (480, 640): 1, (1280, 960): 1, (100, 80): 4}
@@ -27,7 +27,9 @@ def tokens(width: int, height: int, most: int = 28 * 28 * 1280) -> int:
 
 def counted(pixels: Pixels) -> PictureTokens:
     pictures = np.array([tokens(*size) for size, number in SIZES.items() for _ in range(number)])
-    found = count_pictures(Sight.of(pixels, CLIP), Counter(SIZES), pictures, pictures + TEXT)
+    found = count_pictures(
+        ImageProcessorConfig.from_file(pixels, CLIP), Counter(SIZES), pictures, pictures + TEXT
+    )
     assert found is not None
     return found
 
@@ -81,5 +83,10 @@ def test_a_picture_of_one_token_is_not_asked_to_be_smaller() -> None:
 
 
 def test_without_pictures_there_is_nothing_to_tell() -> None:
-    assert count_pictures(Sight.of(Pixels(), CLIP), Counter(), np.array([0]), np.array([5])) is None
+    assert (
+        count_pictures(
+            ImageProcessorConfig.from_file(Pixels(), CLIP), Counter(), np.array([0]), np.array([5])
+        )
+        is None
+    )
     assert count_pictures(None, Counter(), np.array([0]), np.array([5])) is None

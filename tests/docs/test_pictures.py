@@ -13,7 +13,7 @@ from tunesmith.config.experiment import Pixels
 from tunesmith.config.read import experiment_from
 from tunesmith.images.resize import target_size
 from tunesmith.model.families import family_of
-from tunesmith.model.families._seeing import Seeing
+from tunesmith.model.families._vision_language import VisionLanguage
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pictures.md").read_text(encoding="utf-8")
 
@@ -37,7 +37,7 @@ def test_its_settings_can_be_written_into_an_experiment() -> None:
 def test_its_table_of_boxes_has_the_form_of_each_generation(model_type: str, name: str) -> None:
     (row,) = re.findall(rf"^\| {re.escape(name)} \|.*$", PAGE, re.MULTILINE)
     family = family_of(model_type)
-    assert issubclass(family, Seeing)
+    assert issubclass(family, VisionLanguage)
     assert ("box_start" in row, "bbox_2d" in row) == (family.form == "tokens", family.form == "json")
 
 

@@ -95,3 +95,33 @@ def test_biases_are_those_of_the_targets_or_of_the_part(part: dict[str, nn.Modul
         f"model.layers.{layer}.self_attn.q_proj.bias" for layer in (0, 1)
     ]
     assert len(Lora(targets=["o_proj"], bias="all").weights(part)) == 6
+
+
+def mixture(model_type: str) -> dict[str, nn.Module]:
+    sizes = {"moe_intermediate_size": 16, "num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2}
+    return modules(model_type, **sizes, shared_expert_intermediate_size=16, head_dim=8)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "adapted", "experts"),
+    [
+        ("qwen3_moe", {*ATTENTION}, "model.layers.0.mlp.experts.down_proj"),
+        ("qwen2_moe", {*ATTENTION, *MLP}, "model.layers.0.mlp.experts.down_proj"),
+        ("phimoe", {*ATTENTION}, "model.layers.0.mlp.experts.down_proj"),
+    ],
+)
+def test_routers_get_no_adapters_and_experts_are_named_as_left_out(
+    model_type: str, adapted: set[str], experts: str
+) -> None:
+    part = mixture(model_type)
+    assert short(Lora().target_modules(part)) == adapted
+    assert experts in Lora().left_out(part)
+    assert Lora(targets="attention").left_out(part) == []
+
+
+def test_nothing_is_left_out_of_a_dense_model_whatever_its_layers_are_called(
+    part: dict[str, nn.Module],
+) -> None:
+    assert Lora().left_out(part) == []
+    opt = modules("opt", ffn_dim=64, word_embed_proj_dim=32)
+    assert short(Lora().target_modules(opt)) == {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"}

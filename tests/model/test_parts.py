@@ -186,12 +186,12 @@ def test_weights_that_were_trained_cannot_be_quantised_afterwards(tmp_path: Path
 def test_precision_of_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = Model(
         path=str(tiny_seeing_model(tmp_path / "base", "qwen2_vl")),
-        weights={"vison": "nf4", "sight": "nf4"},
+        weights={"vison": "nf4", "image_processor": "nf4"},
         device="cpu",
     )
     with pytest.raises(ModelError) as caught:
         load(settings)
     assert str(caught.value) == (
         "model.weights.vison: qwen2_vl has no such part (projector, vision, language). Did you mean 'vision'?\n"
-        "model.weights.sight: qwen2_vl has no such part (projector, vision, language)."
+        "model.weights.image_processor: qwen2_vl has no such part (projector, vision, language)."
     )

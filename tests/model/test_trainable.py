@@ -277,3 +277,15 @@ def test_parts_that_cannot_share_one_adapter_are_refused(tmp_path: Path) -> None
     loaded = make_trainable(two_parts(tmp_path), {"first": Lora(), "rest": Lora()}, seed=0).loaded
     with pytest.raises(ModelError, match="first says continue, rest says new for `start`"):
         make_trainable(loaded, {"first": Lora(), "rest": Lora(start="new")}, seed=0)
+
+
+def test_the_log_and_the_page_say_how_many_weights_of_experts_have_no_adapter(tmp_path: Path) -> None:
+    sizes = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    folder = tiny_model(tmp_path, "qwen3_moe", **sizes)
+    trainable = make_trainable(load(Model(path=str(folder), device="cpu")), {"language": Lora()}, seed=0)
+    (note,) = [note for note in trainable.loaded.notes if note.startswith("language: lora leaves out")]
+    experts = 2 * 4 * 3 * 16 * 64
+    assert f"leaves out {experts:,} of " in note
+    assert note.endswith("the experts (down_proj, gate_up_proj) cannot have adapters and stay as they are")
+    layers = {name.rpartition(".")[0] for group in trainable.groups for name in group.parameters}
+    assert all("self_attn" in layer for layer in layers)

@@ -18,7 +18,7 @@ from tunesmith.audit.lengths import summarise
 from tunesmith.audit.pictures import count_pictures
 from tunesmith.config.experiment import Pixels
 from tunesmith.errors import DataError
-from tunesmith.model.families._sight import Sight
+from tunesmith.model.families._image_processor import ImageProcessorConfig
 from tunesmith.report.page import write_report
 from tunesmith.runs.audit import AUDIT
 
@@ -300,7 +300,9 @@ def with_pictures(run: Path, bits: int | None = 4) -> Path:
     certificate |= {"duplicates": {"content": 0, "text": 2, "picture": 56}, "pictures_beside": [[0, "."]]}
     (run / "../data-1f/manifest.json").write_text(json.dumps(certificate))
     seen = np.array([391, 0, 391])
-    pictures = count_pictures(Sight.of(Pixels(), CLIP), {(640, 476): 2}, seen, seen + 100)
+    pictures = count_pictures(
+        ImageProcessorConfig.from_file(Pixels(), CLIP), {(640, 476): 2}, seen, seen + 100
+    )
     audit = summarise(seen + 100, 30, "tokens", None)
     AUDIT.write(run, replace(audit, picture_tokens=pictures))
     return run

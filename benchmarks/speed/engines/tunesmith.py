@@ -96,6 +96,6 @@ def _example(job: Job, family: Any, number: int, sample: Sample) -> Any:
     file = picture_file(job.pictures, sample.picture)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     picture = Picture(file.name, digest, job.work.side, job.work.side, "", root=file.parent)
-    placed = family.sight.place(str(number), picture, 2)
+    placed = family.image_processor.place(str(number), picture, 2)
     assert placed.num_tokens == job.work.placeholders, (placed.num_tokens, job.work.placeholders)
     return Example(str(number), sample.tokens, trained, classes, pictures=(placed,))

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from tunesmith.audit.percentiles import spread
 from tunesmith.audit.pictures import count_pictures, picture_lines, sizes_of
 from tunesmith.errors import DataError, counted
-from tunesmith.model.families._sight import Sight
+from tunesmith.model.families._image_processor import ImageProcessorConfig
 from tunesmith.records.conversation import Conversation
 from tunesmith.runs.audit import Audit, Histogram
 from tunesmith.train.examples import Examples
@@ -58,14 +58,18 @@ def _length_lines(audit: Audit) -> Iterator[str]:
         yield f"{name:>7} {value:>9,.0f} {audit.text_tokens[name]:>9,.0f} {images[name]:>9,.0f}"
 
 
-def audit_tokens(examples: Examples, limit: int | None = None, sight: Sight | None = None) -> Audit:
-    """The audit of examples as the model's own tokenizer and chat template make them; `sight` is how the model sees
-    pictures, if it does."""
+def audit_tokens(
+    examples: Examples, limit: int | None = None, image_processor: ImageProcessorConfig | None = None
+) -> Audit:
+    """The audit of examples as the model's own tokenizer and chat template make them.
+
+    `image_processor` has the settings of a model with vision.
+    """
     lengths = examples.lengths
     trained = round(examples.trained_share * int(lengths.sum()))
     sizes = sizes_of(examples.all_placed)
     audit = summarise(lengths, trained, "tokens", limit)
-    pictures = count_pictures(sight, sizes, examples.picture_lengths, lengths)
+    pictures = count_pictures(image_processor, sizes, examples.picture_lengths, lengths)
     if pictures is None:
         return audit
     return replace(audit, text_tokens=spread(lengths - examples.picture_lengths), picture_tokens=pictures)

@@ -22,7 +22,7 @@ from tunesmith.images.picture import Picture
 from tunesmith.runs.audit import PictureTokens, PixelBudget
 
 if TYPE_CHECKING:
-    from tunesmith.model.families._sight import Sight
+    from tunesmith.model.families._image_processor import ImageProcessorConfig
 
 PARTS_OF_LARGEST = (2, 4)
 """Budgets that are tried: a half and a quarter of the tokens of the largest picture."""
@@ -52,19 +52,19 @@ def sizes_of(placed: Iterable[Placed]) -> Counter[tuple[int, int]]:
 
 
 def count_pictures(
-    sight: Sight | None,
+    image_processor: ImageProcessorConfig | None,
     sizes: Sizes,
     image_tokens: Int[np.ndarray, " example"],
     lengths: Int[np.ndarray, " example"],
 ) -> PictureTokens | None:
     """What pictures of these sizes take of examples of these `lengths`, `image_tokens` being how many tokens of each
     example stand for pictures; None if there are none."""
-    if sight is None or not sizes:
+    if image_processor is None or not sizes:
         return None
     total, pictures, examples = int(lengths.sum()), sum(sizes.values()), len(lengths)
     budgets = []
-    for pixels in (sight.pixels, *_smaller(sight, sizes)):
-        tokens = _tokens(sight, sizes, pixels)
+    for pixels in (image_processor.pixels, *_smaller(image_processor, sizes)):
+        tokens = _tokens(image_processor, sizes, pixels)
         saved = int(image_tokens.sum()) - sum(tokens[size] * number for size, number in sizes.items())
         asked = pixels.model_dump(mode="json", exclude_none=True)
         budgets.append(PixelBudget(asked, max(tokens.values()), (total - saved) / examples, saved / total))
@@ -77,27 +77,29 @@ def count_pictures(
     )
 
 
-def _smaller(sight: Sight, sizes: Sizes) -> Iterator[Pixels]:
+def _smaller(image_processor: ImageProcessorConfig, sizes: Sizes) -> Iterator[Pixels]:
     """Settings by which no picture has more than a part of the tokens that the largest has now."""
-    largest = max(_tokens(sight, sizes, sight.pixels).values())
+    largest = max(_tokens(image_processor, sizes, image_processor.pixels).values())
     for part in PARTS_OF_LARGEST:
         if largest < part:
             return
-        if sight.pixels.size is not None:
-            width, height = sight.pixels.size
+        if image_processor.pixels.size is not None:
+            width, height = image_processor.pixels.size
             # Rounded so that the longer side is not more times the shorter one than before, which has a limit.
             short = math.ceil(min(width, height) / math.sqrt(part))
             long = max(short, math.floor(max(width, height) / math.sqrt(part)))
             yield Pixels(size=(long, short) if width > height else (short, long))
         else:
-            most = largest // part * (sight.patch_size * sight.merge_size) ** 2
-            least = min(sight.pixels.min, most) if sight.pixels.min else None
-            yield sight.pixels.model_copy(update={"max": most, "min": least})
+            most = largest // part * (image_processor.patch_size * image_processor.merge_size) ** 2
+            least = min(image_processor.pixels.min, most) if image_processor.pixels.min else None
+            yield image_processor.pixels.model_copy(update={"max": most, "min": least})
 
 
-def _tokens(sight: Sight, sizes: Sizes, pixels: Pixels) -> dict[tuple[int, int], int]:
+def _tokens(
+    image_processor: ImageProcessorConfig, sizes: Sizes, pixels: Pixels
+) -> dict[tuple[int, int], int]:
     """Tokens of a picture of each size, by these settings."""
-    seeing = replace(sight, pixels=pixels)
+    seeing = replace(image_processor, pixels=pixels)
     return {
         (width, height): seeing.place("audit", Picture("", "", width, height, ""), 0).num_tokens
         for width, height in sizes

@@ -54,9 +54,9 @@ def merge(
 
     expected = checksums(whole)
     save_model(whole, output, check)
-    sight = whole.family.sight
-    if sight is not None and sight.not_in_file:
+    images = whole.family.image_processor
+    if images is not None and images.not_in_file:
         say(
-            f"note: {output / 'preprocessor_config.json'} cannot say so: {sight.not_in_file} before serving it"
+            f"note: {output / 'preprocessor_config.json'} cannot say so: {images.not_in_file} before serving it"
         )
     return output

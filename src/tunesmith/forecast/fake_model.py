@@ -25,7 +25,7 @@ from tunesmith.kernels.modules import adapted_layer, is_adapter, own_name
 from tunesmith.methods import Method
 from tunesmith.model import activation_offload
 from tunesmith.model.families import Family
-from tunesmith.model.families._tower import forget_layouts
+from tunesmith.model.families._vision_tower import forget_layouts
 from tunesmith.model.heads import ClassHead, hidden_width
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
@@ -105,7 +105,7 @@ def skeleton(
     settings and labels. Takes no memory to speak of; ModelError as those two."""
     in_fp32 = precisions["language"] == "fp32"
     compute = torch.float32 if in_fp32 else torch.bfloat16
-    auto: Any = AutoModelForImageTextToText if family.sees else AutoModelForCausalLM
+    auto: Any = AutoModelForImageTextToText if family.has_vision else AutoModelForCausalLM
     # The family's own config is also that of a model that may be loaded.
     config = deepcopy(family.config)
     vars(config).pop("quantization_config", None)

@@ -178,10 +178,10 @@ def _batch(
     """A batch of this shape, without data."""
     pixels = None
     if shape.grids:
-        sight = loaded.family.sight
-        assert sight is not None, "only a model that sees has pictures"
-        merged = sight.merge_size**2
-        patches = torch.empty(shape.patches, 3 * sight.patch_size**2, dtype=torch.uint8)
+        image_processor = loaded.family.image_processor
+        assert image_processor is not None, "only a model that sees has pictures"
+        merged = image_processor.merge_size**2
+        patches = torch.empty(shape.patches, 3 * image_processor.patch_size**2, dtype=torch.uint8)
         pixels = Pixels(patches, grids, torch.zeros(shape.patches // merged, dtype=torch.long))
     where = torch.zeros(shape.predictions, dtype=torch.long)
     return Batch(

@@ -34,3 +34,7 @@ class Method(Settings):
     def adapter(self, part: dict[str, nn.Module]) -> LoraConfig | None:
         """The adapter that is put on the part, its targets full module names; None for a method without one."""
         return None
+
+    def left_out(self, part: dict[str, nn.Module]) -> list[str]:
+        """Full names of weights that the settings ask to train, but that this method cannot train."""
+        return []

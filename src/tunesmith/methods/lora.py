@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.methods import Method
+from tunesmith.methods._mixtures import is_in_layer, routers, stacked_experts
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -18,9 +19,9 @@ BLOCKS = {
     "attention": re.compile(r"(^|[._])(\w*attn|\w*attention)[._]"),
     "mlp": re.compile(r"(^|[._])(mlp|ffn|feed_forward|experts)[._]"),
 }
-"""Which linear layers a word stands for, told by the names of the modules around them."""
-OTHERS = re.compile(r"(^|[._])\w*merger\w*[._]")
-"""What `all` stands for besides: what makes a vision tower's output tokens of the language model."""
+"""The names of the modules around the layers that a word stands for."""
+PROJECTOR = re.compile(r"(^|[._])\w*merger\w*[._]")
+"""The same of what projects the output of a vision tower."""
 
 
 class Lora(Method):
@@ -37,8 +38,9 @@ class Lora(Method):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of an adapter's inputs that is zeroed in training."""
     targets: Literal["attention", "mlp", "all"] | list[str] = "all"
-    """Linear layers with an adapter: those of attention, of the MLPs, all of both (and of a projector), or a list
-    of names (`q_proj`) and regular expressions over full names."""
+    """Linear layers with an adapter: those of attention, of the MLPs, all in the model's layers (and of a projector),
+    or a list of names (`q_proj`) and regular expressions over full names. Routers of mixtures have none unless they
+    are listed. Experts cannot have any; the log says how many weights that leaves out."""
     bias: Literal["none", "lora", "all"] = "none"
     """Biases that are trained beside: none, those of the targets, or all of the part."""
     rslora: bool = False
@@ -99,8 +101,8 @@ class Lora(Method):
         """Full names of the layers with an adapter, in the model's order."""
         possible = _adaptable(part)
         if isinstance(self.targets, str):
-            blocks = [BLOCKS[self.targets]] if self.targets in BLOCKS else [*BLOCKS.values(), OTHERS]
-            wanted = {name for name in possible if any(block.search(name) for block in blocks)}
+            excluded = routers(part)
+            wanted = {name for name in possible if self._asks_for(name) and name not in excluded}
             unmatched: list[str] = [] if wanted else [self.targets]
         else:
             matches = {
@@ -115,6 +117,22 @@ class Lora(Method):
                 f"({', '.join(short)})." + did_you_mean(unmatched[0], short)
             )
         return [name for name in possible if name in wanted]
+
+    def left_out(self, part: dict[str, nn.Module]) -> list[str]:
+        """Full names of the experts' weights that `targets` asks for by a word; no adapter can be put on them."""
+        return [
+            f"{module}.{name}"
+            for module in stacked_experts(part)
+            if self._asks_for(f"{module}.")
+            for name, weight in part[module].named_parameters(recurse=False)
+            if weight.dim() == 3
+        ]
+
+    def _asks_for(self, name: str) -> bool:
+        """Whether a word that `targets` is stands for a layer of this name."""
+        if self.targets == "all":
+            return is_in_layer(name) or PROJECTOR.search(name) is not None
+        return isinstance(self.targets, str) and BLOCKS[self.targets].search(name) is not None
 
 
 def _adaptable(part: dict[str, nn.Module]) -> list[str]:

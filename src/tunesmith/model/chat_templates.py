@@ -23,14 +23,16 @@ def settle_template(
 ) -> None:
     """Give the tokenizer one chat template, or none if the model has none.
 
-    `chat_template.jinja` and the tokenizer's own come first, `chat_template.json` next. Of a model that sees, the first
-    one of which `shows_pictures` is true is taken, else the first. ModelError for several templates by name of which
-    none is called `default`.
+    `chat_template.jinja` and the tokenizer's own come first, `chat_template.json` next. For a model with vision, the
+    first template for which `shows_pictures` is true is used, else the first. ModelError for several templates by name
+    of which none is called `default`.
     """
     own: Any = tokenizer.chat_template
-    found = [one for one in (_default(own, "its tokenizer"), _of_processor(place, revision)) if one]
-    suitable = [one for one in found if shows_pictures is not None and shows_pictures(one)]
-    chosen = next(iter(suitable or found), None)
+    templates = [
+        template for template in (_default(own, "its tokenizer"), _of_processor(place, revision)) if template
+    ]
+    suitable = [template for template in templates if shows_pictures is not None and shows_pictures(template)]
+    chosen = next(iter(suitable or templates), None)
     if chosen is not None:
         tokenizer.chat_template = chosen
 
@@ -55,7 +57,9 @@ def _default(stated: Any, where: str) -> str | None:
     """The template to use of one, or of several by name."""
     if isinstance(stated, list):
         stated = {
-            one["name"]: one["template"] for one in stated if isinstance(one, dict) and one.keys() >= _NAMED
+            entry["name"]: entry["template"]
+            for entry in stated
+            if isinstance(entry, dict) and entry.keys() >= _NAMED
         }
     if not isinstance(stated, dict):
         return stated if isinstance(stated, str) else None

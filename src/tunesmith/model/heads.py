@@ -177,16 +177,18 @@ def _other_labels(had: tuple[str, ...], asked: tuple[str, ...]) -> str:
     """What differs between the labels of a head and those of a task."""
     said = "task.labels: the head was trained for others"
     if set(had) == set(asked):
-        place = next(place for place, (one, other) in enumerate(zip(had, asked, strict=True)) if one != other)
+        place = next(
+            place for place, (ours, theirs) in enumerate(zip(had, asked, strict=True)) if ours != theirs
+        )
         return (
             f"{said}: they are in another order (at place {place + 1} the head has {had[place]!r}, the task "
             f"{asked[place]!r})"
         )
     unknown = [label for label in asked if label not in had][:_MOST_NAMED]
     lacking = [label for label in had if label not in asked][:_MOST_NAMED]
-    told = [
+    differences = [
         f"{what} {', '.join(map(repr, names))}"
         for what, names in (("it does not know", unknown), ("the task lacks", lacking))
         if names
     ]
-    return f"{said} ({len(had)}, the task has {len(asked)}): {'; '.join(told)}"
+    return f"{said} ({len(had)}, the task has {len(asked)}): {'; '.join(differences)}"

@@ -40,7 +40,7 @@ from tunesmith.model.adapters import quietly
 from tunesmith.model.chat_templates import settle_template
 from tunesmith.model.checkpointing import checkpoint
 from tunesmith.model.families import FOR_PICTURES, FOR_TEXT, Family, family_of
-from tunesmith.model.families._sight import Sight
+from tunesmith.model.families._image_processor import ImageProcessorConfig
 from tunesmith.model.gguf import converted, gguf_of_package
 from tunesmith.model.heads import load_head
 from tunesmith.model.loaded import LoadedModel
@@ -91,11 +91,11 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     model.requires_grad_(False)
     if settings.checkpointing != "auto":
         checkpoint(model, settings.checkpointing)
-    whole = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
+    adapted = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
     notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *in_eight_bits)
     head = load_head(start, config, device) if start else None
     graphs = settings.cuda_graphs and device.type == "cuda"
-    return LoadedModel(whole.eval(), family, device, compute, name, notes, changed, fused, graphs, head)
+    return LoadedModel(adapted.eval(), family, device, compute, name, notes, changed, fused, graphs, head)
 
 
 def _changed(model: PreTrainedModel, start: Path | None) -> frozenset[str]:
@@ -135,17 +135,17 @@ def _family(settings: ModelSettings, place: str, config: PreTrainedConfig) -> Fa
                 for part in unknown
             )
         )
-    sight = _sight(settings, place) if kind.sees else None
+    image_processor = _image_processor(settings, place) if kind.has_vision else None
     tokenizer = load_tokenizer(settings, place)
-    shows_pictures = partial(kind.shows_pictures, tokenizer) if kind.sees else None
+    shows_pictures = partial(kind.shows_pictures, tokenizer) if kind.has_vision else None
     settle_template(tokenizer, place, settings.revision, shows_pictures)
-    family = kind(tokenizer, config, settings.thinking, sight)
+    family = kind(tokenizer, config, settings.thinking, image_processor)
     refuse_inexact(family, settings.allow_remote_code)
     return family
 
 
-def _sight(settings: ModelSettings, place: str) -> Sight:
-    """How the model sees pictures, by its own file and the experiment."""
+def _image_processor(settings: ModelSettings, place: str) -> ImageProcessorConfig:
+    """The model's image processor settings, changed as the experiment says."""
     name = _called(settings, place)
     json_object(Path(place) / "preprocessor_config.json", name)
 
@@ -157,7 +157,7 @@ def _sight(settings: ModelSettings, place: str) -> Sight:
 
     with reading(why):
         file, _ = ImageProcessingMixin.get_image_processor_dict(place, revision=settings.revision)
-    return Sight.of(settings.pixels, file)
+    return ImageProcessorConfig.from_file(settings.pixels, file)
 
 
 def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
@@ -176,9 +176,9 @@ def base_folder(settings: ModelSettings, start: Path | None = None) -> str:
         return str(converted(path))
     if path.is_dir():
         if not (path / "config.json").is_file():
-            found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+            entries = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
             raise ModelError(
-                f"model.path: the folder {settings.path} has no config.json (it has {found}). Give the "
+                f"model.path: the folder {settings.path} has no config.json (it has {entries}). Give the "
                 "folder that `save_pretrained` wrote, or a hub name"
             )
         return str(path.resolve())
@@ -217,7 +217,7 @@ def load_tokenizer(settings: ModelSettings, place: str) -> PreTrainedTokenizerBa
     stated = json_object(Path(place) / "tokenizer_config.json", name)
     is_plain = stated.get("tokenizer_class") == "PreTrainedTokenizerFast"
     # AutoTokenizer would go by the model's architecture and split text as its usual tokenizer does.
-    of_file: Any = PreTrainedTokenizerFast if is_plain else AutoTokenizer
+    tokenizer_class: Any = PreTrainedTokenizerFast if is_plain else AutoTokenizer
 
     def why(error: Exception) -> str:
         return (
@@ -226,7 +226,7 @@ def load_tokenizer(settings: ModelSettings, place: str) -> PreTrainedTokenizerBa
         )
 
     with reading(why):
-        tokenizer = of_file.from_pretrained(place, **options)
+        tokenizer = tokenizer_class.from_pretrained(place, **options)
         # Without its files, transformers makes up a tokenizer that knows no more than its special tokens.
         if tokenizer.vocab_size <= len(tokenizer.added_tokens_decoder):
             raise ValueError("it has no vocabulary")
@@ -262,14 +262,14 @@ def _config(settings: ModelSettings, place: str) -> PreTrainedConfig:
         config = AutoConfig.from_pretrained(
             place, revision=settings.revision, trust_remote_code=settings.allow_remote_code
         )
-    sees = family_of(config.model_type).sees
-    names = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES if sees else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    has_vision = family_of(config.model_type).has_vision
+    names = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES if has_vision else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     known = names.get(config.model_type)
     decoders = {known} if isinstance(known, str) else set(known or ())
     architectures = set(config.architectures or decoders)
     is_unknown = not settings.allow_remote_code and not architectures & decoders
     takes_more = _takes_more_than_text(config)
-    if is_unknown or (takes_more and not sees):
+    if is_unknown or (takes_more and not has_vision):
         raise ModelError(_why_not_this_kind(name, config.model_type, sorted(architectures), takes_more))
     quantised: dict[str, Any] = vars(config).get("quantization_config") or {}
     if quantised:
@@ -303,7 +303,7 @@ def _why_not_this_kind(name: str, model_type: str, architectures: Sequence[str],
 def _refuse_odd_config(stated: Mapping[str, Any], name: str) -> None:
     """Raise ModelError if config.json names what the model is by anything but names."""
     kind, architectures = stated.get("model_type"), stated.get("architectures")
-    is_list = isinstance(architectures, list) and all(isinstance(one, str) for one in architectures)
+    is_list = isinstance(architectures, list) and all(isinstance(name, str) for name in architectures)
     if not isinstance(kind, str) or not (architectures is None or is_list):
         raise ModelError(
             f"model.path: config.json of {name} says model_type {kind!r:.80} and architectures {architectures!r:.80}. "
@@ -333,7 +333,7 @@ def _weights(
     plain = [part for part in family.prefixes if settings.precision(part) != settings.quantised]
     skipped = [start for part in plain for start in family.prefixes[part]]
     quantised = quantisation(settings.quantised, skipped)
-    auto: Any = AutoModelForImageTextToText if family.sees else AutoModelForCausalLM
+    auto: Any = AutoModelForImageTextToText if family.has_vision else AutoModelForCausalLM
     try:
         model, report = _read_weights(auto, settings, place, config, device, quantised)
     except torch.OutOfMemoryError as error:

@@ -65,9 +65,9 @@ def _refuse_other_outputs(merged: LoadedModel, before: Logits) -> None:
             )
 
 
-def refuse_other_weights(found: Mapping[str, int], expected: Mapping[str, int]) -> None:
+def refuse_other_weights(checksums: Mapping[str, int], expected: Mapping[str, int]) -> None:
     """Raise ModelError if checksums of weights by name are not the expected ones."""
-    others = [name for name, number in expected.items() if found.get(name) != number]
+    others = [name for name, number in expected.items() if checksums.get(name) != number]
     if others:
         raise ModelError(
             f"the merged model has other weights than it must have ({len(others)} of {len(expected)}, such as "
@@ -87,13 +87,13 @@ def _without_adapter(model: nn.Module) -> dict[str, int]:
     unless they are quantised."""
     modules = dict(model.named_modules())
     adapted = {adapted_layer(name) for name in modules if is_adapter(name)}
-    found = {}
+    checksums = {}
     for name, weight in model.named_parameters():
         layer = own_name(name).rpartition(".")[0]
         quantised = is_quantised(modules[name.rpartition(".")[0]])
         if not is_adapter(name) and layer not in adapted and not quantised:
-            found[own_name(name)] = checksum(weight)
-    return found
+            checksums[own_name(name)] = checksum(weight)
+    return checksums
 
 
 def _merged(model: nn.Module) -> nn.Module:

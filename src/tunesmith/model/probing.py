@@ -29,31 +29,31 @@ PICTURE_SIZES = ((120, 90), (70, 200))
 
 @torch.no_grad()
 def probe(loaded: LoadedModel) -> dict[str, Tensor]:
-    """Logits (token, vocabulary) on the CPU of random tokens (`text`) and, if the model sees, of two random
+    """Logits (token, vocabulary) on the CPU of random tokens (`text`) and, if the model has vision, of two random
     pictures (`pictures`); the same input for the same vocabulary. Products are those of the weights as they
     are, also where training rounds what is multiplied with them (fp8)."""
     was_training = loaded.model.training
     loaded.model.eval()
     with _inputs(loaded) as inputs, loaded.precision(), plain_products(loaded.model):
-        found = {
+        logits = {
             name: loaded.logits(to_device(collate([example]), loaded.device)).float().cpu()
             for name, example in inputs.items()
         }
     loaded.model.train(was_training)
-    return found
+    return logits
 
 
 @torch.no_grad()
 def probe_layers(loaded: LoadedModel, names: Iterable[str]) -> dict[str, Tensor]:
     """Outputs (row, width) on the CPU of linear layers with their adapters for the same random inputs, by full name."""
     modules = {own_name(name): module for name, module in reversed(list(loaded.model.named_modules()))}
-    found = {}
+    outputs = {}
     with loaded.precision(), plain_products(loaded.model):
         for name in names:
             module: Any = modules[name]
             rows = torch.randn(2, module.in_features, generator=torch.Generator().manual_seed(0))
-            found[name] = module(rows.to(loaded.device, loaded.compute)).float().cpu()
-    return found
+            outputs[name] = module(rows.to(loaded.device, loaded.compute)).float().cpu()
+    return outputs
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def _inputs(loaded: LoadedModel) -> Iterator[dict[str, Example]]:
     chosen = torch.randint(vocabulary, (PROBE_TOKENS,), generator=torch.Generator().manual_seed(0))
     tokens = chosen.to(torch.int32).numpy()
     inputs = {"text": Example("probe", tokens, tokens >= 0)}
-    if not loaded.family.sees:
+    if not loaded.family.has_vision:
         yield inputs
         return
     with TemporaryDirectory(prefix="tunesmith-") as folder:

@@ -53,7 +53,7 @@ def tiny_config(config: PreTrainedConfig) -> PreTrainedConfig:
     }
     changed = {name: _shrunk(name, value, settings) for name, value in settings.items()}
     changed |= _few_heads(settings)
-    changed |= _few_layers(changed, settings["num_hidden_layers"])
+    changed |= _few_layers(changed)
     changed |= {
         name: 0 for name, value in settings.items() if name.endswith("_token_id") and value is not None
     }
@@ -87,25 +87,26 @@ def _few_heads(settings: Settings) -> Settings:
     return few
 
 
-def _few_layers(settings: Settings, number: int) -> Settings:
-    """As few of the first layers as hold every kind; of each list with a setting a layer, as much."""
+def _few_layers(settings: Settings) -> Settings:
+    """The first layers that hold every kind, or one layer of each kind if those are too many."""
+    total = "num_hidden_layers" if "num_hidden_layers" in settings else "num_layers"
+    number = settings[total]
     lists = {
         name: value for name, value in settings.items() if isinstance(value, list) and len(value) == number
     }
     periods = [value for name, value in settings.items() if PERIODS.search(name) and type(value) is int]
-    first = next((value for name, value in settings.items() if value and FIRST_LAYERS.search(name)), 0)
-    first = 1 if first else 0
+    has_first = any(value and FIRST_LAYERS.search(name) for name, value in settings.items())
     kinds = [repr(kind) for kind in zip(*lists.values(), strict=True)]
     last_new = max((kinds.index(kind) for kind in kinds), default=0)
-    few = max(LAYERS, last_new + 1, first + 1, *(period for period in periods if period <= MAX_LAYERS))
+    few = max(LAYERS, last_new + 1, 1 + has_first, *(period for period in periods if period <= MAX_LAYERS))
     few = min(few, number, MAX_LAYERS)
     chosen = list(range(few))
     if last_new >= few:
         chosen = sorted({kinds.index(kind) for kind in kinds})[:MAX_LAYERS]
-    changed: Settings = {"num_hidden_layers": len(chosen)}
+    changed: Settings = {total: len(chosen)}
     if settings.get(LAST_LAYERS):
         # As many again, so that there is an earlier layer of each kind.
-        changed = {"num_hidden_layers": 2 * len(chosen), LAST_LAYERS: len(chosen)}
+        changed = {total: 2 * len(chosen), LAST_LAYERS: len(chosen)}
         chosen = chosen * 2
     changed |= {name: [value[layer] for layer in chosen] for name, value in lists.items()}
     changed |= {name: 1 for name, value in settings.items() if FIRST_LAYERS.search(name) and value}
@@ -114,7 +115,7 @@ def _few_layers(settings: Settings, number: int) -> Settings:
 
 def _few_indices(settings: Settings, chosen: list[int], number: int) -> Settings:
     """Lists of indices of layers (of those without experts, ...), for the layers that are left."""
-    found = {
+    indices = {
         name: value
         for name, value in settings.items()
         if isinstance(value, list)
@@ -123,7 +124,8 @@ def _few_indices(settings: Settings, chosen: list[int], number: int) -> Settings
         and all(type(each) is int and each < number for each in value)
     }
     return {
-        name: [place for place, layer in enumerate(chosen) if layer in value] for name, value in found.items()
+        name: [place for place, layer in enumerate(chosen) if layer in value]
+        for name, value in indices.items()
     }
 
 
@@ -150,9 +152,9 @@ def _short_factors(parameters: Mapping[str, Any], before: int, after: int) -> Se
         if isinstance(value, Mapping):
             short[name] = _short_factors(value, before, after)
         elif name == "mrope_section":
-            whole = sum(value) * after // before
+            half_width = sum(value) * after // before
             parts = [each * after // before for each in value]
-            short[name] = [whole - sum(parts[1:]), *parts[1:]]
+            short[name] = [half_width - sum(parts[1:]), *parts[1:]]
         elif isinstance(value, list):
             short[name] = value[: len(value) * after // before]
         else:

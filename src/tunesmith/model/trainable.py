@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,7 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
     own = {part: method.weights(parts[part]) for part, method in methods.items()}
     _refuse_quantised(own, parts)
     _refuse_dora_on_scales(configs, parts)
+    loaded = replace(loaded, notes=(*loaded.notes, *_left_out(methods, parts)))
     has_earlier = has_adapter(loaded.model)
     goes_on = has_earlier and bool(configs) and _goes_on(methods, configs)
     if goes_on:
@@ -149,6 +150,29 @@ def _merged(loaded: LoadedModel) -> LoadedModel:
     names = (own_name(name) for name, _ in loaded.model.named_parameters() if not is_adapter(name))
     moved = {name for name in names if name.rpartition(".")[0] in into or name.endswith(".bias")}
     return replace(merge(loaded), changed=loaded.changed | moved)
+
+
+def _left_out(methods: Mapping[str, Method], parts: Parts) -> Iterator[str]:
+    """How many weights each method leaves untrained though its settings ask for them, for the log and the page."""
+    for part, method in methods.items():
+        names = method.left_out(parts[part])
+        if not names:
+            continue
+        weights = {
+            name: parts[part][name.rpartition(".")[0]].get_parameter(name.rpartition(".")[2])
+            for name in names
+        }
+        number = sum(map(num_weights, weights.values()))
+        total = sum(
+            num_weights(weight)
+            for module in parts[part].values()
+            for weight in module.parameters(recurse=False)
+        )
+        kinds = sorted({name.rpartition(".")[2] for name in names})
+        yield (
+            f"{part}: {method.kind} leaves out {number:,} of {total:,} weights ({number / total:.0%}): the experts "
+            f"({', '.join(kinds)}) cannot have adapters and stay as they are"
+        )
 
 
 def _goes_on(methods: Mapping[str, Method], configs: Mapping[str, LoraConfig]) -> bool:

@@ -28,7 +28,7 @@ def audit(
     if characters:
         return audit_characters(_conversations(steps, max_samples), limit)
     found = audited_examples(steps, max_samples) if examples is None else examples
-    return audit_tokens(found, limit, steps.family.sight)
+    return audit_tokens(found, limit, steps.family.image_processor)
 
 
 def audited_examples(steps: Steps, max_samples: int | None) -> Examples:

@@ -248,7 +248,7 @@ def _render(steps: Steps, stage: Stage) -> Rendered:
 def write_audit(steps: Steps, rendered: Rendered) -> None:
     """The lengths of the first stage's examples, for the report."""
     limit = steps.experiment.data.length.max_tokens
-    AUDIT.write(steps.folder.path, audit_tokens(rendered.examples, limit, steps.family.sight))
+    AUDIT.write(steps.folder.path, audit_tokens(rendered.examples, limit, steps.family.image_processor))
 
 
 def field_of(record: Record, setting: str, field: str) -> Any:

@@ -21,7 +21,7 @@ from tests.model.families.conversations import (
 from tests.model.families.qwen_vocabulary import qwen_tokenizer
 from tests.tiny import CHATML, official_template
 from tunesmith.errors import DataError
-from tunesmith.model.families import Family, _ahead, family_of
+from tunesmith.model.families import Family, _prefetch, family_of
 from tunesmith.records.conversation import Conversation
 
 FAMILIES = {
@@ -119,7 +119,7 @@ def test_every_assistant_turn_is_trained_if_asked_for_and_no_other_text(family: 
 )
 def test_many_at_once_are_what_each_is_alone(family: Family, names: list[str], trained: str) -> None:
     asked = [replace(CONVERSATIONS[name], record=f"a:{place}") for place, name in enumerate(names)]
-    with patch.object(_ahead, "RUN", 4):
+    with patch.object(_prefetch, "RUN", 4):
         together, prompts = list(family.render_all(asked, trained)), list(family.prompt_all(asked))
     assert_same(together, [family.render(one, trained) for one in asked])
     assert_same(prompts, [family.prompt(one) for one in asked])
@@ -129,7 +129,7 @@ def test_of_many_the_first_that_is_refused_is_named_and_those_before_it_come_out
     asked = [replace(CONVERSATIONS["plain"], record=f"b.jsonl:{place}") for place in range(12)]
     for place in (6, 9):
         asked[place] = replace(asked[place], answer="Say <|im_end|>")
-    with patch.object(_ahead, "RUN", 4):
+    with patch.object(_prefetch, "RUN", 4):
         examples = family.render_all(asked)
         assert [next(examples).record for _ in range(6)] == [one.record for one in asked[:6]]
         with pytest.raises(DataError, match=r"^b\.jsonl:6: the text holds <\|im_end\|>"):

@@ -19,7 +19,7 @@ from tunesmith.records.conversation import Conversation, Turn
 
 
 def test_a_model_type_without_a_file_gets_the_generic_family() -> None:
-    assert family_of("llama") is Generic
+    assert family_of("olmo2") is Generic
     assert family_of("qwen2").__name__ == "Qwen2"
     assert family_of("qwen3").__name__ == "Qwen3"
 

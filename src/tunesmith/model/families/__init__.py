@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from tunesmith.batching.batch import Batch
-    from tunesmith.model.families._sight import Sight
+    from tunesmith.kernels.fusion.layer_spec import LayerSpec, NormSpec
+    from tunesmith.model.families._image_processor import ImageProcessorConfig
 
 Trained = Literal["answer", "assistant", "all"]
 
@@ -41,7 +42,7 @@ FOR_PICTURES = "Qwen2-VL, Qwen2.5-VL and Qwen3-VL"
 class Family(ABC):
     """What every family can do."""
 
-    sees: ClassVar[bool] = False
+    has_vision: ClassVar[bool] = False
     """True if its models take pictures."""
     is_verified: ClassVar[bool] = True
     """True if tests hold packed batches of its models to transformers; other models are tried when they are loaded."""
@@ -53,12 +54,12 @@ class Family(ABC):
         tokenizer: PreTrainedTokenizerBase,
         config: PreTrainedConfig,
         thinking: bool = False,
-        sight: Sight | None = None,
+        image_processor: ImageProcessorConfig | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.config = config
         self.thinking = thinking
-        self.sight = sight
+        self.image_processor = image_processor
 
     @abstractmethod
     def render_all(
@@ -118,6 +119,14 @@ class Family(ABC):
     def picture_example(self, record: str, pictures: Sequence[Picture]) -> Example:
         """The tokens of these pictures one after the other, without a chat template; nothing of it is trained."""
         raise ModelError(f"{record}: {self.config.model_type} models take no pictures. Use a Qwen-VL model")
+
+    def layer_spec(self, layer: nn.Module) -> LayerSpec | None:
+        """How a layer is built; None for a module that the family does not describe, which then runs unfused."""
+        return None
+
+    def norm_spec(self, norm: nn.Module) -> NormSpec | None:
+        """What a norm computes; None for a module that the family does not describe."""
+        return None
 
     def post_load(self, model: PreTrainedModel) -> None:
         """Change a freshly loaded model in place where the family needs it; nothing for most."""

@@ -141,16 +141,16 @@ def read(text: str, space: tuple[int, int], labels: Sequence[str]) -> tuple[Box,
         raise ValueError("is empty")
     if _NESTED in text:
         raise ValueError("names no box")
-    found = list(_named(text, labels))
-    if any(_is_fraction(numbers) for _, numbers in found) and min(space) > 1:
+    named = list(_named(text, labels))
+    if any(_is_fraction(numbers) for _, numbers in named) and min(space) > 1:
         raise ValueError("names fractions, where other units are asked for")
     boxes = [
         Box(_label(label, labels), corners)
-        for label, numbers in found
+        for label, numbers in named
         for corners in [_corners(numbers, space)]
         if corners is not None
     ]
-    if found and not boxes:
+    if named and not boxes:
         raise ValueError("names only boxes without area in the picture")
     if not boxes and not says_nothing(text, labels):
         raise ValueError("names no box")
@@ -159,7 +159,9 @@ def read(text: str, space: tuple[int, int], labels: Sequence[str]) -> tuple[Box,
 
 def _is_fraction(numbers: Sequence[float]) -> bool:
     """True if four numbers can only be shares of the picture: none over 1, and not all written as whole numbers."""
-    return all(0 <= one <= 1 for one in numbers) and any(isinstance(one, float) for one in numbers)
+    return all(0 <= number <= 1 for number in numbers) and any(
+        isinstance(number, float) for number in numbers
+    )
 
 
 _Found = tuple[str, Sequence[float]]
@@ -213,7 +215,9 @@ def _among_words(text: str, form: re.Pattern[str], labels: Sequence[str]) -> Ite
         if labels and (_DENIED.search(before) or says_nothing(before, labels)):
             raise ValueError("says what is not at a box")
         clause = re.split(r"[,.;\n]", before.rstrip(" ,.;:\n"))[-1]
-        named = [one for one in labels if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", clause, re.IGNORECASE)]
+        named = [
+            label for label in labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", clause, re.IGNORECASE)
+        ]
         yield named[0] if len(named) == 1 else "", _as_numbers(match.groups())
         end = match.end()
     if re.search(r"\[\s*-?\d[^\[\]]*$", text[end:]):
@@ -277,15 +281,15 @@ def _inside(value: Any) -> Iterator[_Found]:
     """Labels and numbers of the objects in a JSON value that have a box, whatever holds them."""
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, _Pairs):
-            found = list(_of_pairs(one))
-            if found:
-                yield from found
+        value = waiting.pop()
+        if isinstance(value, _Pairs):
+            boxes = list(_boxes_of_pairs(value))
+            if boxes:
+                yield from boxes
             else:
-                waiting += reversed([held for _, held in one])
-        elif isinstance(one, list):
-            waiting += reversed(one)
+                waiting += reversed([inner for _, inner in value])
+        elif isinstance(value, list):
+            waiting += reversed(value)
 
 
 def _of_object(text: str) -> Iterator[_Found]:
@@ -294,17 +298,17 @@ def _of_object(text: str) -> Iterator[_Found]:
         pairs = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         pairs = _of_faulty_object(text)
-    return _of_pairs(pairs)
+    return _boxes_of_pairs(pairs)
 
 
-def _of_pairs(pairs: Sequence[tuple[str, Any]]) -> Iterator[_Found]:
+def _boxes_of_pairs(pairs: Sequence[tuple[str, Any]]) -> Iterator[_Found]:
     """The boxes of an object, each with its label: the one label, or as many as there are boxes."""
     boxes: list[list[float]] = []
     for key in dict.fromkeys(key for key, _ in pairs if key in _BOX_KEYS):
-        of_key = [numbers for name, value in pairs if name == key for numbers in _boxes_of(value)]
-        if boxes and of_key and of_key != boxes:
+        boxes_of_key = [numbers for name, value in pairs if name == key for numbers in _boxes_of(value)]
+        if boxes and boxes_of_key and boxes_of_key != boxes:
             raise ValueError("names different boxes of one thing")
-        boxes = boxes or of_key
+        boxes = boxes or boxes_of_key
     boxes = boxes or [numbers for numbers in [_of_keys(pairs)] if numbers]
     boxes = [box for index, box in enumerate(boxes) if box not in boxes[:index]]
     said = [value for key, value in pairs if key in _LABEL_KEYS[:1] and isinstance(value, str)]
@@ -338,11 +342,11 @@ def _of_keys(pairs: Sequence[tuple[str, Any]]) -> list[float] | None:
         for key, value in held.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    found = [keys for keys in _CORNER_KEYS if set(keys) <= set(numbers)]
-    if len(found) != 1:
+    forms = [keys for keys in _CORNER_KEYS if set(keys) <= set(numbers)]
+    if len(forms) != 1:
         return None
-    four = [numbers[key] for key in found[0]]
-    if found[0][2] == "width":
+    four = [numbers[key] for key in forms[0]]
+    if forms[0][2] == "width":
         four[2:] = [four[0] + four[2], four[1] + four[3]]
     return four
 
@@ -364,11 +368,11 @@ def _numbers(value: Any) -> Iterator[float]:
     """The numbers in a list or in lists within it."""
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, list) and not isinstance(one, _Pairs):
-            waiting += reversed(one)
-        elif isinstance(one, int | float) and not isinstance(one, bool):
-            yield one
+        value = waiting.pop()
+        if isinstance(value, list) and not isinstance(value, _Pairs):
+            waiting += reversed(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield value
 
 
 def _corners(numbers: Sequence[float], space: tuple[int, int]) -> Corners | None:
@@ -400,8 +404,10 @@ def says_nothing(text: str, labels: Sequence[str]) -> bool:
         return True
     bare = " ".join(text.strip().strip("\"'*` ").rstrip(".!。！").replace("’", "'").split())
     names = sorted(labels, key=len, reverse=True)
-    one = "|".join(rf"{re.escape(name)}(?:e?s)?" for name in names) or r"(?!)"
-    listed = rf"(?:(?:{one})(?:(?:\s*,|\s*,?\s+(?:or|and|nor))\s+(?:(?:a|an|any|no)\s+)?(?:{one}))*)"
+    any_name = "|".join(rf"{re.escape(name)}(?:e?s)?" for name in names) or r"(?!)"
+    listed = (
+        rf"(?:(?:{any_name})(?:(?:\s*,|\s*,?\s+(?:or|and|nor))\s+(?:(?:a|an|any|no)\s+)?(?:{any_name}))*)"
+    )
     for denial in _DENIALS:
         match = re.fullmatch(denial.replace("THING", rf"(?P<thing>{listed}|{_THINGS})"), bare, re.IGNORECASE)
         if match:

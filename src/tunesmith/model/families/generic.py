@@ -1,4 +1,4 @@
-"""Any decoder that transformers knows, talked to through its tokenizer's own chat template."""
+"""Decoders of any architecture, prompted through the chat template of their tokenizer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from tunesmith.batching.example import Example
 from tunesmith.errors import DataError, ModelError
 from tunesmith.kernels.modules import own_modules, transformers_model
 from tunesmith.model.families import FOR_TEXT, Family, Trained
-from tunesmith.model.families._ahead import ahead
-from tunesmith.model.families._stops import write_stops
+from tunesmith.model.families._layer_specs import norm_of
+from tunesmith.model.families._prefetch import prefetched_map
+from tunesmith.model.families._stop_tokens import write_stops
 from tunesmith.model.reading import first_line
 from tunesmith.records.conversation import Conversation, Text, Turn
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
     from tunesmith.batching.batch import Batch
-    from tunesmith.model.families._sight import Sight
+    from tunesmith.kernels.fusion.layer_spec import LayerSpec, NormSpec
+    from tunesmith.model.families._image_processor import ImageProcessorConfig
 
 Tokens = Int32[np.ndarray, "token"]
 Messages = list[dict[str, Any]]
@@ -72,18 +74,22 @@ class Encoded:
 
 
 class Generic(Family):
-    """What holds for every decoder: the chat template writes, one forward pass reads."""
+    """A decoder whose chat template writes the text and whose packed batches take one forward pass."""
 
     is_verified: ClassVar[bool] = False
+    layer_classes: ClassVar[Mapping[str, Callable[[Any], LayerSpec]]] = {}
+    """How each kind of layer is built, by the name of its class in transformers."""
+    norm_classes: ClassVar[Mapping[str, float]] = {}
+    """What each kind of norm adds to its weight (0 or 1), by the name of its class in transformers."""
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
         config: PreTrainedConfig,
         thinking: bool = False,
-        sight: Sight | None = None,
+        image_processor: ImageProcessorConfig | None = None,
     ) -> None:
-        super().__init__(tokenizer, config, thinking, sight)
+        super().__init__(tokenizer, config, thinking, image_processor)
         self._refuse_layers_without_attention()
         self._refuse_positions_of_the_line()
         if not tokenizer.chat_template:
@@ -105,14 +111,14 @@ class Generic(Family):
     ) -> Iterator[Example]:
         """The training examples; DataError for the first whose text holds control tokens or is refused by the chat
         template."""
-        return ahead(
+        return prefetched_map(
             map(partial(self._compose, trained=trained), conversations),
             partial(self._examples, trained=trained),
         )
 
     def prompt_all(self, conversations: Iterable[Conversation]) -> Iterator[Example]:
         """All up to where each answer begins."""
-        return ahead(map(self._compose_prompt, conversations), self._examples)
+        return prefetched_map(map(self._compose_prompt, conversations), self._examples)
 
     def continuation(self, conversation: Conversation, text: str | None = None) -> Tokens:
         """Tokens after the prompt if the answer were `text`, up to and with the end of the turn."""
@@ -147,6 +153,16 @@ class Generic(Family):
     def parts(self, model: nn.Module) -> dict[str, dict[str, nn.Module]]:
         """One part: the whole decoder, with its embeddings and its output head."""
         return {"language": own_modules(model)}
+
+    def layer_spec(self, layer: nn.Module) -> LayerSpec | None:
+        """How a layer of one of `layer_classes` is built."""
+        name = _class_name(layer, self.layer_classes)
+        return None if name is None else self.layer_classes[name](layer)
+
+    def norm_spec(self, norm: nn.Module) -> NormSpec | None:
+        """What a norm of one of `norm_classes` computes."""
+        name = _class_name(norm, self.norm_classes)
+        return None if name is None else norm_of(norm, self.norm_classes[name])
 
     def logits(self, model: nn.Module, batch: Batch) -> Float[Tensor, "prediction vocabulary"]:
         """Logits at `batch.predicting` of one packed line of tokens."""
@@ -188,12 +204,12 @@ class Generic(Family):
         something that the conversation has."""
         turns = (*conversation.turns, *([conversation.reply] if conversation.reply else []))
         texts = [text for turn in turns for text in (turn.text, turn.reasoning, *turn.tool_calls)]
-        found = {token for text in texts for token in self._find_control.findall(text)}
+        control = {token for text in texts for token in self._find_control.findall(text)}
         # Reading an answer drops all special tokens, so none may be part of one.
-        found.update(self._find_special.findall(conversation.answer))
-        if found:
+        control.update(self._find_special.findall(conversation.answer))
+        if control:
             raise DataError(
-                f"{conversation.record}: the text holds {', '.join(sorted(found))}, which the model reads as "
+                f"{conversation.record}: the text holds {', '.join(sorted(control))}, which the model reads as "
                 "a control token and not as text. Remove it from the record, or write it differently"
             )
         lacking = [
@@ -287,27 +303,33 @@ class Generic(Family):
         before = self._apply(conversation.record, messages, prompting=True, tools=conversation.tools)
         return Written(conversation, before)
 
-    def _examples(self, several: Sequence[Written], trained: Trained = "answer") -> list[Example]:
+    def _examples(self, batch: Sequence[Written], trained: Trained = "answer") -> list[Example]:
         """The examples of what was written."""
         apart = self._tokens_stay_apart
-        texts = [one.before for one in several]
-        texts += [one.after if apart else one.before + one.after for one in several if one.after]
-        encoded = self._encode_all(texts, any(one.earlier or one.untrained for one in several))
+        texts = [written.before for written in batch]
+        texts += [
+            written.after if apart else written.before + written.after for written in batch if written.after
+        ]
+        encoded = self._encode_all(texts, any(written.earlier or written.untrained for written in batch))
 
         def encode(text: str) -> Tokens:
             return encoded[text].tokens if text in encoded else self._encode(text)
 
         examples = []
-        for one in several:
-            prompt = encoded[one.before]
-            rest = self._encode_after(one.before, one.after, encode) if one.after else prompt.tokens[:0]
+        for written in batch:
+            prompt = encoded[written.before]
+            rest = (
+                self._encode_after(written.before, written.after, encode)
+                if written.after
+                else prompt.tokens[:0]
+            )
             tokens = np.concatenate([prompt.tokens, rest])
-            carries = self._carries(one, prompt, tokens, trained)
-            examples.append(self._example(one.conversation, tokens, carries))
+            carries = self._carries(written, prompt, tokens, trained)
+            examples.append(self._example(written.conversation, tokens, carries))
         return examples
 
     def _carries(
-        self, one: Written, prompt: Encoded, tokens: Int32[np.ndarray, "all"], trained: Trained
+        self, written: Written, prompt: Encoded, tokens: Int32[np.ndarray, "all"], trained: Trained
     ) -> Bool[np.ndarray, "all"]:
         """Which of the tokens carry loss; none of a prompt alone."""
         carries = np.zeros(len(tokens), dtype=bool)
@@ -319,10 +341,10 @@ class Generic(Family):
             carries[np.isin(tokens, self._untrainable)] = False
         else:
             carries[begin : begin + self._end(tokens[begin:])] = True
-        for opening in one.earlier or one.untrained:
+        for opening in written.earlier or written.untrained:
             assert prompt.ends is not None, "asked for where earlier answers matter"
             start = int(np.searchsorted(prompt.ends, opening, side="right"))
-            carries[start : start + self._end(tokens[start:])] = bool(one.earlier)
+            carries[start : start + self._end(tokens[start:])] = bool(written.earlier)
         return carries
 
     def _messages(self, conversation: Conversation) -> Messages:
@@ -354,19 +376,19 @@ class Generic(Family):
         return conversation.answer
 
     def _texts(self, conversation: Conversation) -> tuple[str, str]:
-        """What the chat template writes before and from the answer on."""
+        """The text that the chat template writes before the answer, and from the answer on."""
         messages, tools = self._messages(conversation), conversation.tools
         before = self._apply(conversation.record, messages, prompting=True, tools=tools)
         answer = {"role": "assistant", "content": self._answer(conversation)}
         if conversation.reply is not None:
             answer = self._message(conversation.record, conversation.reply)
-        whole = self._apply(conversation.record, [*messages, answer], tools=tools)
-        if not whole.startswith(before):
+        text = self._apply(conversation.record, [*messages, answer], tools=tools)
+        if not text.startswith(before):
             raise DataError(
                 f"{conversation.record}: the chat template does not write this answer where it prompts for "
                 f"one (it prompts with ...{before[-60:]!r}). Check the answer for thinking, or the template"
             )
-        return before, whole[len(before) :]
+        return before, text[len(before) :]
 
     def _apply(
         self, record: str, messages: Messages, prompting: bool = False, tools: Sequence[str] = ()
@@ -394,7 +416,7 @@ class Generic(Family):
     def _encode_all(self, texts: Iterable[str], with_ends: bool) -> dict[str, Encoded]:
         """The tokens of each text. Each is encoded once, and all of them together, which takes every core."""
         each = list(dict.fromkeys(texts))
-        found = self.tokenizer(
+        encoded = self.tokenizer(
             each,
             add_special_tokens=False,
             return_attention_mask=False,
@@ -402,10 +424,10 @@ class Generic(Family):
             return_offsets_mapping=with_ends,
             verbose=False,
         )
-        several = [np.array(ids, dtype=np.int32) for ids in found["input_ids"]]
+        several = [np.array(ids, dtype=np.int32) for ids in encoded["input_ids"]]
         if not with_ends:
             return {text: Encoded(tokens) for text, tokens in zip(each, several, strict=True)}
-        ends = [np.array([end for _, end in places], int) for places in found["offset_mapping"]]
+        ends = [np.array([end for _, end in places], int) for places in encoded["offset_mapping"]]
         return {text: Encoded(*both) for text, *both in zip(each, several, ends, strict=True)}
 
     def _encode_after(self, before: str, after: str, encode: Callable[[str], Tokens]) -> Tokens:
@@ -413,9 +435,9 @@ class Generic(Family):
         alone."""
         if self._tokens_stay_apart:
             return encode(after)
-        prompt, whole = encode(before), encode(before + after)
-        is_prefix = np.array_equal(whole[: len(prompt)], prompt)
-        return whole[len(prompt) :] if is_prefix else encode(after)
+        prompt, both = encode(before), encode(before + after)
+        is_prefix = np.array_equal(both[: len(prompt)], prompt)
+        return both[len(prompt) :] if is_prefix else encode(after)
 
     @cached_property
     def _tokens_stay_apart(self) -> bool:
@@ -533,6 +555,11 @@ class Generic(Family):
                 "version, or put a chat_template.jinja into its folder"
             )
         self.tokenizer.chat_template = CHATML
+
+
+def _class_name(module: nn.Module, known: Iterable[str]) -> str | None:
+    """The name of the module's class, or of one that it is derived from, if it is a known one."""
+    return next((each.__name__ for each in type(module).__mro__ if each.__name__ in known), None)
 
 
 def _any_of(marks: Sequence[str]) -> re.Pattern[str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith.errors import DataError
+from tunesmith.model.families._layer_specs import decoder_layer
 from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.records.conversation import Conversation
 
@@ -19,8 +20,12 @@ OPEN, CLOSE = "<think>", "</think>"
 
 
 class Qwen3(Qwen2):
-    """ChatML with thinking. The official template drops newlines before an answer, and the thinking of all
-    turns but the last."""
+    """ChatML with thinking.
+
+    The official template drops newlines before an answer, and the thinking of all turns but the last."""
+
+    layer_classes: ClassVar = {"Qwen3DecoderLayer": decoder_layer}
+    norm_classes: ClassVar = {"Qwen3RMSNorm": 0.0}
 
     def parse(self, tokens: Sequence[int]) -> tuple[str, bool]:
         """The answer's text after its thinking, and whether it ended by itself. Thinking that was never

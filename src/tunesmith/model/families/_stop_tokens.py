@@ -1,4 +1,4 @@
-"""End tokens in the files of a saved model, so that other programs stop an answer where it was trained to end."""
+"""Stop tokens in the files of a saved model, so that other programs end an answer where training did."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.model.families._stops import write_stops
+from tunesmith.model.families._stop_tokens import write_stops
 
 
 def put(path: Path, **values: object) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.errors import DataError
-from tunesmith.model.families import _ahead
-from tunesmith.model.families._ahead import AHEAD, RUN, ahead
+from tunesmith.model.families import _prefetch
+from tunesmith.model.families._prefetch import PREFETCHED, RUN, prefetched_map
 
 
 def doubled(run: list[int]) -> list[int]:
@@ -21,7 +21,7 @@ def doubled(run: list[int]) -> list[int]:
 
 @given(st.integers(0, 5 * RUN))
 def test_nothing_is_lost_doubled_or_moved(number: int) -> None:
-    assert list(ahead(range(number), doubled)) == [2 * item for item in range(number)]
+    assert list(prefetched_map(range(number), doubled)) == [2 * item for item in range(number)]
 
 
 @pytest.mark.parametrize("place", [0, 3, RUN - 1, RUN, 3 * RUN + 1])
@@ -30,7 +30,7 @@ def test_what_is_wrong_with_an_item_comes_after_all_results_before_it(place: int
         yield from range(place)
         raise DataError(f"a:{place}: is wrong")
 
-    results = ahead(items(), doubled)
+    results = prefetched_map(items(), doubled)
     assert [next(results) for _ in range(place)] == [2 * item for item in range(place)]
     with pytest.raises(DataError, match=f"a:{place}: is wrong"):
         next(results)
@@ -50,7 +50,7 @@ def test_a_fault_found_late_is_not_hidden_by_a_later_record_whose_fault_is_found
         return run
 
     with pytest.raises(DataError, match=f"a:{first}: is wrong"):
-        list(ahead(items(), work))
+        list(prefetched_map(items(), work))
 
 
 def test_only_a_few_runs_are_held_however_many_items_there_are() -> None:
@@ -62,8 +62,8 @@ def test_only_a_few_runs_are_held_however_many_items_there_are() -> None:
             taken += 1
             yield item
 
-    for given_back, _ in enumerate(islice(ahead(items(), doubled), 50 * RUN), 1):
-        assert taken - given_back < (AHEAD + 2) * RUN
+    for given_back, _ in enumerate(islice(prefetched_map(items(), doubled), 50 * RUN), 1):
+        assert taken - given_back < (PREFETCHED + 2) * RUN
 
 
 def test_a_single_conversation_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,9 +73,9 @@ def test_a_single_conversation_starts_no_thread(monkeypatch: pytest.MonkeyPatch)
         threads.append(threading.current_thread())
         return run
 
-    monkeypatch.setattr(_ahead, "RUN", 2)
-    assert list(ahead([1], work)) == [1]
+    monkeypatch.setattr(_prefetch, "RUN", 2)
+    assert list(prefetched_map([1], work)) == [1]
     assert threads == [threading.main_thread()]
-    assert list(ahead([1, 2, 3], work)) == [1, 2, 3]
+    assert list(prefetched_map([1, 2, 3], work)) == [1, 2, 3]
     assert threads[1].name.startswith("rendering")
     assert not threads[1].is_alive()

@@ -1,4 +1,4 @@
-"""How a model's own files say that pictures are to be cut up, and what an experiment changes of that."""
+"""The image processor settings of a model, and what the experiment changes of them."""
 
 from __future__ import annotations
 
@@ -12,74 +12,73 @@ from tunesmith.errors import DataError, ModelError
 from tunesmith.images.picture import Picture
 from tunesmith.images.resize import pixel_limits, target_size
 
-OF_QWEN2_VL = {"patch_size": 14, "merge_size": 2, "min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
-"""What transformers takes for what a file does not say."""
+DEFAULTS = {"patch_size": 14, "merge_size": 2, "min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
+"""The values that transformers uses for settings missing in the file."""
 
 
 @dataclass(frozen=True)
-class Sight:
-    """The sizes and colours in which a model sees pictures."""
+class ImageProcessorConfig:
+    """Sizes and colour statistics with which pictures are cut into patches."""
 
     pixels: Pixels
-    """What the experiment says."""
+    """The setting `model.pixels` of the experiment."""
     file: Mapping[str, Any]
     """The model's `preprocessor_config.json`."""
 
     @staticmethod
-    def of(pixels: Pixels, file: Mapping[str, Any]) -> Sight:
-        """The sight of a model with such a file; ModelError if it lacks what must be there."""
+    def from_file(pixels: Pixels, file: Mapping[str, Any]) -> ImageProcessorConfig:
+        """The settings of a model with this `preprocessor_config.json`; ModelError if it is incomplete or unsound."""
         lacking = [name for name in ("image_mean", "image_std") if name not in file]
         if lacking:
             raise ModelError(
                 f"model.path: preprocessor_config.json of the model does not say {', '.join(lacking)}. Give a "
                 "model folder with the file that belongs to it"
             )
-        sight = Sight(pixels, file)
+        config = ImageProcessorConfig(pixels, file)
         try:
-            sizes = (sight.patch_size, sight.merge_size, sight._smallest, sight._largest)
-            is_sound = (
-                min(sizes) > 0 and len(sight.mean) == len(sight.deviation) == 3 and all(sight.deviation)
-            )
+            sizes = (config.patch_size, config.merge_size, config._smallest, config._largest)
+            is_sound = min(sizes) > 0 and len(config.mean) == len(config.std) == 3 and all(config.std)
         except (TypeError, ValueError, OverflowError, AttributeError):
             is_sound = False
         if not is_sound:
-            names = (*OF_QWEN2_VL, "size", "image_mean", "image_std")
+            names = (*DEFAULTS, "size", "image_mean", "image_std")
             stated = {name: file[name] for name in names if name in file}
             raise ModelError(
                 "model.path: preprocessor_config.json of the model has sizes or colours that cannot be "
                 f"({stated!r:.300}). Give a model folder with the file that belongs to it"
             )
-        return sight
+        return config
 
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
-        return int(self.file.get("patch_size", OF_QWEN2_VL["patch_size"]))
+        return int(self.file.get("patch_size", DEFAULTS["patch_size"]))
 
     @property
     def merge_size(self) -> int:
         """Side of a token in patches."""
-        return int(self.file.get("merge_size", OF_QWEN2_VL["merge_size"]))
+        return int(self.file.get("merge_size", DEFAULTS["merge_size"]))
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Of red, green and blue (0 to 1), taken away."""
+        """Mean of red, green and blue (0 to 1), which is subtracted."""
         return tuple(map(float, self.file["image_mean"]))
 
     @property
-    def deviation(self) -> tuple[float, ...]:
-        """Of red, green and blue, divided by."""
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of red, green and blue, by which they are divided."""
         return tuple(map(float, self.file["image_std"]))
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Fewest and most pixels of a picture as the model sees it."""
+        """Fewest and most pixels of a resized picture."""
         return pixel_limits(self.pixels, self._smallest, self._largest)
 
     @property
     def trained_file(self) -> dict[str, Any]:
-        """The model's `preprocessor_config.json` with the pixels of training. A longest side or a size, which the file
-        has no words for, becomes the limits that come nearest."""
+        """The model's `preprocessor_config.json` with the pixel limits of training.
+
+        The file cannot express a longest side or a fixed size; these become the nearest limits."""
         least, most = self.limits
         if self.pixels.size is not None:
             least = most = self.pixels.size[0] * self.pixels.size[1]
@@ -91,7 +90,7 @@ class Sight:
 
     @property
     def not_in_file(self) -> str:
-        """What another program must do to pictures before it hands them to the model; empty if nothing."""
+        """What other programs must do to pictures before the image processor; empty if nothing."""
         if self.pixels.size is not None:
             width, height = self.pixels.size
             return f"resize every picture to {width} x {height} pixels (model.pixels.size)"
@@ -101,8 +100,7 @@ class Sight:
         return ""
 
     def place(self, record: str, picture: Picture, start: int) -> Placed:
-        """The picture among tokens, from `start` on; DataError if it is of a shape that no model of the family
-        takes."""
+        """The picture resized, at token `start`; DataError if its shape is not supported."""
         try:
             rows, columns = target_size(
                 picture.width,
@@ -126,6 +124,6 @@ class Sight:
         """Most pixels."""
         return self._limit("max_pixels", "longest_edge")
 
-    def _limit(self, name: str, of_size: str) -> int:
+    def _limit(self, name: str, edge: str) -> int:
         sizes = self.file.get("size") or {}
-        return int(self.file.get(name) or sizes.get(of_size) or OF_QWEN2_VL[name])
+        return int(self.file.get(name) or sizes.get(edge) or DEFAULTS[name])

@@ -22,7 +22,7 @@ from tests.tiny import tiny_seeing_model
 from tunesmith.batching.collator import collate
 from tunesmith.batching.positions import positions_of
 from tunesmith.errors import DataError
-from tunesmith.model.families import _ahead
+from tunesmith.model.families import _prefetch
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.records.conversation import Conversation, Text, Turn
 from tunesmith.train.loss import answer_loss
@@ -40,7 +40,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> list[Conversation]:
 
 def official(loaded: LoadedModel, conversation: Conversation) -> tuple[str, dict[str, Any]]:
     """Text with placeholders by the official template, and pixels by the official processor."""
-    file = loaded.family.sight.file
+    file = loaded.family.image_processor.file
     processor = Qwen2VLImageProcessorPil(
         size={"shortest_edge": file["min_pixels"], "longest_edge": file["max_pixels"]},
         **{
@@ -95,7 +95,7 @@ def test_many_at_once_are_what_each_is_alone(
     loaded: LoadedModel, asked: list[Conversation], numbers: list[int], trained: str
 ) -> None:
     several = [replace(asked[number], record=f"p:{place}") for place, number in enumerate(numbers)]
-    with patch.object(_ahead, "RUN", 4):
+    with patch.object(_prefetch, "RUN", 4):
         together, prompts = (
             list(loaded.family.render_all(several, trained)),
             list(loaded.family.prompt_all(several)),
@@ -111,7 +111,7 @@ def test_of_many_the_first_that_cannot_be_shown_is_named_though_its_picture_is_l
     flat = replace(asked[0].pictures[0], width=1000, height=1)
     several[5] = replace(several[5], turns=(Turn("user", (flat, Text("What is it?"))),))
     several[6] = replace(several[6], answer="<|im_end|>")
-    with patch.object(_ahead, "RUN", 4), pytest.raises(DataError, match=r"^p:5: picture .*\.png: "):
+    with patch.object(_prefetch, "RUN", 4), pytest.raises(DataError, match=r"^p:5: picture .*\.png: "):
         list(loaded.family.render_all(several))
 
 
@@ -123,12 +123,13 @@ def test_pixels_are_those_of_the_official_processor(
     _, wanted = official(loaded, asked[number])
     assert pixels is not None
     assert pixels.grids.tolist() == [grid[1:] for grid in wanted["image_grid_thw"].tolist()]
-    sight = loaded.family.sight
-    mean, deviation = (
-        torch.tensor(one).repeat_interleave(sight.patch_size**2) for one in (sight.mean, sight.deviation)
+    image_processor = loaded.family.image_processor
+    mean, std = (
+        torch.tensor(one).repeat_interleave(image_processor.patch_size**2)
+        for one in (image_processor.mean, image_processor.std)
     )
-    ours = (pixels.patches.float() / 255 - mean) / deviation
-    once = wanted["pixel_values"].unflatten(1, (3, 2, sight.patch_size**2))
+    ours = (pixels.patches.float() / 255 - mean) / std
+    once = wanted["pixel_values"].unflatten(1, (3, 2, image_processor.patch_size**2))
     assert torch.equal(once[:, :, 0], once[:, :, 1])
     torch.testing.assert_close(ours, once[:, :, 0].flatten(1), rtol=0, atol=2e-6)
 

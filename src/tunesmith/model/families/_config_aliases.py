@@ -1,4 +1,4 @@
-"""Architectures that compute the same under another name, so that a model can be saved as one of a known family."""
+"""Configs under another model type that compute the same, so that a converted model gets a known family."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ SHARED_SETTINGS = (
     "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_parameters",
     "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
 )  # fmt: skip
-"""What Llama's config and Qwen2's have in common."""
+"""Settings that the configs of Llama and Qwen2 share."""
 
 
-def saveable(config: PreTrainedConfig) -> PreTrainedConfig:
-    """A config without quantisation. A plain Llama becomes Qwen2, which is the same computation with biases on
-    queries, keys and values; they must be zero then."""
+def without_alias(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The config to save, without quantisation; that of a plain Llama becomes Qwen2's.
+
+    Qwen2 computes the same with biases on queries, keys and values, which must then be zero.
+    """
     from transformers import AutoConfig
 
     settings = config.to_dict()

@@ -12,7 +12,7 @@ from transformers.vision_utils import (
 
 from tests.model.families.pictures import picture, seeing
 from tests.tiny import tiny_seeing_model
-from tunesmith.model.families._tower import _layout, _moved, add_at
+from tunesmith.model.families._vision_tower import _layout, _permuted, add_at
 from tunesmith.records.conversation import Conversation, Text, Turn
 
 GRIDS = ((16, 16), (4, 26), (10, 6), (2, 2))
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 def test_places_are_those_of_transformers() -> None:
     layout = _layout(GRIDS, 2, None, None, CPU)
-    assert torch.equal(layout.places, get_vision_position_ids(THW, 2))
+    assert torch.equal(layout.positions, get_vision_position_ids(THW, 2))
     assert layout.pictures.lengths.tolist() == [256, 104, 60, 4]
     assert layout.order is None
 
@@ -33,7 +33,7 @@ def test_windows_are_those_of_transformers(side: int) -> None:
     order, ends = get_vision_window_index(THW, spatial_merge_size=2, window_size=side * 28, patch_size=14)
     assert torch.equal(layout.order, order)
     assert torch.equal(layout.windows.boundaries, ends)
-    assert torch.equal(layout.order[layout.back], torch.arange(len(order)))
+    assert torch.equal(layout.order[layout.inverse], torch.arange(len(order)))
 
 
 def test_the_learnt_grid_is_stretched_as_in_transformers() -> None:
@@ -49,8 +49,8 @@ def test_the_learnt_grid_is_stretched_as_in_transformers() -> None:
 def test_moved_rows_have_the_gradient_of_an_index() -> None:
     rows = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    assert torch.equal(_moved(rows, order, order.argsort()), rows[order])
-    assert torch.autograd.gradcheck(lambda rows: _moved(rows, order, order.argsort()) ** 2, rows)
+    assert torch.equal(_permuted(rows, order, order.argsort()), rows[order])
+    assert torch.autograd.gradcheck(lambda rows: _permuted(rows, order, order.argsort()) ** 2, rows)
 
 
 def test_what_was_seen_is_added_by_index_or_by_mask() -> None:

@@ -1,4 +1,4 @@
-"""What Qwen's vision-language models have in common: pictures among tokens, boxes in text, three parts."""
+"""What vision-language models of Qwen share: pictures among tokens, boxes in text, three parts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tunesmith.images.boxes import AskForBoxes, Box, Boxes, BoxForm
 from tunesmith.images.picture import Picture
 from tunesmith.kernels.modules import own_modules, transformers_model
 from tunesmith.model.families import _boxes
-from tunesmith.model.families._sight import Sight
-from tunesmith.model.families._tower import Tower, add_at
+from tunesmith.model.families._image_processor import ImageProcessorConfig
+from tunesmith.model.families._vision_tower import Tower, add_at
 from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.records.conversation import Conversation, Piece, Text, Turn
 
@@ -35,10 +35,10 @@ VISION = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"
 PLACEHOLDER = "<|image_pad|>"
 
 
-class Seeing(Qwen2):
-    """Text as in Qwen2; each picture is a run of placeholders whose embeddings the vision tower gives."""
+class VisionLanguage(Qwen2):
+    """Text as in Qwen2; each picture is a run of placeholder tokens, embedded by the vision tower."""
 
-    sees: ClassVar[bool] = True
+    has_vision: ClassVar[bool] = True
     prefixes: ClassVar[dict[str, tuple[str, ...]]] = {
         "projector": ("model.visual.merger", "model.visual.deepstack_merger_list"),
         "vision": ("model.visual",),
@@ -52,11 +52,13 @@ class Seeing(Qwen2):
         tokenizer: PreTrainedTokenizerBase,
         config: PreTrainedConfig,
         thinking: bool = False,
-        sight: Sight | None = None,
+        image_processor: ImageProcessorConfig | None = None,
     ) -> None:
-        super().__init__(tokenizer, config, thinking, sight)
-        assert sight is not None, "a family that sees is made with its sight"
-        self._seen = sight
+        super().__init__(tokenizer, config, thinking, image_processor)
+        assert image_processor is not None, (
+            "a vision-language family needs the settings of its image processor"
+        )
+        self._images = image_processor
         self._placeholder = int(tokenizer.convert_tokens_to_ids(PLACEHOLDER))  # type: ignore[arg-type]
 
     def boxes(self, text: str, asked: Boxes) -> tuple[Box, ...]:
@@ -84,14 +86,14 @@ class Seeing(Qwen2):
 
     def parts(self, model: nn.Module) -> dict[str, dict[str, nn.Module]]:
         """Vision tower, projector (what makes the tower's output tokens), and language model."""
-        found: dict[str, dict[str, nn.Module]] = {part: {} for part in ("vision", "projector", "language")}
+        parts: dict[str, dict[str, nn.Module]] = {part: {} for part in ("vision", "projector", "language")}
         for name, module in own_modules(model).items():
             part = next(part for part, starts in self.prefixes.items() if name.startswith(starts))
-            found[part][name] = module
-        return found
+            parts[part][name] = module
+        return parts
 
     def post_load(self, model: PreTrainedModel) -> None:
-        """Let the vision tower take whole batches of pictures at once, in training and when it writes."""
+        """Run the vision tower over all pictures of a batch at once, in training and generation."""
         inner: Any = model
         self._tower(inner).install()
         if hasattr(inner.model.language_model, "_deepstack_process"):
@@ -109,12 +111,12 @@ class Seeing(Qwen2):
         embedded = language.embed_tokens(batch.tokens)
         extras: dict[str, Any] = {}
         if batch.pixels is not None:
-            seen, deep = self._tower(inner)(batch.pixels.patches, batch.pixels.grids)
-            embedded = embedded.index_copy(0, batch.pixels.tokens, seen.to(embedded.dtype))
+            embeddings, deep = self._tower(inner)(batch.pixels.patches, batch.pixels.grids)
+            embedded = embedded.index_copy(0, batch.pixels.tokens, embeddings.to(embedded.dtype))
             if deep:
                 extras = {"visual_pos_masks": batch.pixels.tokens, "deepstack_visual_embeds": deep}
         elif torch.is_grad_enabled() and not embedded.requires_grad:
-            # Where only what sees is trained, a line of text alone must have a (zero) gradient too.
+            # Where only the vision tower is trained, a line without pictures needs a (zero) gradient too.
             embedded.requires_grad_()
         return language(  # type: ignore[no-any-return]
             inputs_embeds=embedded[None],
@@ -144,7 +146,7 @@ class Seeing(Qwen2):
     def save(self, folder: Path) -> None:
         """Write tokenizer, end tokens, and the sizes in which pictures were trained."""
         super().save(folder)
-        write_json(folder / "preprocessor_config.json", self._seen.trained_file)
+        write_json(folder / "preprocessor_config.json", self._images.trained_file)
 
     def check(self, conversation: Conversation) -> None:
         """Raise DataError as the text family does, and for a picture of a shape that the model does not take."""
@@ -153,14 +155,14 @@ class Seeing(Qwen2):
             self._seen.place(conversation.record, picture, 0)
 
     def _tower(self, inner: Any) -> Tower:
-        return Tower(inner.model.visual, self.config, self._seen)
+        return Tower(inner.model.visual, self.config, self._images)
 
     @abstractmethod
     def _space(self, picture: Picture) -> tuple[int, int]:
-        """The numbers that stand for a picture's right and lower edge in the boxes of this generation."""
+        """The coordinates of a picture's right and lower edge in the boxes of this generation."""
 
     def _ask(self, asked: AskForBoxes) -> str:
-        """The question where things are, which says in what form the answer is wanted."""
+        """The question where things are, with the wanted form of the answer."""
         wanted = f"every {' and every '.join(asked.labels)} in the picture."
         if self._form(asked.form) == "tokens":
             return f"Detect the bounding box of {wanted}"
@@ -218,10 +220,10 @@ class Seeing(Qwen2):
         placed, start = [], 0
         for number, (mark, picture) in enumerate(zip(marks.tolist(), pictures, strict=True)):
             start += mark - (marks[number - 1] + 1 if number else 0)
-            placed.append(self._seen.place(conversation.record, picture, int(start)))
+            placed.append(self._images.place(conversation.record, picture, int(start)))
             start += placed[-1].num_tokens
         repeats = np.ones(len(tokens), dtype=np.int64)
-        repeats[marks] = [one.num_tokens for one in placed]
+        repeats[marks] = [picture.num_tokens for picture in placed]
         return Example(
             conversation.record,
             np.repeat(tokens, repeats),

@@ -1,4 +1,4 @@
-"""Many conversations become examples: the tokenizer's threads encode some while the chat template writes the next."""
+"""Map over items with prefetching: the tokenizer encodes one run of them while the chat template writes the next."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from typing import TypeVar
 from tunesmith.errors import DataError
 
 RUN = 256
-"""Conversations that are encoded together."""
-AHEAD = 2
-"""Runs that wait to be encoded, so that the thread which encodes never waits itself."""
+"""Number of items that are encoded together."""
+PREFETCHED = 2
+"""Runs that wait to be encoded, so that the encoding thread is never idle."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(items: Iterable[Item], work: Callable[[list[Item]], list[Result]]) -> Iterator[Result]:
-    """What `work` makes of the items, in their order. It is given runs of them, in another thread while the next items
-    are taken; fewer than a run are worked on at once. What is wrong with an item (DataError) is raised after the
-    results of all items before it, and so never hides what is wrong with one of those."""
+def prefetched_map(items: Iterable[Item], work: Callable[[list[Item]], list[Result]]) -> Iterator[Result]:
+    """Yield the results of `work` over the items, in order.
+
+    `work` is called in another thread with runs of `RUN` items while the next items are taken; a shorter run is worked
+    on in the calling thread. A DataError raised by an item is raised after the results of all items before it.
+    """
     taken = iter(items)
     waiting: deque[Future[list[Result]]] = deque()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rendering") as worker:
         run, fault = _take(taken)
         while len(run) == RUN:
             waiting.append(worker.submit(work, run))
-            if len(waiting) > AHEAD:
+            if len(waiting) > PREFETCHED:
                 yield from waiting.popleft().result()
             run, fault = _take(taken)
         for done in waiting:
@@ -41,10 +43,10 @@ def ahead(items: Iterable[Item], work: Callable[[list[Item]], list[Result]]) -> 
 
 
 def _take(items: Iterator[Item]) -> tuple[list[Item], DataError | None]:
-    """The next run, which is shorter than others if it is the last, and what ended it too early."""
+    """The next run, and the DataError that ended it early, if any."""
     run: list[Item] = []
     try:
-        # What was taken before a fault stays in the list.
+        # Items taken before the error stay in the list.
         run.extend(islice(items, RUN))
     except DataError as fault:
         return run, fault

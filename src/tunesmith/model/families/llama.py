@@ -1,0 +1,15 @@
+"""Llama, SmolLM and others of that architecture: prompted through the tokenizer's own chat template."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tunesmith.model.families._layer_specs import decoder_layer
+from tunesmith.model.families.generic import Generic
+
+
+class Llama(Generic):
+    """Generic, with layers that can be fused."""
+
+    layer_classes: ClassVar = {"LlamaDecoderLayer": decoder_layer}
+    norm_classes: ClassVar = {"LlamaRMSNorm": 0.0}
