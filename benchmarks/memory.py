@@ -243,7 +243,9 @@ def measure(case: Case, trainable: Trainable, examples: Examples) -> dict[str, f
     device, settings = trainable.loaded.device, Optimizer()
     if trainable.loaded.kernels == "fused":
         # Anew, so that graphs of the case before do not lie beside it.
-        apply_fused_layers(trainable.loaded.model, trainable.loaded.compute, trainable.loaded.cuda_graphs)
+        loaded = trainable.loaded
+        cuda_graphs = loaded.cuda_graphs and not loaded.family.has_vision
+        apply_fused_layers(loaded.model, loaded.family, loaded.compute, cuda_graphs)
     checkpoint(trainable.loaded.model, case.checkpointing)
     tokens = sum(examples.length(index) for index in range(case.examples))
     size = case.examples * case.micro_batches

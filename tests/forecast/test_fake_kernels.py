@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers.models.qwen2.modeling_qwen2 import Qwen2Config, Qwen2MLP, Qwen2RMSNorm
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Config, Qwen2DecoderLayer, Qwen2RMSNorm
 
 from tunesmith.batching.batch import Segments
 from tunesmith.forecast import fake_kernels
 from tunesmith.forecast.memory_tracker import Alive
+from tunesmith.model.families.qwen2 import Qwen2
 
 TOKENS, WIDTH = 40, 16
+ARCHITECTURE = object.__new__(Qwen2)
 
 
 def kept(step: Callable[[], Tensor], besides: list[Tensor]) -> int:
@@ -35,16 +37,20 @@ def kept(step: Callable[[], Tensor], besides: list[Tensor]) -> int:
 
 def test_a_norm_keeps_its_input_and_a_number_a_row() -> None:
     norm = Qwen2RMSNorm(WIDTH)
-    fake_kernels.replace_layers(norm)
+    fake_kernels.replace_layers(norm, ARCHITECTURE)
     hidden = torch.randn(1, TOKENS, WIDTH, dtype=torch.bfloat16, requires_grad=True)
     assert kept(lambda: norm(hidden), list(norm.parameters())) == hidden.nbytes + 4 * TOKENS
     assert norm(hidden).dtype == torch.bfloat16
 
 
 def test_a_gated_mlp_keeps_its_input_gate_up_and_their_product() -> None:
-    config = Qwen2Config(hidden_size=WIDTH, intermediate_size=3 * WIDTH)
-    mlp = Qwen2MLP(config)
-    fake_kernels.replace_layers(mlp)
+    config = Qwen2Config(
+        hidden_size=WIDTH, intermediate_size=3 * WIDTH, num_attention_heads=1, num_key_value_heads=1
+    )
+    config._attn_implementation = "sdpa"
+    layer = Qwen2DecoderLayer(config, 0)
+    fake_kernels.replace_layers(layer, ARCHITECTURE)
+    mlp = layer.mlp
     hidden = torch.randn(1, TOKENS, WIDTH, requires_grad=True)
     assert kept(lambda: mlp(hidden), list(mlp.parameters())) == hidden.nbytes + 3 * 3 * hidden.nbytes
     assert hidden.grad is not None

@@ -35,7 +35,7 @@ def test_a_level_can_be_taken_back(tmp_path: Path) -> None:
 def bytes_kept(folder: Path, level: Level) -> int:
     """By a forward pass of fused layers."""
     trainable = make_trainable(tiny(folder, device="cpu"), {"language": Lora()}, seed=0)
-    apply_fused_layers(trainable.loaded.model, torch.float32)
+    apply_fused_layers(trainable.loaded.model, trainable.loaded.family, torch.float32)
     checkpoint(trainable.loaded.model, level)
     kept = 0
 

@@ -182,8 +182,10 @@ def _liger(device: torch.device) -> str:
     _needs_gpu(device)
     from liger_kernel.ops.rms_norm import LigerRMSNormFunction
 
+    from tunesmith.kernels.fusion.liger import CAST_NORMALISED
+
     hidden, weight = torch.randn(4, 64, device=device), torch.ones(64, device=device)
-    normed = LigerRMSNormFunction.apply(hidden, weight, 1e-6, 0.0, "llama", False)
+    normed = LigerRMSNormFunction.apply(hidden, weight, 1e-6, 0.0, CAST_NORMALISED, False)
     _check_error(normed, hidden * torch.rsqrt(hidden.square().mean(-1, keepdim=True) + 1e-6), 1e-2)
     return f"liger-kernel {metadata.version('liger-kernel')}"
 

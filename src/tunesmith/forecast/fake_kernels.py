@@ -16,7 +16,13 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.batching.batch import Segments
 from tunesmith.kernels.attention.short import LONGEST
-from tunesmith.kernels.fusion.liger import MLP_PARTS, NORM, NORM_PARTS
+from tunesmith.kernels.fusion.layer_spec import (
+    Architecture,
+    MlpSpec,
+    NormSpec,
+    child_names,
+    described_modules,
+)
 from tunesmith.precision import matmul_backends
 
 ATTENTION = "counted_varlen"
@@ -24,14 +30,14 @@ ATTENTION = "counted_varlen"
 _NF4_BLOCK, _SCALES_BLOCK = 64, 256
 
 
-def replace_layers(model: nn.Module) -> None:
-    """Give every layer for which Liger has a kernel the forward pass of its stand-in."""
-    module: Any
-    for module in model.modules():
-        if type(module).__name__.endswith(NORM) and dict(module.named_parameters()).keys() == NORM_PARTS:
-            module.forward = _norm(module)
-        elif dict(module.named_children()).keys() == MLP_PARTS and "SiLU" in type(module.act_fn).__name__:
-            module.forward = _mlp(module)
+def replace_layers(model: nn.Module, architecture: Architecture) -> None:
+    """Give every module for which Liger has a kernel the forward pass of its stand-in."""
+    for spec in described_modules(model, architecture):
+        match spec:
+            case NormSpec(kind="rms"):
+                spec.module.forward = _norm(spec.module)
+            case MlpSpec(is_swiglu=True):
+                spec.module.forward = _mlp(spec)
 
 
 def as_autocast_on_gpu(model: nn.Module) -> None:
@@ -182,10 +188,13 @@ class _Norm(torch.autograd.Function):
         return torch.empty_like(hidden), torch.empty_like(weight)
 
 
-def _mlp(module: Any) -> Any:
+def _mlp(spec: MlpSpec) -> Any:
+    module = spec.module
+    gate, up, down = child_names(module, (*spec.projections, spec.output))
+
     def forward(hidden: Tensor) -> Tensor:
-        gated = _Gated.apply(module.gate_proj(hidden), module.up_proj(hidden))
-        return module.down_proj(gated)  # type: ignore[no-any-return]
+        outputs = (module.get_submodule(name)(hidden) for name in (gate, up))
+        return module.get_submodule(down)(_Gated.apply(*outputs))  # type: ignore[no-any-return]
 
     return forward
 

@@ -118,7 +118,7 @@ def skeleton(
         model.set_attn_implementation(fake_kernels.ATTENTION)
         fake_kernels.as_autocast_on_gpu(model)
     if machine.kernels != "none":
-        fake_kernels.replace_layers(model)
+        fake_kernels.replace_layers(model, family)
     family.post_load(model)
     for precision, names in _to_quantise(model, family, precisions).items():
         fake_kernels.quantise(model, precision, names)
@@ -131,7 +131,7 @@ def skeleton(
     with mode:
         trainable = _without_data(trainable)
         if fused == "fused":  # Again, since `make_trainable` fused the weights that were replaced now.
-            apply_fused_layers(trainable.loaded.model, compute)
+            apply_fused_layers(trainable.loaded.model, family, compute)
     trainable.loaded.train()
     return Skeleton(trainable, mode, _bytes_by_part(trainable))
 

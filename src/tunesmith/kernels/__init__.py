@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tunesmith.errors import ModelError
+from tunesmith.kernels.fusion.layer_spec import Architecture
 
 Setting = Literal["auto", "fused", "liger", "none"]
 
@@ -38,7 +39,7 @@ def choose(setting: Setting, device: torch.device, compute: torch.dtype) -> tupl
     return best, without or "the fastest there is"
 
 
-def use(model: nn.Module, kernels: str, device: torch.device) -> None:
+def use(model: nn.Module, architecture: Architecture, kernels: str, device: torch.device) -> None:
     """Give single modules forward passes by Liger's kernels.
 
     Whole layers are fused later, once it is known what is trained (`fusion.patch.apply_fused_layers`).
@@ -46,7 +47,7 @@ def use(model: nn.Module, kernels: str, device: torch.device) -> None:
     if kernels != "none" and not _why_not(device, "liger_kernel"):
         from tunesmith.kernels.fusion.liger import apply_liger
 
-        apply_liger(model)
+        apply_liger(model, architecture)
 
 
 def _why_not(device: torch.device, package: str) -> str:

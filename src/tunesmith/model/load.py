@@ -85,7 +85,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     fused, fused_reason = kernels.choose(settings.kernels, device, compute)
     in_eight_bits = _in_eight_bits(model, settings, device, family, fused)
     packed.use(model, name)
-    kernels.use(model, fused, device)
+    kernels.use(model, family, fused, device)
     family.post_load(model)
     changed = _changed(model, start)
     model.requires_grad_(False)

@@ -85,7 +85,9 @@ def make_trainable(loaded: LoadedModel, methods: Mapping[str, Method], seed: int
         raise ModelError(f"stages.parts: nothing is trained ({said}). Use lora or full for a part")
     summary = tuple(_summary(part, modules, methods, groups) for part, modules in parts.items())
     if loaded.kernels == "fused":
-        num_fused = apply_fused_layers(loaded.model, loaded.compute, loaded.cuda_graphs)
+        # A vision-language model may add to the residual stream between two layers.
+        cuda_graphs = loaded.cuda_graphs and not loaded.family.has_vision
+        num_fused = apply_fused_layers(loaded.model, loaded.family, loaded.compute, cuda_graphs)
         loaded = replace(loaded, notes=(*loaded.notes, f"kernels: {num_fused} fused layers"))
     elif loaded.compute != torch.float32:
         apply_fused_linears(loaded.model, loaded.compute)

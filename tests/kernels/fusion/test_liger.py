@@ -17,6 +17,7 @@ from tunesmith.batching.collator import collate, to_device
 from tunesmith.config.experiment import Model
 from tunesmith.errors import ModelError
 from tunesmith.kernels.fusion import liger
+from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.load import load
 from tunesmith.records.conversation import Conversation, Turn
 from tunesmith.train.loss import answer_loss
@@ -41,7 +42,7 @@ def test_without_a_gpu_there_are_none_and_the_reason_is_said() -> None:
 
 def test_none_leaves_the_model_as_it_is() -> None:
     layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    kernels.use(layer, "none", torch.device("cpu"))
+    kernels.use(layer, object.__new__(Qwen2), "none", torch.device("cpu"))
     assert "forward" not in vars(layer[0])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tunesmith import kernels
 from tunesmith.batching.collator import collate, to_device
 from tunesmith.config.experiment import Model
 from tunesmith.kernels.fusion import fused_layers
+from tunesmith.kernels.fusion.layer_spec import LayerSpec, NormSpec, RotarySpec
 from tunesmith.kernels.fusion.patch import FUSED, apply_fused_layers, iter_fused_layers
 from tunesmith.kernels.modules import transformers_model
 from tunesmith.kernels.ops.swiglu import swiglu
@@ -23,6 +26,7 @@ from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import LEVELS, Level, checkpoint
+from tunesmith.model.families import Family
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result
@@ -75,7 +79,7 @@ def compare(
     """Compare loss and gradients with and without fused layers; return how many layers were replaced."""
     plain, wanted = learnt(trainable_of(place, sees, **settings), asked)
     ours = trainable_of(place, sees, **settings)
-    number = apply_fused_layers(ours.loaded.model, ours.loaded.compute)
+    number = apply_fused_layers(ours.loaded.model, ours.loaded.family, ours.loaded.compute)
     checkpoint(ours.loaded.model, level)
     loss, found = learnt(ours, asked)
     assert loss == pytest.approx(plain, rel=most)
@@ -132,9 +136,60 @@ def test_a_window_that_only_the_config_knows_is_kept_to(tmp_path: Path) -> None:
     assert compare(place, TEXT, sees=False, most=1e-6) == 2
 
 
-def test_dropout_between_layers_is_not_left_out(tmp_path: Path) -> None:
-    place = tiny_model(tmp_path / "model", "seed_oss", head_dim=16, residual_dropout=0.1)
-    assert apply_fused_layers(trainable_of(place, sees=False).loaded.model, torch.float32) == 0
+@pytest.mark.parametrize(("model_type", "config"), [("gemma", {}), ("granite", {"residual_multiplier": 0.2})])
+def test_layers_that_no_family_describes_run_unfused(
+    tmp_path: Path, model_type: str, config: dict[str, Any]
+) -> None:
+    place = tiny_model(tmp_path / "model", model_type, **config)
+    assert compare(place, TEXT, sees=False, most=1e-6) == 0
+
+
+class Changed:
+    """An architecture whose family says something else of its layers."""
+
+    def __init__(self, family: Family, change: Callable[[LayerSpec], LayerSpec]) -> None:
+        self.family, self.change = family, change
+
+    def layer_spec(self, layer: torch.nn.Module) -> LayerSpec | None:
+        spec = self.family.layer_spec(layer)
+        return None if spec is None else self.change(spec)
+
+    def norm_spec(self, norm: torch.nn.Module) -> NormSpec | None:
+        return self.family.norm_spec(norm)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"soft_cap": 50.0},
+        {"has_sinks": True},
+        {"has_output_gate": True},
+        {"dropout": 0.1},
+        {"rotary": RotarySpec(8)},
+        {"rotary": RotarySpec(16, interleaved=True)},
+        {"weight_offset": 1.0},
+        {"activation": "gelu"},
+        {},
+    ],
+    ids=str,
+)
+def test_a_layer_is_fused_only_if_all_that_its_family_says_is_computed(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    def change(spec: LayerSpec) -> LayerSpec:
+        assert spec.attention is not None
+        assert spec.mlp is not None
+        if "activation" in changed:
+            return replace(spec, mlp=replace(spec.mlp, **changed))
+        if "weight_offset" in changed:
+            return replace(
+                spec, attention=replace(spec.attention, norm=replace(spec.attention.norm, **changed))
+            )
+        return replace(spec, attention=replace(spec.attention, **changed))
+
+    loaded = load(Model(path=str(tiny_model(tmp_path / "model", "qwen2")), weights="fp32", device="cpu"))
+    number = apply_fused_layers(loaded.model, Changed(loaded.family, change), torch.float32)
+    assert number == (0 if changed else 2)
 
 
 @pytest.mark.parametrize("sees", [False, True])
@@ -177,14 +232,14 @@ def update(trainable: Trainable, asked: list[Conversation]) -> None:
 )
 def test_what_whole_functions_do_not_know_stays_as_it_is(tmp_path: Path, lora: Lora) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False, method=lora)
-    assert apply_fused_layers(trainable.loaded.model, torch.float32) == 0
+    assert apply_fused_layers(trainable.loaded.model, trainable.loaded.family, torch.float32) == 0
 
 
 def test_an_adapter_that_is_switched_off_is_off(tmp_path: Path) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False)
     loaded: LoadedModel = trainable.loaded
     batch = collate([loaded.family.render(one) for one in TEXT])
-    apply_fused_layers(loaded.model, torch.float32)
+    apply_fused_layers(loaded.model, loaded.family, torch.float32)
     model: Any = loaded.model
     with torch.no_grad():
         tuned = loaded.logits(batch)
@@ -201,7 +256,7 @@ def test_with_checkpointing_layers_are_computed_again(
 ) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
     checkpoint(trainable.loaded.model, level)
-    number = apply_fused_layers(trainable.loaded.model, torch.float32)
+    number = apply_fused_layers(trainable.loaded.model, trainable.loaded.family, torch.float32)
     calls: list[int] = []
 
     def counted(*given: Any) -> Any:
@@ -218,7 +273,7 @@ def test_what_comes_out_of_a_layer_is_not_computed_again(
 ) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
     checkpoint(trainable.loaded.model, "full")
-    number = apply_fused_layers(trainable.loaded.model, torch.float32)
+    number = apply_fused_layers(trainable.loaded.model, trainable.loaded.family, torch.float32)
     shapes: list[tuple[int, ...]] = []
     product = DenseMatmul.forward
 
@@ -245,7 +300,7 @@ def test_weights_that_were_made_for_a_pass_that_is_done_again_serve_its_backward
     if are_large:
         monkeypatch.setattr(matmul_backends, "MAX_CACHED", 0)
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False, weights="nf4")
-    number = apply_fused_layers(trainable.loaded.model, trainable.loaded.compute)
+    number = apply_fused_layers(trainable.loaded.model, trainable.loaded.family, trainable.loaded.compute)
     checkpoint(trainable.loaded.model, level)
     wholes: list[tuple[int, ...]] = []
     make = Nf4Matmul._weight
@@ -268,7 +323,7 @@ def test_copies_of_trained_weights_are_made_once_for_a_forward_pass_and_its_back
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level
 ) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), False, Full(), weights="bf16")
-    number = apply_fused_layers(trainable.loaded.model, trainable.loaded.compute)
+    number = apply_fused_layers(trainable.loaded.model, trainable.loaded.family, trainable.loaded.compute)
     checkpoint(trainable.loaded.model, level)
     shapes: list[tuple[int, ...]] = []
     make = TrainedMatmul.cast_weight
@@ -290,7 +345,7 @@ def test_moves_that_are_smaller_than_a_step_of_16_bits_change_the_loss(
 ) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen3"), False, Full(), weights="bf16")
     if is_whole:
-        assert apply_fused_layers(trainable.loaded.model, torch.bfloat16) == 2
+        assert apply_fused_layers(trainable.loaded.model, trainable.loaded.family, torch.bfloat16) == 2
     before, gradients = learnt(trainable, TEXT)
     wanted = 0.0
     for name, weight in trainable.groups[0].parameters.items():
@@ -306,7 +361,7 @@ def test_moves_that_are_smaller_than_a_step_of_16_bits_change_the_loss(
 
 def test_an_update_of_the_weights_is_seen_by_the_next_pass(tmp_path: Path) -> None:
     trainable = trainable_of(tiny_model(tmp_path / "model", "qwen2"), sees=False)
-    apply_fused_layers(trainable.loaded.model, torch.float32)
+    apply_fused_layers(trainable.loaded.model, trainable.loaded.family, torch.float32)
     weights = [weight for group in trainable.groups for weight in group.parameters.values()]
     optimizer = torch.optim.AdamW(weights, lr=0.1, fused=True)
     first, _ = learnt(trainable, TEXT)
@@ -319,34 +374,36 @@ def test_exchanging_again_puts_the_first_layers_back(tmp_path: Path) -> None:
     loaded = load(Model(path=str(tiny_model(tmp_path / "model", "qwen2")), weights="fp32"))
     layer: Any = transformers_model(loaded.model).base_model.layers[0]  # type: ignore[union-attr, index]
     kind = type(layer)
-    assert apply_fused_layers(loaded.model, torch.float32) == 2
+    assert apply_fused_layers(loaded.model, loaded.family, torch.float32) == 2
     assert type(layer) is not kind
     for part in loaded.model.modules():
         if isinstance(part, torch.nn.Embedding | torch.nn.Linear):
             part.requires_grad_(part.weight.shape[0] < 64)
-    assert apply_fused_layers(loaded.model, torch.float32) == 0
+    assert apply_fused_layers(loaded.model, loaded.family, torch.float32) == 0
     assert type(layer) is kind
 
 
 def test_what_was_exchanged_is_freed_at_once(tmp_path: Path) -> None:
-    model = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded.model
-    apply_fused_layers(model, torch.float32)
+    loaded = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded
+    model, family = loaded.model, loaded.family
+    apply_fused_layers(model, family, torch.float32)
     wholes = [weakref.ref(vars(layer)[FUSED]) for layer in iter_fused_layers(model)]
     gc.disable()
     try:
-        apply_fused_layers(model, torch.float32)
+        apply_fused_layers(model, family, torch.float32)
         assert [whole() for whole in wholes] == [None, None]
     finally:
         gc.enable()
 
 
 def test_what_an_earlier_stage_recorded_is_let_go(tmp_path: Path) -> None:
-    model = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded.model
-    apply_fused_layers(model, torch.float32, cuda_graphs=True)
+    loaded = trainable_of(tiny_model(tmp_path / "model", "qwen3"), sees=False).loaded
+    model, family = loaded.model, loaded.family
+    apply_fused_layers(model, family, torch.float32, cuda_graphs=True)
     stacks = [weakref.ref(vars(layer)[FUSED].graphs) for layer in iter_fused_layers(model)]
     assert len(stacks) == 2
     assert stacks[0]() is stacks[1]() is not None
-    apply_fused_layers(model, torch.float32)
+    apply_fused_layers(model, family, torch.float32)
     assert stacks[0]() is None
 
 

@@ -6,9 +6,9 @@ the description says; a layer without a description runs as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -99,7 +99,29 @@ class LayerSpec:
     mlp: MlpSpec | None
 
 
-DescribeLayer = Callable[[nn.Module], LayerSpec | None]
-"""A family's `layer_spec`."""
-DescribeNorm = Callable[[nn.Module], NormSpec | None]
-"""A family's `norm_spec`."""
+@runtime_checkable
+class Architecture(Protocol):
+    """What describes the layers of a model: its family."""
+
+    def layer_spec(self, layer: nn.Module) -> LayerSpec | None:
+        """How a layer is built; None for a module that is not described."""
+
+    def norm_spec(self, norm: nn.Module) -> NormSpec | None:
+        """What a norm computes; None for a module that is not described."""
+
+
+def child_names(module: nn.Module, children: Sequence[nn.Module]) -> list[str]:
+    """The names of a module's children, which outlast their replacement by others."""
+    names = {id(child): name for name, child in module.named_children()}
+    return [names[id(child)] for child in children]
+
+
+def described_modules(
+    model: nn.Module, architecture: Architecture
+) -> Iterator[NormSpec | AttentionSpec | MlpSpec]:
+    """The described norms, and the two halves of each described layer."""
+    for module in model.modules():
+        if (norm := architecture.norm_spec(module)) is not None:
+            yield norm
+        elif (layer := architecture.layer_spec(module)) is not None:
+            yield from (half for half in (layer.attention, layer.mlp) if half is not None)

@@ -14,49 +14,62 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NORM = "RMSNorm"
-"""Suffix of the class names of layers that normalise in fp32 and multiply by their weight in the input's dtype."""
-NORM_PARTS = {"weight"}
-MLP_PARTS = {"gate_proj", "up_proj", "down_proj", "act_fn"}
-"""Submodules of an MLP that computes down(silu(gate(x)) * up(x)) and nothing else."""
+from tunesmith.kernels.fusion.layer_spec import (
+    Architecture,
+    AttentionSpec,
+    MlpSpec,
+    NormSpec,
+    child_names,
+    described_modules,
+)
+
+CAST_NORMALISED, CAST_PRODUCT = 0, 1
+"""Liger's casting modes: the input's dtype is restored before the product with the weight, or after it."""
 ROPE_FUNCTIONS = ("apply_rotary_pos_emb", "apply_rotary_pos_emb_vision")
 _PATCHED = "_has_liger_rope"
 
 
-def apply_liger(model: nn.Module) -> None:
-    """Give the model's norms and gated MLPs forward passes by Liger's kernels, and patch its rotary functions.
+def apply_liger(model: nn.Module, architecture: Architecture) -> None:
+    """Give described norms and gated MLPs forward passes by Liger's kernels, and patch rotary functions.
 
     A rotary function belongs to the architecture's module, so it is patched for every model of the architecture; on a
     GPU it then calls Liger's kernel.
     """
-    for module in model.modules():
-        name = type(module).__name__
-        if name.endswith(NORM) and dict(module.named_parameters()).keys() == NORM_PARTS:
-            module.forward = _norm(module)
-        elif dict(module.named_children()).keys() == MLP_PARTS and "SiLU" in type(module.act_fn).__name__:
-            module.forward = _mlp(module)
-        elif name.endswith("Attention"):
-            _patch_rope(sys.modules[type(module).__module__])
+    for spec in described_modules(model, architecture):
+        match spec:
+            case NormSpec(kind="rms"):
+                spec.module.forward = _norm(spec)
+            case MlpSpec(is_swiglu=True):
+                spec.module.forward = _mlp(spec)
+            case AttentionSpec():
+                _patch_rope(sys.modules[type(spec.module).__module__])
 
 
-def _norm(module: Any) -> Callable[[Tensor], Tensor]:
+def _norm(spec: NormSpec) -> Callable[[Tensor], Tensor]:
     from liger_kernel.ops.rms_norm import LigerRMSNormFunction
+
+    # Norms of 1 + weight multiply in fp32 (transformers does so too).
+    casting = CAST_PRODUCT if spec.weight_offset else CAST_NORMALISED
 
     def forward(x: Tensor) -> Tensor:
         # In place would overwrite a gradient that the residual stream still needs.
         return LigerRMSNormFunction.apply(  # type: ignore[no-any-return]
-            x, module.weight, module.variance_epsilon, 0.0, "llama", False
+            x, spec.module.weight, spec.eps, spec.weight_offset, casting, False
         )
 
     return forward
 
 
-def _mlp(module: Any) -> Callable[[Tensor], Tensor]:
+def _mlp(spec: MlpSpec) -> Callable[[Tensor], Tensor]:
     from liger_kernel.ops.swiglu import LigerSiLUMulFunction
 
+    module = spec.module
+    gate, up, down = child_names(module, (*spec.projections, spec.output))
+
     def forward(x: Tensor) -> Tensor:
-        gated = LigerSiLUMulFunction.apply(module.gate_proj(x), module.up_proj(x))
-        return module.down_proj(gated)  # type: ignore[no-any-return]
+        # By name, since adapters may have taken the place of the linear layers.
+        outputs = (module.get_submodule(name)(x) for name in (gate, up))
+        return module.get_submodule(down)(LigerSiLUMulFunction.apply(*outputs))  # type: ignore[no-any-return]
 
     return forward
 

@@ -20,7 +20,6 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from tunesmith.kernels.attention import short
 from tunesmith.kernels.attention.packed import short_line
 from tunesmith.kernels.fusion.cuda_graphs import AttentionBlocks, GraphedLayers, LayerRun
-from tunesmith.kernels.fusion.equivalence import is_equivalent
 from tunesmith.kernels.fusion.fused_layers import (
     AttentionOutput,
     GatedMlp,
@@ -30,19 +29,13 @@ from tunesmith.kernels.fusion.fused_layers import (
     apply_linear,
 )
 from tunesmith.kernels.fusion.fused_linear import FusedLinear, fuse_linears
-from tunesmith.kernels.fusion.liger import MLP_PARTS, NORM, NORM_PARTS
+from tunesmith.kernels.fusion.layer_spec import Architecture, AttentionSpec, MlpSpec, NormSpec
 from tunesmith.kernels.fusion.lora_linear import NAME
 from tunesmith.kernels.modules import transformers_model
 from tunesmith.kernels.ops.rope import HeadLayout
 from tunesmith.kernels.ops.scaled_copy import ScaledCopies
 from tunesmith.precision.matmul_backends import ALIGNMENT, Padding
 from tunesmith.precision.stochastic_rounding import stochastic_round
-
-DECODER_LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
-VISION_BLOCK = {"norm1", "attn", "norm2", "mlp"}
-ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
-HEAD_NORMS = {"q_norm", "k_norm"}
-VISION_ATTENTION = {"qkv", "proj"}
 
 FUSED = "_fused_layer"
 """Attribute of a replaced layer that holds its `FusedLayer`."""
@@ -54,6 +47,7 @@ class FusedLayer:
     """What a replaced layer is run by."""
 
     block: TransformerBlock
+    attention: AttentionSpec
     forward: Callable[..., Any] = field(init=False)
     recompute_mlp: bool = False
     """Whether the backward pass recomputes the outputs of gate and up."""
@@ -63,11 +57,14 @@ class FusedLayer:
     """Whether it is the first of those layers."""
 
 
-def apply_fused_layers(model: nn.Module, compute: torch.dtype, cuda_graphs: bool = False) -> int:
+def apply_fused_layers(
+    model: nn.Module, architecture: Architecture, compute: torch.dtype, cuda_graphs: bool = False
+) -> int:
     """Replace eligible layers by fused layers and return how many were replaced.
 
-    A layer is eligible if it is fully trained, or frozen except for plain LoRA adapters. What an earlier call replaced
-    is restored first. With `cuda_graphs`, stacks of small layers with adapters are captured in CUDA graphs.
+    A layer is eligible if the architecture describes it as one that the fused functions compute, and if it is fully
+    trained, or frozen except for plain LoRA adapters. What an earlier call replaced is restored first. With
+    `cuda_graphs`, stacks of small layers with adapters are captured in CUDA graphs.
     """
     inner = _restored(model)
     undos: list[Callable[[], Any]] = []
@@ -75,7 +72,7 @@ def apply_fused_layers(model: nn.Module, compute: torch.dtype, cuda_graphs: bool
     for name, layer in inner.named_modules():
         stack = name.rpartition(".")[0]
         copies = copies_of_stack.get(stack, ScaledCopies())
-        fused = _fuse(layer, compute, copies)
+        fused = _fuse(layer, architecture, compute, copies)
         if fused is None:
             continue
         if stack not in copies_of_stack:  # The first layer of a stack refreshes the copies for all.
@@ -86,8 +83,7 @@ def apply_fused_layers(model: nn.Module, compute: torch.dtype, cuda_graphs: bool
         layer.__class__ = _with_own_forward(type(layer))  # type: ignore[arg-type]
     num_layers = len(undos)
     undos += _fuse_trained_linears(inner, compute)
-    # A vision-language model may add to the residual stream between two layers.
-    if cuda_graphs and "vision_config" not in inner.config.sub_configs:
+    if cuda_graphs:
         for stack in copies_of_stack:
             _enable_cuda_graphs(list(inner.get_submodule(stack).children()))
     _undo[inner] = undos
@@ -149,16 +145,13 @@ def _enable_cuda_graphs(layers: list[Any]) -> None:
     """Let consecutive layers be replayed together, if all of them are fused decoder layers with full attention."""
     fused: list[FusedLayer] = [vars(layer)[FUSED] for layer in layers if FUSED in vars(layer)]
     are_decoder_layers = all(isinstance(layer, GradientCheckpointingLayer) for layer in layers)
-    if (
-        len(fused) < len(layers)
-        or not are_decoder_layers
-        or any(_sliding_window(layer.self_attn) for layer in layers)
-    ):
+    sees_all = all(layer.attention.is_causal and not layer.attention.window for layer in fused)
+    if len(fused) < len(layers) or not are_decoder_layers or not sees_all:
         return
     blocks = [layer.block for layer in fused]
     if any(block.is_trained for block in blocks):
         return
-    attention = layers[0].self_attn
+    attention = fused[0].attention
 
     def run(
         blocks: list[TransformerBlock], x: Tensor, cos: Tensor, sin: Tensor, table: Tensor, max_length: int
@@ -205,32 +198,69 @@ def _with_own_forward(layer_class: type[nn.Module]) -> type[nn.Module]:
     return type(layer_class.__name__, (layer_class,), namespace)
 
 
-def _fuse(layer: nn.Module, compute: torch.dtype, copies: ScaledCopies) -> FusedLayer | None:
+def _fuse(
+    layer: nn.Module, architecture: Architecture, compute: torch.dtype, copies: ScaledCopies
+) -> FusedLayer | None:
     """The fused form of a layer, or None if it has none."""
-    parts = dict(layer.named_children())
-    if parts.keys() == DECODER_LAYER:
-        fused = _fuse_decoder_layer(layer, compute, copies)
-        return fused if fused is not None and is_equivalent(layer, _fused_forward) else None
-    if parts.keys() == VISION_BLOCK:
-        return _fuse_vision_block(layer, compute, copies)
-    return None
-
-
-def _fused_forward(layer: nn.Module) -> Callable[..., Any] | None:
-    """A decoder layer's fused forward pass in fp32 without adapters."""
-    fused = _fuse_decoder_layer(layer, torch.float32, ScaledCopies())
-    return None if fused is None else fused.forward
-
-
-def _fuse_decoder_layer(layer: Any, compute: torch.dtype, copies: ScaledCopies) -> FusedLayer | None:
-    block = _decoder_block(layer, compute, copies)
+    spec = architecture.layer_spec(layer)
+    if spec is None or spec.attention is None or spec.mlp is None:
+        return None
+    block = _block(spec.attention, spec.mlp, compute, copies)
     if block is None:
         return None
-    attention = layer.self_attn
-    fused = FusedLayer(block)
+    fused = FusedLayer(block, spec.attention)
+    make_forward = _decoder_forward if spec.attention.is_causal else _vision_forward
+    fused.forward = make_forward(layer, fused, compute)
+    return fused
+
+
+def _block(
+    attention: AttentionSpec, mlp: MlpSpec, compute: torch.dtype, copies: ScaledCopies
+) -> TransformerBlock | None:
+    """The functions of a layer; None if they do not compute all that its description says."""
+    if not _is_supported(attention) or not mlp.is_swiglu or not mlp.norm.is_plain_rms:
+        return None
+    head_norms = tuple(map(_rms_norm, attention.head_norms or ()))
+    if len({bool(head_norm.parameters) for head_norm in head_norms}) > 1:
+        return None
+    missing = -mlp.projections[0].out_features % ALIGNMENT
+    qkv = fuse_linears(list(attention.projections), copies, compute)
+    out = fuse_linears([attention.output], copies, compute)
+    gate_up = fuse_linears(list(mlp.projections), copies, compute, Padding(outputs=missing))
+    down = fuse_linears([mlp.output], copies, compute, Padding(inputs=missing))
+    if qkv is None or out is None or gate_up is None or down is None:
+        return None
+    layout = HeadLayout(attention.num_heads, attention.num_kv_heads, attention.head_dim)
+    return TransformerBlock(
+        QkvProjection(_rms_norm(attention.norm), qkv, layout, head_norms or None),  # type: ignore[arg-type]
+        AttentionOutput(out),
+        GatedMlp(_rms_norm(mlp.norm), gate_up, down),
+    )
+
+
+def _is_supported(attention: AttentionSpec) -> bool:
+    """Whether the fused functions compute this attention: plain RMS norms and rotary positions over whole heads."""
+    norms = attention.norm, *(attention.head_norms or ())
+    rotates_halves = attention.rotary.dim == attention.head_dim and not attention.rotary.interleaved
+    return (
+        all(norm.is_plain_rms for norm in norms)
+        and rotates_halves
+        and not attention.dropout
+        and attention.soft_cap is None
+        and not attention.has_sinks
+        and not attention.has_output_gate
+    )
+
+
+def _rms_norm(norm: NormSpec) -> RmsNorm:
+    return RmsNorm(norm.module.weight, norm.eps)
+
+
+def _decoder_forward(layer: Any, fused: FusedLayer, compute: torch.dtype) -> Callable[..., Any]:
+    """The forward pass of a decoder layer over one packed line."""
+    attention, block = fused.attention, fused.block
     plain_forward = layer.forward
     loras = _lora_layers(layer)
-    window = _sliding_window(attention)
 
     def forward(
         hidden_states: Tensor,
@@ -262,77 +292,14 @@ def _fuse_decoder_layer(layer: Any, compute: torch.dtype, copies: ScaledCopies) 
             out = None if line is None else graphs(hidden_states, cos, sin, AttentionBlocks(*line))
             if out is not None:
                 return out
-        attend = partial(_attend, attention, segments, sliding_window=window)
+        attend = partial(_attend, attention, segments, sliding_window=attention.window)
         return block(hidden_states.squeeze(0), cos, sin, attend, fused.recompute_mlp)[None]
 
-    fused.forward = forward
-    return fused
+    return forward
 
 
-def _decoder_block(layer: Any, compute: torch.dtype, copies: ScaledCopies) -> TransformerBlock | None:
-    attention = layer.self_attn
-    parts = dict(attention.named_children())
-    norm = _rms_norm(layer.input_layernorm)
-    if norm is None or not ATTENTION <= parts.keys() <= ATTENTION | HEAD_NORMS or attention.attention_dropout:
-        return None
-    head_norms = tuple(_rms_norm(parts[name]) for name in sorted(HEAD_NORMS & parts.keys(), reverse=True))
-    mlp = _gated_mlp(layer.post_attention_layernorm, layer.mlp, copies, compute)
-    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
-    qkv = fuse_linears(projections, copies, compute)
-    out = fuse_linears([attention.o_proj], copies, compute)
-    if mlp is None or qkv is None or out is None or None in head_norms:
-        return None
-    if len({bool(head_norm.parameters) for head_norm in head_norms if head_norm is not None}) > 1:
-        return None
-    num_heads, num_kv_heads = (
-        projection.out_features // attention.head_dim for projection in projections[:2]
-    )
-    layout = HeadLayout(num_heads, num_kv_heads, attention.head_dim)
-    return TransformerBlock(
-        QkvProjection(norm, qkv, layout, head_norms or None),  # type: ignore[arg-type]
-        AttentionOutput(out),
-        mlp,
-    )
-
-
-def _sliding_window(attention: Any) -> int | None:
-    """How many tokens a token attends to at most; None for all before it. Some architectures have it in the config."""
-    attributes = vars(attention)
-    has_own = "sliding_window" in attributes
-    return attributes["sliding_window"] if has_own else vars(attention.config).get("sliding_window")  # type: ignore[no-any-return]
-
-
-def _may_replay(layer: Any, fused: FusedLayer) -> bool:
-    """Whether CUDA graphs may run this layer and those after it: in training, with all activations kept."""
-    keeps_activations = not layer.gradient_checkpointing and not fused.recompute_mlp
-    return keeps_activations and layer.training and torch.is_grad_enabled()
-
-
-def _by_head(attention: Any, heads: tuple[Tensor, ...]) -> Iterator[Tensor]:
-    """Queries, keys and values as (1, head, token, head_dim)."""
-    return (x[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for x in heads)
-
-
-def _attend(attention: Any, segments: Any, *heads: Tensor, **options: Any) -> Tensor:
-    """The output of attention by the function that the model's config names; heads lie next to each other in a row."""
-    attend = ALL_ATTENTION_FUNCTIONS[attention.config._attn_implementation]
-    out, _ = attend(
-        attention, *_by_head(attention, heads), None, segments=segments, scaling=attention.scaling, **options
-    )
-    return out.squeeze(0).flatten(1)  # type: ignore[no-any-return]
-
-
-def _fuse_vision_block(layer: Any, compute: torch.dtype, copies: ScaledCopies) -> FusedLayer | None:
-    attention = layer.attn
-    norm = _rms_norm(layer.norm1)
-    mlp = _gated_mlp(layer.norm2, layer.mlp, copies, compute)
-    if norm is None or mlp is None or dict(attention.named_children()).keys() != VISION_ATTENTION:
-        return None
-    qkv, out = (fuse_linears([projection], copies, compute) for projection in (attention.qkv, attention.proj))
-    if qkv is None or out is None or attention.attention_dropout:
-        return None
-    layout = HeadLayout(attention.num_heads, attention.num_heads, attention.head_dim)
-    fused = FusedLayer(TransformerBlock(QkvProjection(norm, qkv, layout, None), AttentionOutput(out), mlp))
+def _vision_forward(layer: Any, fused: FusedLayer, compute: torch.dtype) -> Callable[..., Any]:
+    """The forward pass of a vision block over the patches of a batch."""
     plain_forward = layer.forward
     loras = _lora_layers(layer)
 
@@ -347,34 +314,32 @@ def _fuse_vision_block(layer: Any, compute: torch.dtype, copies: ScaledCopies) -
         if not is_packed or not _are_active(loras) or not has_dtype:
             return plain_forward(hidden_states, *args, position_embeddings=position_embeddings, **kwargs)
         assert position_embeddings is not None
-        attend = partial(_attend, attention, kwargs["segments"], is_causal=False)
+        attend = partial(_attend, fused.attention, kwargs["segments"], is_causal=False)
         x = stochastic_round(hidden_states, compute)
         return fused.block(x, *position_embeddings, attend, fused.recompute_mlp)
 
-    fused.forward = forward
-    return fused
+    return forward
 
 
-def _gated_mlp(norm: nn.Module, mlp: Any, copies: ScaledCopies, compute: torch.dtype) -> GatedMlp | None:
-    fused_norm = _rms_norm(norm)
-    if (
-        fused_norm is None
-        or dict(mlp.named_children()).keys() != MLP_PARTS
-        or "SiLU" not in type(mlp.act_fn).__name__
-    ):
-        return None
-    missing = -mlp.gate_proj.out_features % ALIGNMENT
-    gate_up = fuse_linears([mlp.gate_proj, mlp.up_proj], copies, compute, Padding(outputs=missing))
-    down = fuse_linears([mlp.down_proj], copies, compute, Padding(inputs=missing))
-    return None if gate_up is None or down is None else GatedMlp(fused_norm, gate_up, down)
+def _may_replay(layer: Any, fused: FusedLayer) -> bool:
+    """Whether CUDA graphs may run this layer and those after it: in training, with all activations kept."""
+    keeps_activations = not layer.gradient_checkpointing and not fused.recompute_mlp
+    return keeps_activations and layer.training and torch.is_grad_enabled()
 
 
-def _rms_norm(module: Any) -> RmsNorm | None:
-    """The norm, if it is an RMS norm that multiplies by its weight."""
-    weights = dict(module.named_parameters())
-    if not type(module).__name__.endswith(NORM) or weights.keys() != NORM_PARTS:
-        return None
-    return RmsNorm(module.weight, module.variance_epsilon)
+def _by_head(attention: AttentionSpec, heads: tuple[Tensor, ...]) -> Iterator[Tensor]:
+    """Queries, keys and values as (1, head, token, head_dim)."""
+    return (x[None].unflatten(2, (-1, attention.head_dim)).transpose(1, 2) for x in heads)
+
+
+def _attend(attention: AttentionSpec, segments: Any, *heads: Tensor, **options: Any) -> Tensor:
+    """The output of attention by the function that the model's config names; heads lie next to each other in a row."""
+    module = attention.module
+    attend = ALL_ATTENTION_FUNCTIONS[module.config._attn_implementation]
+    out, _ = attend(
+        module, *_by_head(attention, heads), None, segments=segments, scaling=attention.scaling, **options
+    )
+    return out.squeeze(0).flatten(1)  # type: ignore[no-any-return]
 
 
 def _lora_layers(module: nn.Module) -> list[Any]:
