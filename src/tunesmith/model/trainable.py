@@ -165,11 +165,12 @@ def _left_out(methods: Mapping[str, Method], parts: Parts) -> Iterator[str]:
             for name in names
         }
         number = sum(map(num_weights, weights.values()))
-        total = sum(
-            num_weights(weight)
+        own = {
+            id(weight): weight
             for module in parts[part].values()
             for weight in module.parameters(recurse=False)
-        )
+        }
+        total = sum(map(num_weights, own.values()))
         kinds = sorted({name.rpartition(".")[2] for name in names})
         yield (
             f"{part}: {method.kind} leaves out {number:,} of {total:,} weights ({number / total:.0%}): the experts "

@@ -79,7 +79,7 @@ def _verdict(family: Family, allow_remote_code: bool) -> str:
         together = family.logits(model, _batch(tokens, LENGTHS, CONTINUES))
         alone = family.logits(model, _batch(tokens[: LENGTHS[0]], LENGTHS[:1], CONTINUES[:1]))
     except ModelError as error:
-        return str(error)
+        return f"{error}, such as {FOR_TEXT}"
     except Exception as error:
         return f"{what} are not supported: packed batches do not run through them ({first_line(error)}). {INSTEAD}"
     return _what_differs(what, together, alone, expected)

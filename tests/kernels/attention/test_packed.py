@@ -140,7 +140,7 @@ def test_attention_that_cannot_be_had_is_refused_with_what_can() -> None:
 
 def test_a_model_with_attention_of_its_own_is_refused() -> None:
     config = AutoConfig.for_model("bloom", vocab_size=64, hidden_size=16, n_layer=1, n_head=2)
-    with pytest.raises(ModelError, match="bloom has attention that cannot be told where examples end"):
+    with pytest.raises(ModelError, match="bloom have attention code of their own, which cannot be told"):
         packed.use(AutoModelForCausalLM.from_config(config), "sdpa")
 
 
@@ -149,7 +149,7 @@ def test_an_architecture_that_wants_more_of_attention_is_refused(tmp_path: Path)
         "gemma2", vocab_size=1024, hidden_size=32, intermediate_size=64, num_hidden_layers=1, head_dim=8,
         num_attention_heads=4, num_key_value_heads=2, attn_logit_softcapping=50.0, pad_token_id=0,
     )  # fmt: skip
-    with pytest.raises(ModelError, match="attention has softcap, which packed attention has not"):
+    with pytest.raises(ModelError, match="gemma2 have attention with a soft cap on its scores, which packed"):
         packed_logits(AutoModelForCausalLM.from_config(config), line([4]), "sdpa")
 
 

@@ -40,8 +40,12 @@ REGISTERED = {
 }
 """Our names in transformers' registry; theirs have checks of their own attached to `sdpa` and `flash`."""
 
-NOT_PACKED = ("softcap", "s_aux", "position_bias")
-"""What some architectures ask of attention beside these functions' arguments."""
+UNSUPPORTED = {
+    "softcap": "a soft cap on its scores",
+    "s_aux": "attention sinks",
+    "position_bias": "a position bias on its scores",
+}
+"""Arguments of some architectures that packed attention does not implement, and what they stand for."""
 
 
 def choose(setting: Setting, device: torch.device, compute: torch.dtype) -> tuple[str, str]:
@@ -70,8 +74,8 @@ def use(model: PreTrainedModel, attention: str) -> None:
     own."""
     if not model._can_set_attn_implementation():
         raise ModelError(
-            f"model.path: {model.config.model_type} has attention that cannot be told where examples end, so "
-            "packed batches would leak. Use a model with transformers' attention interface"
+            f"model.path: models of type {model.config.model_type} have attention code of their own, which cannot be "
+            "told where packed examples end. Use another model"
         )
     model.set_attn_implementation(REGISTERED[attention])
 
@@ -138,11 +142,15 @@ def _registered(attend: Callable[[Packed], Attended]) -> Callable[..., tuple[Ten
         sliding_window: int | None = None,
         **extras: Any,
     ) -> tuple[Tensor, None]:
-        assert segments is not None, "without a packed batch, run the model within `for_generation`"
-        if extra := sorted(name for name in NOT_PACKED if extras.get(name) is not None):
+        if segments is None:  # Outside of packed batches the model runs within `for_generation`.
             raise ModelError(
-                f"model.path: the model's attention has {', '.join(extra)}, which packed attention has not. "
-                "Use a model without"
+                f"model.path: the layers of models of type {_model_type(module)} do not pass on to attention where "
+                "packed examples end. Use another model"
+            )
+        if extra := [what for name, what in UNSUPPORTED.items() if extras.get(name) is not None]:
+            raise ModelError(
+                f"model.path: models of type {_model_type(module)} have attention with {' and '.join(extra)}, which "
+                "packed attention does not support. Use another model"
             )
         # Rotated queries and keys come in fp32 where weights are, and all three from quantised layers after a norm in
         # fp32; kernels want the precision of the products.
@@ -161,6 +169,11 @@ def _registered(attend: Callable[[Packed], Attended]) -> Callable[..., tuple[Ten
         return attend(packed), None
 
     return attention
+
+
+def _model_type(module: Any) -> str:
+    """The model type of an attention module, for messages."""
+    return str(vars(module)["config"].model_type) if "config" in vars(module) else "unknown"
 
 
 def _by_segment(packed: Packed) -> Attended:
@@ -186,7 +199,8 @@ def _by_segment(packed: Packed) -> Attended:
             )
             for member, piece in zip(members, together.split(1), strict=True):
                 attended[member] = piece
-    return torch.cat(attended, dim=2).transpose(1, 2).to(packed.value.dtype)
+    # Some architectures call `view` on what comes out, as transformers' own functions allow.
+    return torch.cat(attended, dim=2).transpose(1, 2).to(packed.value.dtype).contiguous()
 
 
 def _pieces(packed: Packed, sizes: list[int], shared_heads: bool) -> list[tuple[Tensor, ...]]:
