@@ -152,7 +152,7 @@ class VisionLanguage(Qwen2):
         """Raise DataError as the text family does, and for a picture of a shape that the model does not take."""
         super().check(conversation)
         for picture in conversation.pictures:
-            self._seen.place(conversation.record, picture, 0)
+            self._images.place(conversation.record, picture, 0)
 
     def _tower(self, inner: Any) -> Tower:
         return Tower(inner.model.visual, self.config, self._images)
