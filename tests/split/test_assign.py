@@ -53,6 +53,27 @@ def test_the_order_of_rows_does_not_matter(order):
     assert choose(order, 10, 5, stratum=stratum[list(order)]).tolist() == sides[list(order)].tolist()
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("cluster_size", [1, 6])
+def test_a_record_that_added_records_move_was_or_is_an_adjusted_one(seed, cluster_size):
+    chance = np.random.default_rng(seed)
+    stratum, cluster = chance.integers(0, 4, 150), np.arange(150) // cluster_size
+
+    def sides_and_adjusted(number):
+        amounts = [
+            replace(wanted(side, "holdout", share, number), number=round(share * number))
+            for side, share in ((Side.TEST, 0.2), (Side.VALIDATION, 0.1))
+        ]
+        choice = Choice(np.arange(number, dtype=np.uint64), cluster[:number], stratum[:number], seed)
+        sides = choice.sides(amounts)
+        return sides, set(choice.adjusted(sides, amounts).tolist())
+
+    before, adjusted = sides_and_adjusted(120)
+    after, adjusted_after = sides_and_adjusted(150)
+    moved = set(np.flatnonzero(before != after[:120]).tolist())
+    assert moved <= adjusted | adjusted_after
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_of_a_share_added_and_removed_records_leave_all_others_where_they_were(seed):
     before = choose(range(3000), 0.1, 0.05, seed=seed)

@@ -15,7 +15,7 @@ TEST = Amount(Side.TEST, 100, 0.1, "data.split.holdout")
 def remarks(tmp_path):
     """A call that looks at a split of 1,000 records, given which are held out, their answers and their clusters."""
 
-    def look(held, answers=None, roots=None, told=None, asked=(TEST,)):
+    def look(held, answers=None, roots=None, told=None, asked=(TEST,), adjusted=()):
         keys = KeyBuilder(told or DedupFields(("text",), True))
         with write_store(tmp_path / "r.arrow") as writer:
             for number in range(1000):
@@ -29,9 +29,8 @@ def remarks(tmp_path):
                 writer.add(f"f:{number}", "0" * 64, "{}")
         sides = np.where(np.isin(np.arange(1000), held), Side.TEST, Side.TRAIN)
         roots = np.arange(1000) if roots is None else np.asarray(roots)
-        return Remarks(keys.keys(), roots, {"near": 0}, RecordStore(tmp_path / "r.arrow")).of(
-            sides, list(asked)
-        )
+        look_at = Remarks(keys.keys(), roots, {"near": 0}, RecordStore(tmp_path / "r.arrow"))
+        return [*look_at.of(sides, list(asked)), *look_at.adjusted(np.array(adjusted, int))]
 
     return look
 
@@ -73,3 +72,11 @@ def test_a_cluster_that_is_a_large_part_of_the_records_is_said_with_the_reason(r
         range(900, 1000), roots=np.arange(1000) % 2, told=DedupFields(("text",), True, group="who")
     )
     assert "one value of data.split.group" in found
+
+
+def test_records_that_other_records_can_move_are_named_with_what_keeps_them(remarks):
+    [said] = remarks(range(0, 1000, 10), adjusted=range(12))
+    assert "12 records are on another side than by hash" in said
+    assert "f:0, f:1, f:2" in said
+    assert "f:9 and 2 more" in said
+    assert "set data.split.manifest to this folder" in said

@@ -91,6 +91,24 @@ class Choice:
                 sides[members] = amount.side
         return sides
 
+    def adjusted(
+        self, sides: Int[np.ndarray, " record"], amounts: list[Amount]
+    ) -> Int[np.ndarray, " adjusted"]:
+        """Records that are on another side than their place and the shares give, because a side or a stratum would
+        have had too many or too few records. Other records can bring them back to it; those of a number of records
+        are not counted."""
+        by_place = np.full(len(self.key), Side.TRAIN)
+        left = 1.0
+        for number, amount in enumerate(amounts):
+            if amount.share is None:
+                return np.zeros(0, np.int64)
+            share = min(1.0, amount.share / left) if left > 0 else 0.0
+            left -= amount.share
+            for cluster in self._free(by_place, self.seed + number):
+                if cluster.place < share:
+                    by_place[cluster.members] = amount.side
+        return np.flatnonzero(by_place != sides)
+
     def _free(self, sides: Int[np.ndarray, " record"], seed: int) -> list[_Cluster]:
         """Clusters for training, in the order of their places, each with its members."""
         _, names = np.unique(self.cluster, return_inverse=True)

@@ -316,7 +316,8 @@ class _Sides:
         missing = amounts if split.manifest is None else [_missing(one, sides, len(at)) for one in amounts]
         sides[at] = choice.sides(missing, remarks.largest())
         _refuse_no_training(sides)
-        notes = [*manifest.kept_notes(earlier), *remarks.of(sides, amounts)]
+        adjusted = at[choice.adjusted(sides[at], missing)]
+        notes = [*manifest.kept_notes(earlier), *remarks.of(sides, amounts), *remarks.adjusted(adjusted)]
         return _Chosen(sides, found, repeats, earlier, notes)
 
     def _linked(self) -> tuple[Clusters, dict[str, int]]:

@@ -19,6 +19,7 @@ _MOST_LABELS = 100
 _DRAWS = 2000
 _LEVEL = 0.005
 _LARGE = 0.1
+_MOST_NAMED = 10
 _SIDES = (Side.TRAIN, Side.VALIDATION, Side.TEST)
 
 
@@ -38,6 +39,18 @@ class Remarks:
         for amount in asked:
             found += self._labels(sides, amount.side)
         return found
+
+    def adjusted(self, records: Int[np.ndarray, " adjusted"]) -> list[str]:
+        """Names the records that other records can move to another side, and what keeps them."""
+        if not len(records):
+            return []
+        names = ", ".join(self.store[at].id for at in records[:_MOST_NAMED].tolist())
+        more = f" and {len(records) - _MOST_NAMED:,} more" if len(records) > _MOST_NAMED else ""
+        return [
+            f"{counted(len(records), 'record is', 'records are')} on another side than by hash, so that no side or "
+            f"stratum has too many or too few records: {names}{more}. Records that are added or removed can move them. "
+            "To keep every record on its side when the data change, set data.split.manifest to this folder"
+        ]
 
     def largest(self) -> str:
         """Why the records of the largest cluster belong together, and what to set if they should not."""
