@@ -96,7 +96,7 @@ def test_the_page_tells(page, fact):
 def test_every_curve_is_there_and_says_what_it_shows(page):
     titles = [text for tag, text in page.texts if tag == "figcaption"]
     assert titles == [
-        "Share right by probability of the likeliest class", "Training loss, nats per trained token",
+        "Reliability diagram: accuracy by predicted probability", "Training loss, nats per trained token",
         "Accuracy on validation records", "Learning rate", "Tokens per second", "Peak memory, GiB",
         "Gradient norm before clipping", "F1 macro on validation records", "Lengths of 7,200 examples",
     ]  # fmt: skip
@@ -181,6 +181,34 @@ def test_a_half_done_run_has_a_page_that_says_what_is_missing(run):
     assert "The held-out split is not made yet" in page.text("li")
     assert "Stage adapt is not over; it reached update 200 of 200." in page.text("li")
     assert "There is no experiment.yaml." in page.text()
+
+
+def test_the_page_of_a_run_that_diverged_says_what_when_and_what_is_kept(run):
+    shutil.rmtree(run / "evaluation")
+    (run / "stages" / "polish" / "done.json").unlink()
+    diverged = {"event": "diverged", "stage": "polish", "step": 61, "steps": 90, "reason": "the loss is nan"}
+    with (run / "log.jsonl").open("a") as log:
+        log.write(json.dumps(diverged | {"kept": "The checkpoint of update 40 is kept: there"}) + "\n")
+    text = Page(write_report(run)).text("li")
+    assert (
+        "Stage polish diverged at update 61 of 90: the loss is nan. The checkpoint of update 40 is kept"
+        in text
+    )
+    assert "Stage polish is not over" not in text
+    begun_again = {"event": "stage_start", "stage": "polish", "step": 40, "steps": 90, "steps_per_epoch": 90}
+    with (run / "log.jsonl").open("a") as log:
+        log.write(json.dumps(begun_again | {"parts": []}) + "\n")
+    assert "diverged" not in Page(write_report(run)).text("li")
+
+
+def test_numbers_are_explained_where_they_are(page):
+    text = " ".join(page.text().split())
+    for explained in (
+        "Below each value is its 95 % interval",
+        "Peak memory: the most",
+        "Recall: of the records",
+    ):
+        assert explained in text
 
 
 def test_a_broken_file_leaves_the_old_page_as_it_was(run):

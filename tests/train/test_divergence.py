@@ -18,7 +18,7 @@ from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import Progress, latest_checkpoint
 from tunesmith.train.divergence import Watchdog, blind_loss
 from tunesmith.train.loss import answer_loss
-from tunesmith.train.observers import Event, Update
+from tunesmith.train.observers import Diverged, Event, Update
 from tunesmith.train.stages import Judge, train_stage
 
 
@@ -79,7 +79,7 @@ def test_the_records_of_an_update_are_those_that_it_is_made_of() -> None:
 def fed(losses: list[float], **divergence: float | None) -> Watchdog:
     """A watchdog that has seen these losses; a blind guess has the loss 2."""
     settings = stage(divergence=Divergence(**divergence))
-    dog = Watchdog(settings, Updates.of(settings, examples(), seed=1), Path("none"), blind=2.0)
+    dog = Watchdog(settings, Updates.of(settings, examples(), seed=1), Path("none"), 2.0, [].append)
     for step, loss in enumerate(losses, 1):
         dog.refuse_rise(Update("train", step, 9, 1.0, loss, 0.1, 1.0, 10, 5, 0.1, 0.1))
     return dog
@@ -94,6 +94,16 @@ def test_a_loss_that_stays_high_above_the_lowest_stops_the_stage(tmp_path: Path)
     fed([*falling, 4.5, 4.5, 4.5, 4.5], num_updates=5)
     fed([*falling, 5.5, 5.5, 5.5], num_updates=5, max_rise=5.0)
     fed([*falling, 5.5, 5.5, 5.5], num_updates=5, max_rise=None)
+
+
+def test_the_log_says_what_diverged_when_and_what_is_kept(tmp_path: Path) -> None:
+    events: list[Event] = []
+    settings = stage()
+    dog = Watchdog(settings, Updates.of(settings, examples(), seed=1), tmp_path, 2.0, events.append)
+    with pytest.raises(ModelError):
+        dog.watched(Update("train", 4, 9, 1.0, math.nan, 0.1, 1.0, 10, 5, 0.1, 0.1))
+    [event] = events
+    assert event == Diverged("train", 4, 9, "the loss is nan", "No checkpoint had been written before")
 
 
 def test_a_single_batch_that_is_wrong_does_not_stop_it(tmp_path: Path) -> None:

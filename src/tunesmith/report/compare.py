@@ -68,6 +68,8 @@ class Compared:
     """The primary metric by field and value: one of each entry."""
     curves: tuple[Plot, ...]
     notices: tuple[str, ...]
+    units: str = ""
+    """How many independent units intervals and tests count, in a sentence; empty where every record is one."""
 
 
 def write_comparison(run_folders: Sequence[Path], output: Path) -> Path:
@@ -133,6 +135,7 @@ def compare_runs(runs: Sequence[RunView], beside: Path) -> Compared:
         groups=_group_tables(entries),
         curves=tuple(overlaid_curves(runs, names, primary)),
         notices=(*rankings.notices, *_unfinished(runs, names)),
+        units=next(summary.units(run) for run in runs if run.tuned is not None),
     )
 
 

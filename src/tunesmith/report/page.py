@@ -117,7 +117,7 @@ def reliability_plot(run: RunView) -> Plot | None:
         return None
     ideal = Series("as sure as right", [(0.0, 0.0), (1.0, 1.0)], "ideal")
     return line_plot(
-        "Share right by probability of the likeliest class",
+        "Reliability diagram: accuracy by predicted probability",
         [ideal, *series],
         lambda value: f"{value:.0%}",
         x_title="probability",

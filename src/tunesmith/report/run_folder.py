@@ -23,7 +23,7 @@ from tunesmith.runs.manifest import MANIFEST, Manifest
 from tunesmith.runs.run import ENVIRONMENT, LINEAGE, RUN, Environment, RunInfo, StageLineage
 from tunesmith.runs.sealing import refuse_changed_run
 from tunesmith.runs.stage import CLASSES, DONE, PARTS, StageResult, TrainedClasses, TrainedPart
-from tunesmith.train.observers import Evaluation, StageEnd, StageStart, Update
+from tunesmith.train.observers import Diverged, Evaluation, StageEnd, StageStart, Update
 
 if TYPE_CHECKING:
     from tunesmith.config.experiment import Experiment
@@ -58,6 +58,7 @@ class StageRecord:
     notes: tuple[str, ...]
     stopped_early: bool
     classes: TrainedClasses | None = None
+    diverged: Diverged | None = None
 
     @property
     def last_step(self) -> int:
@@ -144,7 +145,12 @@ def _missing(run: RunView) -> Iterator[str]:
     if not run.stages:
         yield "Training has not begun (log.jsonl)."
     for stage in run.stages:
-        if stage.done is None:
+        if stage.diverged is not None:
+            yield (
+                f"Stage {stage.name} diverged at update {stage.diverged.step:,} of {stage.diverged.steps:,}: "
+                f"{stage.diverged.reason}. {stage.diverged.kept}. Everything measured before it is on this page."
+            )
+        elif stage.done is None:
             last = stage.updates[-1] if stage.updates else None
             reached = f"; it reached update {last.step} of {last.steps}" if last else ""
             yield f"Stage {stage.name} is not over{reached}."
@@ -228,6 +234,7 @@ _EVENTS: dict[str, TypeAdapter[Any]] = {
     "update": TypeAdapter(Update),
     "evaluation": TypeAdapter(Evaluation),
     "stage_end": TypeAdapter(StageEnd),
+    "diverged": TypeAdapter(Diverged),
 }
 
 
@@ -272,4 +279,5 @@ def _read_stage(folder: Path, events: list[Any]) -> StageRecord:
         notes=tuple(notes),
         stopped_early=any(event.stopped_early for event in events if isinstance(event, StageEnd)),
         classes=_read(folder, CLASSES),
+        diverged=next((event for event in events if isinstance(event, Diverged)), None),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tunesmith.evaluate.changes import Change
 from tunesmith.evaluate.compare import WorseClass, WorseGroup
@@ -160,6 +160,35 @@ def duration(seconds: float) -> str:
         if amount or words:
             words.append(f"{amount}{_SPACE}{unit}")
     return " ".join(words[:2])
+
+
+_FACTS = {
+    "Trained weights": "Trained weights: how many numbers of the model were changed, and their share of all.",
+    "Saved": "Saved: what they take on disk.",
+    "Peak memory": "Peak memory: the most that training used at any time.",
+    "Training time": "Training time: without preparation and evaluation.",
+    "Held-out records": "Held-out records: never trained on, and the only ones that are measured here.",
+}
+_CLASS_METRICS = {
+    "precision": "Precision: of the records that were answered with the class, the share that belongs to it.",
+    "recall": "Recall: of the records that belong to the class, the share that was answered with it.",
+    "f1": "F1: one number for both, high only if precision and recall are both high.",
+}
+
+
+def facts(named: Iterable[str | tuple[str, str]]) -> str:
+    """What the facts of a run mean, those that are given, by their names or with their values."""
+    names = [one if isinstance(one, str) else one[0] for one in named]
+    return " ".join(_FACTS[name] for name in names if name in _FACTS)
+
+
+def class_metrics(names: Iterable[str]) -> str:
+    """What metrics of one class mean.
+
+    >>> class_metrics(["recall"])
+    'Recall: of the records that belong to the class, the share that was answered with it.'
+    """
+    return " ".join(_CLASS_METRICS[name] for name in names if name in _CLASS_METRICS)
 
 
 def listed(names: Sequence[str]) -> str:

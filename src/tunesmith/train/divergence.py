@@ -20,7 +20,7 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable
 from tunesmith.train.batch_plan import Updates
 from tunesmith.train.checkpoint import latest_checkpoint, step_of
-from tunesmith.train.observers import Event, Update
+from tunesmith.train.observers import Diverged, Event, Update
 
 _MOST_NAMED = 20
 
@@ -35,18 +35,22 @@ def blind_loss(loaded: LoadedModel) -> float:
 class Watchdog:
     """Looks at the updates of one stage and raises ModelError when training has diverged."""
 
-    def __init__(self, stage: Stage, updates: Updates, checkpoints: Path, blind: float) -> None:
-        """`checkpoints` is the folder of the stage's checkpoints, `blind` the loss of a blind guess."""
+    def __init__(
+        self, stage: Stage, updates: Updates, checkpoints: Path, blind: float, listen: Callable[[Event], None]
+    ) -> None:
+        """`checkpoints` is the folder of the stage's checkpoints, `blind` the loss of a blind guess; `listen` gets the
+        updates, and `Diverged` before a ModelError is raised."""
         self._stage, self._updates, self._checkpoints = stage, updates, checkpoints
+        self._listen = listen
         self._losses: deque[float] = deque(maxlen=stage.divergence.num_updates)
         self._lowest = blind
         self._last: Update | None = None
 
-    def watched(self, update: Update, listen: Callable[[Event], None]) -> Update:
+    def watched(self, update: Update) -> Update:
         """The update, after it has been logged. ModelError if training has diverged: before anyone reads a loss
         that is not finite, and after the update with which a loss has grown too far."""
         self.refuse_unfinite(update)
-        listen(update)
+        self._listen(update)
         self.refuse_rise(update)
         return update
 
@@ -58,7 +62,7 @@ class Watchdog:
             before = (
                 "" if self._last is None else f"; the loss of the update before was {self._last.loss:.4g}"
             )
-            raise ModelError(self._told(update.step, update.learning_rate, " and ".join(wrong) + before))
+            raise self._diverged(update.step, update.learning_rate, " and ".join(wrong) + before)
         self._last = update
 
     def refuse_rise(self, update: Update) -> None:
@@ -78,7 +82,7 @@ class Watchdog:
                 f"{settings.max_rise:g} nats (divergence.max_rise) above {self._lowest:.4g}, the lowest so far or the "
                 "loss of a blind guess"
             )
-            raise ModelError(self._told(update.step, update.learning_rate, what))
+            raise self._diverged(update.step, update.learning_rate, what)
         if len(self._losses) == settings.num_updates:
             self._lowest = min(self._lowest, median)
 
@@ -91,10 +95,11 @@ class Watchdog:
         if wrong:
             what = f"{counted(len(wrong), 'weight')} of {len(named):,} are not finite, such as {wrong[0]}"
             rate = self._last.learning_rate if self._last is not None else math.nan
-            raise ModelError(self._told(step, rate, what))
+            raise self._diverged(step, rate, what)
 
-    def _told(self, step: int, rate: float, what: str) -> str:
-        """What happened, in which update and on which records, what is kept, and what to do."""
+    def _diverged(self, step: int, rate: float, what: str) -> ModelError:
+        """The error to raise, after the listeners got the event: what happened, in which update and on which records,
+        what is kept, and what to do."""
         records = self._updates.records(step - 1)
         more = f" and {len(records) - _MOST_NAMED} more" if len(records) > _MOST_NAMED else ""
         newest = latest_checkpoint(self._checkpoints)
@@ -104,7 +109,8 @@ class Watchdog:
             else "No checkpoint had been written before"
         )
         clip = "" if self._stage.optimizer.max_grad_norm else ", set optimizer.max_grad_norm: 1.0"
-        return (
+        self._listen(Diverged(self._stage.name, step, self._updates.steps, what, kept))
+        return ModelError(
             f"stage {self._stage.name!r}: training diverged at update {step:,} of {self._updates.steps:,} (learning "
             f"rate {rate:.3g}): {what}.\n"
             f"Its {counted(len(records), 'example')}: {', '.join(records[:_MOST_NAMED])}{more}.\n"

@@ -78,7 +78,7 @@ def train_stage(
     save_every = checkpoints.every.steps(per_epoch)
     judge_every = judge.every.steps(per_epoch) if judge else updates.steps
     stopped = judge is not None and judge.has_lost_patience(progress)
-    watchdog = Watchdog(stage, updates, folder, blind_loss(trainable.loaded))
+    watchdog = Watchdog(stage, updates, folder, blind_loss(trainable.loaded), listen)
     started: deque[Underway] = deque()
     for underway in (
         () if stopped else fit(trainable, updates, optimizer, stage.optimizer, loss, progress.step)
@@ -89,7 +89,7 @@ def train_stage(
         started.append(underway)
         # The newest is told of when the next one has been started, so that a GPU never waits for that.
         while len(started) > (0 if is_judged or is_saved else 1):
-            update = watchdog.watched(started.popleft().result(), listen)
+            update = watchdog.watched(started.popleft().result())
             progress = replace(progress, step=update.step, seconds=progress.seconds + update.seconds)
         if is_judged or is_saved:
             watchdog.refuse_unfinite_weights(trainable, step)

@@ -83,7 +83,21 @@ class StageEnd:
     seconds: float
 
 
-Event = StageStart | Update | Evaluation | StageEnd
+@dataclass(frozen=True)
+class Diverged:
+    """Training of a stage has diverged and was stopped."""
+
+    stage: str
+    step: int
+    """The update at which it was noticed."""
+    steps: int
+    reason: str
+    """What was not finite, or how far the loss has grown."""
+    kept: str
+    """What is kept of the stage, in a sentence without its full stop."""
+
+
+Event = StageStart | Update | Evaluation | StageEnd | Diverged
 
 
 class Listener:

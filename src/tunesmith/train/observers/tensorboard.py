@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunesmith.train.observers import Event, Listener, Observer, StageEnd, StageStart
+from tunesmith.train.observers import Diverged, Event, Listener, Observer, StageEnd, StageStart
 from tunesmith.train.observers._tracking import not_installed, numbers, refuse_missing
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _Writing(Listener):
             purged = event.step + 1 if event.step else None
             self._writer = self._new_writer(str(self._folder / event.stage), purge_step=purged)
             self._writer.add_text("experiment", f"```json\n{json.dumps(self._settings, indent=2)}\n```")
-        elif not isinstance(event, StageEnd) and self._writer is not None:
+        elif not isinstance(event, StageEnd | Diverged) and self._writer is not None:
             for name, value in numbers(event).items():
                 self._writer.add_scalar(name, value, event.step)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunesmith.train.observers import Event, Listener, Observer, StageEnd, StageStart
+from tunesmith.train.observers import Diverged, Event, Listener, Observer, StageEnd, StageStart
 from tunesmith.train.observers._tracking import not_installed, numbers, refuse_missing
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Run(Listener):
         self._run: Run | None = run
 
     def event(self, event: Event) -> None:
-        if self._run is not None and not isinstance(event, StageStart | StageEnd):
+        if self._run is not None and not isinstance(event, StageStart | StageEnd | Diverged):
             named = {f"{event.stage}/{name}": value for name, value in numbers(event).items()}
             self._run.log(named, step=event.step)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.errors import ExperimentError
-from tunesmith.train.observers import Event, Listener, Observer, StageEnd, StageStart
+from tunesmith.train.observers import Diverged, Event, Listener, Observer, StageEnd, StageStart
 from tunesmith.train.observers._tracking import not_installed, numbers, refuse_missing
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _Run(Listener):
         if isinstance(event, StageStart):
             # Stages count their steps from 1 each, so every stage has an axis of its own.
             self._run.define_metric(f"{event.stage}/*", step_metric=f"{event.stage}/step")
-        elif not isinstance(event, StageEnd):
+        elif not isinstance(event, StageEnd | Diverged):
             named = {f"{event.stage}/{name}": value for name, value in numbers(event).items()}
             self._run.log(named | {f"{event.stage}/step": event.step})
 
