@@ -359,7 +359,7 @@ def main() -> None:
     cases = [known[one] for one in asked.cases or known]
     rate = matrix_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     print(f"{name}, torch {torch.__version__}, transformers {__version__}, {rate / 1e12:.3g} TFLOP/s; GiB")
-    found = {
+    found: dict[str, Any] = {
         "device": name, "torch": torch.__version__, "transformers": __version__, "matrix_rate": rate,
         "date": f"{datetime.now(UTC):%Y-%m-%d}", "cases": [],
     }  # fmt: skip

@@ -48,7 +48,7 @@ def answered(seed: int) -> Outcomes:
         predicted=predicted,
         scores=other.scores,
         unread=predicted < 0,
-        marks={"correct": (predicted == base.truth).astype(float)},
+        marks={"correct": np.equal(predicted, base.truth).astype(float)},
     )
 
 

@@ -69,7 +69,7 @@ def test_a_second_stage_goes_on_from_the_adapter_of_the_first(tmp_path: Path) ->
     assert lineage[1]["started_from_key"] == lineage[0]["key"]
     base = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     model = PeftModel.from_pretrained(base, folder / "stages" / "second" / "adapter")
-    assert model.peft_config["default"].r == 8
+    assert model.peft_config["default"].to_dict()["r"] == 8
     first = read_json(folder / "stages" / "first" / "done.json")
     second = read_json(folder / "stages" / "second" / "done.json")
     assert first["sha256"] != second["sha256"]

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import cast
 
 import pytest
-from bitsandbytes.nn import Linear4bit
+from bitsandbytes.nn import Linear4bit, Params4bit
 
 from tests.model.fixtures import tiny
 from tunesmith.errors import ModelError
@@ -31,8 +32,8 @@ def test_nf4_is_doubly_quantised_and_never_repacked(tmp_path: Path) -> None:
     layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
     assert len(layers) == 14
     assert not any(layer.support_avx512bf16_for_cpu for layer in layers)
-    assert all(layer.weight.quant_state.nested for layer in layers)
-    assert {layer.weight.quant_type for layer in layers} == {"nf4"}
+    assert all(cast(Params4bit, layer.weight).quant_state.nested for layer in layers)
+    assert {cast(Params4bit, layer.weight).quant_type for layer in layers} == {"nf4"}
 
 
 def test_only_quantised_models_are_taken_for_such(tmp_path: Path) -> None:

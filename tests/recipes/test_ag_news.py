@@ -12,6 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from tests.tiny import tiny_model
 from tunesmith import run
 from tunesmith.config.read import read_variants
+from tunesmith.methods.lora import Lora
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "ag-news.yaml"
 LABELS = ["World", "Sports", "Business", "Sci/Tech"]
@@ -85,6 +86,8 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
         assert experiment.data.split.holdout.split == "test"
     methods = {name: experiment.stages[0].parts["language"] for name, experiment in variants.items()}
     assert methods["full"].kind == "full"
-    assert (methods["lora"].rank, methods["lora"].alpha, methods["lora"].targets) == (16, 32, "attention")
-    assert methods["qlora"] == methods["lora"]
+    lora = methods["lora"]
+    assert isinstance(lora, Lora)
+    assert (lora.rank, lora.alpha, lora.targets) == (16, 32, "attention")
+    assert methods["qlora"] == lora
     assert [experiment.model.weights for experiment in variants.values()] == ["bf16", "bf16", "nf4"]

@@ -11,6 +11,7 @@ import pytest
 from tests.tiny import tiny_model
 from tunesmith import run
 from tunesmith.config.read import read_variants
+from tunesmith.methods.lora import Lora
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "movie-yesno.yaml"
 
@@ -73,6 +74,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
     lora = variants["lora"]
     method, stage = lora.stages[0].parts["language"], lora.stages[0]
     assert lora.model.path == "Qwen/Qwen3-0.6B"
+    assert isinstance(method, Lora)
     assert (method.rank, method.alpha, method.dropout, method.targets) == (16, 64, 0.05, "all")
     assert (stage.batch.num_examples, stage.optimizer.learning_rate, stage.optimizer.warmup) == (
         16,

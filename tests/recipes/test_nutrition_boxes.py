@@ -15,7 +15,9 @@ from PIL import Image as Pillow
 from tests.tiny import tiny_seeing_model
 from tunesmith import run
 from tunesmith.config.read import read_variants
+from tunesmith.methods.lora import Lora
 from tunesmith.pipeline.steps import Steps
+from tunesmith.tasks.detect import Detect
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nutrition-boxes.yaml"
 FEATURES = Features(
@@ -145,6 +147,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
         assert experiment.model.path == "Qwen/Qwen2-VL-7B-Instruct"
         assert experiment.data.split.holdout.split == "val"
         assert experiment.data.split.group == "meta.barcode"
+        assert isinstance(experiment.task, Detect)
         assert (experiment.task.format, experiment.task.unit) == ("yxyx", "fraction")
         assert experiment.data.length.max_tokens == 2048
         for stage in experiment.stages:
@@ -153,7 +156,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
             assert (stage.batch.num_examples, stage.epochs, stage.optimizer.schedule) == (16, 3, "cosine")
             assert 1e-5 <= stage.optimizer.learning_rate <= 2e-5
             for method in stage.parts.values():
-                assert method.kind == "full" or (method.rank, method.alpha) == (64, 128)
+                assert not isinstance(method, Lora) or (method.rank, method.alpha) == (64, 128)
     precisions = [experiment.model.weights for experiment in variants.values()]
     assert precisions == [{"language": "nf4"}, "bf16", "bf16", "nf4"]
 

@@ -10,6 +10,7 @@ import pytest
 from tests.tiny import tiny_model
 from tunesmith import run
 from tunesmith.config.read import read_experiment
+from tunesmith.records.demo_sources.docstrings import Docstrings
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
 
@@ -22,8 +23,10 @@ def test_its_packages_come_with_tunesmith() -> None:
     named = {
         line.split(";")[0].split(">")[0].split("<")[0].strip() for one in installed for line in requires(one)
     }
-    assert set(experiment.data.source.packages) <= named
-    assert experiment.task.labels_in_order == tuple(experiment.data.source.packages)
+    source = experiment.data.source
+    assert isinstance(source, Docstrings)
+    assert set(source.packages) <= named
+    assert experiment.task.labels_in_order == tuple(source.packages)
 
 
 @pytest.mark.slow

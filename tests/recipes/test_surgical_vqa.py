@@ -13,6 +13,7 @@ from tests.tiny import tiny_seeing_model
 from tunesmith import run
 from tunesmith.config.read import read_variants
 from tunesmith.files import read_json
+from tunesmith.methods.lora import Lora
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "surgical-vqa.yaml"
 QUESTIONS = {
@@ -21,7 +22,7 @@ QUESTIONS = {
     3: ("What should be done about the finding?", ("biopsy", "removal of the polyp", "nothing")),
 }
 """Question and possible answers by stage."""
-STAGES = {
+STAGES: dict[str, dict[str, tuple[int, ...]]] = {
     "random": {"adapt": (1, 2, 3)},
     "reordered": {"adapt": (1, 2, 3)},
     "sequential-1": {"adapt": (1,)},
@@ -105,6 +106,7 @@ def test_the_settings_are_those_of_the_yardstick() -> None:
         assert [stage.name for stage in experiment.stages] == list(STAGES[name])
         for stage in experiment.stages:
             method = stage.parts["language"]
+            assert isinstance(method, Lora)
             assert (method.rank, method.alpha, method.dropout, method.bias) == (32, 64, 0.05, "none")
             assert (list(stage.parts), method.targets) == (["language"], "all")
             assert (stage.epochs, stage.batch.num_examples) == (3, 16)

@@ -52,7 +52,7 @@ def with_accuracy(run: Path, first: float, second: float, low: float, high: floa
     ],
 )
 def test_the_headline_says_honestly_what_happened(run, numbers, verdict, says):
-    headline = summary.headline(with_accuracy(run, *numbers, verdict))
+    headline = summary.headline(with_accuracy(run, *numbers, verdict=verdict))
     assert plain(headline.text) == says
     assert headline.verdict == verdict
 

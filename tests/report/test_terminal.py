@@ -10,9 +10,9 @@ from tunesmith.report.terminal import print_comparison, print_summary
 
 
 def printed(show, *values) -> str:
-    console = Console(file=io.StringIO(), width=160)
-    show(*values, console)
-    return console.file.getvalue().replace("\u202f", " ")
+    text = io.StringIO()
+    show(*values, Console(file=text, width=160))
+    return text.getvalue().replace("\u202f", " ")
 
 
 def test_the_end_of_a_run_shows_headline_table_and_unread(run):

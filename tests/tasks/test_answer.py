@@ -50,7 +50,7 @@ def test_with_vqas_rules_a_number_word_and_a_lost_apostrophe_do_not_matter() -> 
 
 
 def test_an_unread_answer_has_no_words_but_its_reference_counts_against_it() -> None:
-    marks = TASK.mark(TASK.conversation(record("in New York")), ModelAnswer(""), Unread("is empty"))
+    marks = dict(TASK.mark(TASK.conversation(record("in New York")), ModelAnswer(""), Unread("is empty")))
     assert marks.pop("bleu_reference_length") == 3
     assert set(marks.values()) == {0.0}
 

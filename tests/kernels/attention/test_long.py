@@ -53,7 +53,7 @@ def by_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
             own = [one.detach().requires_grad_() for one in given[:3]]
             return torch.autograd.grad(plain(*own, scale), own, gradient)  # type: ignore[call-arg]
 
-    monkeypatch.setattr(long, "_of_one", lambda given, scale: [plain(*given, scale)])
+    monkeypatch.setattr(long, "_of_one", lambda given, scale: [plain(*given, scale)])  # type: ignore[call-arg]
     monkeypatch.setattr(long, "_through_one", through)
 
 

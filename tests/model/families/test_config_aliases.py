@@ -20,6 +20,6 @@ def test_a_llama_that_qwen2_cannot_compute_stays_a_llama(odd: dict[str, object])
 
 
 def test_quantisation_is_left_behind() -> None:
-    config = Qwen3Config(**SIZES, quantization_config={"quant_method": "gguf"})
+    config = Qwen3Config(**SIZES, quantization_config={"quant_method": "gguf"})  # type: ignore[call-arg]
     assert "quantization_config" not in without_alias(config).to_dict()
     assert without_alias(config).model_type == "qwen3"

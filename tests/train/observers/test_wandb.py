@@ -41,7 +41,7 @@ def records(folder: Path) -> list[Any]:
         begun += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last piece
-            found.append(wandb_internal_pb2.Record.FromString(begun))
+            found.append(wandb_internal_pb2.Record.FromString(begun))  # type: ignore[attr-defined]
             begun = b""
     return found
 

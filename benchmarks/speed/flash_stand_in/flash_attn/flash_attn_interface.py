@@ -69,7 +69,7 @@ def flash_attn_func(
         for size in (queries, keys)
     ]
     lines = [one.reshape(-1, *one.shape[2:]) for one in (q, k, v)]
-    out = flash_attn_varlen_func(
+    out = flash_attn_varlen_func(  # type: ignore[call-arg]
         *lines, *ends, queries, keys, dropout_p, softmax_scale, causal, window_size, softcap, alibi_slopes,
         deterministic, return_attn_probs,
     )  # fmt: skip
