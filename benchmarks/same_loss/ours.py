@@ -56,7 +56,7 @@ def run(job: Job) -> dict[str, Any]:
     loaded = trainable.loaded
     begins_alike = _begin(trainable, job)
     optimizer_settings = Optimizer(
-        learning_rate=job.rate, weight_decay=DECAY, schedule=SCHEDULE, warmup=WARMUP, clip=CLIP
+        learning_rate=job.rate, weight_decay=DECAY, schedule=SCHEDULE, warmup=WARMUP, max_grad_norm=CLIP
     )
     optimizer = build_optimizer(trainable.groups, optimizer_settings)
     loss = ClassLoss(LossSettings()) if loaded.head is not None else answer_loss
