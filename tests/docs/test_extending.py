@@ -20,7 +20,7 @@ NEW = {
     "tasks": "number",
     "metrics": "brier",
     "methods": "bitfit",
-    "model/families": "mistral",
+    "model/families": "gemma",
     "train/observers": "table",
     "evaluate/engines": "constant",
 }
