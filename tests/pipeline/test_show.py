@@ -168,13 +168,17 @@ def test_boxes_belong_to_the_picture_that_they_were_said_of(tmp_path: Path) -> N
     assert boxes_of(asked) == [boxes[0], (), boxes[1], boxes[2]]
 
 
-def test_what_is_drawn_lies_in_the_run_or_where_it_is_wanted(tmp_path: Path) -> None:
+def test_drawings_are_in_a_temporary_folder_or_where_they_are_wanted_and_never_in_a_run(
+    tmp_path: Path,
+) -> None:
     path = pictured.pictured_experiment(tmp_path)
     steps = pictured.steps_of(path, "task.num_shots=1")
     (shown,) = rendered_examples(steps, 1)
     name = shown.example.record.replace(":", "-")
-    drawn = tmp_path / "runs/pictured/main/show"
+    drawn = shown.pictures[0].path.parent
+    assert drawn.name.startswith("tunesmith-show-")
     assert [one.path for one in shown.pictures] == [drawn / f"{name}.png", drawn / f"{name}-2.png"]
+    assert not (tmp_path / "runs/pictured/main").exists()
     (elsewhere,) = rendered_examples(steps, 1, tmp_path / "out")
     elsewhere.pictures[0].draw()
     assert [file.name for file in (tmp_path / "out").iterdir()] == [f"{name}.png"]

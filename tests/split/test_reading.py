@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.config.experiment import Data
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, ExperimentError
 from tunesmith.records.chat_formats import with_messages
 from tunesmith.records.record import Record
 from tunesmith.records.sources import Source
@@ -115,3 +115,40 @@ def test_bytes_that_no_task_asks_for_are_left_out_whatever_the_source(tmp_path):
         Reader(writer, KeyBuilder(WHOLE), None, None).read(data, tmp_path, lambda what, done: None)
     (record,) = RecordStore(tmp_path / "r.arrow")
     assert record.fields == {"d": [1], "e": {}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "mark", "kept", "left_out"),
+    [
+        ("label == true", "label", ["true", '"True"'], ["false", '"FALSE"', '"no"']),
+        ("loss_weight == 1", "loss_weight", ["1", "1.0", "true", '"1"'], ["0", "0.5", "false"]),
+    ],
+)
+def test_records_for_which_the_condition_does_not_hold_are_left_out_and_counted(
+    tmp_path, condition, mark, kept, left_out
+):
+    lines = [f'{{"text": "{at}", "{mark}": {value}}}' for at, value in enumerate([*kept, *left_out])]
+    (tmp_path / "d.jsonl").write_text("\n".join([*lines, '{"text": "x"}']))
+    data = Data.model_validate({"source": {"kind": "jsonl", "path": "d.jsonl"}, "where": condition})
+    with write_store(tmp_path / "r.arrow") as writer:
+        reader = Reader(writer, KeyBuilder(WHOLE), None, None, where=condition)
+        reader.read(data, tmp_path, lambda what, done: None)
+    assert len(RecordStore(tmp_path / "r.arrow")) == len(kept)
+    (note,) = reader.notes()
+    assert note == f"{len(left_out)} records left out, for which data.where ({condition}) does not hold."
+    assert reader.bad.first == [(f"d.jsonl:{len(lines) + 1}", reader.bad.first[0][1])]
+    assert f"there is no field '{mark}'" in reader.bad.first[0][1]
+
+
+def test_the_home_folder_of_nobody_is_one_sentence(tmp_path):
+    for given in (
+        {"path": "~nobody-here/d.jsonl"},
+        {"kind": "images", "path": "~nobody-here"},
+        {"kind": "hub", "path": "~nobody-here"},
+    ):
+        data = Data.model_validate({"source": {"kind": "jsonl", **given}})
+        with (
+            write_store(tmp_path / "r.arrow") as writer,
+            pytest.raises(ExperimentError, match="no home folder"),
+        ):
+            Reader(writer, KeyBuilder(WHOLE), None, None).read(data, tmp_path, lambda what, done: None)

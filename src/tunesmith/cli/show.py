@@ -15,7 +15,7 @@ def command(
     variant: Annotated[str | None, typer.Option(help="The variant.")] = None,
     examples: Annotated[int, typer.Option("--examples", "-n", min=1, help="How many.")] = 3,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for drawn pictures; none is `show` in the run's folder.")
+        Path | None, typer.Option(help="Folder for drawn pictures; none is a temporary one, which is named.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the examples as JSON.")] = False,
 ) -> None:

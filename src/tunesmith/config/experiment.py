@@ -243,6 +243,8 @@ class Data(Settings):
     """What counts as a leak."""
     length: Length = Length()
     """How long an example may be."""
+    where: str | None = None
+    """Which records are used at all, on every side, such as `label == true`; the others are counted in the log."""
     on_bad_rows: Literal["stop", "skip"] = "stop"
     """A row that cannot be read: `stop` and list them, or `skip` and count them in log and report."""
     ignore: FieldNames = Field(default_factory=list)

@@ -56,11 +56,12 @@ def check_settings(steps: Steps) -> None:
             "there are no validation records to evaluate on; set data.split.validation to a share or a number"
         )
         faults.append(("evaluate.every", f"{what} above 0, or leave evaluate.every out"))
-    for number, stage in enumerate(experiment.stages):
+    conditions = {f"stages.{number}.where": stage.where for number, stage in enumerate(experiment.stages)}
+    for setting, condition in {"data.where": experiment.data.where, **conditions}.items():
         try:
-            compile_filter(stage.where or "x == 1")
+            compile_filter(condition or "x == 1")
         except ExperimentError as fault:
-            faults.append((f"stages.{number}.where", str(fault).removeprefix("where: ")))
+            faults.append((setting, str(fault).removeprefix("where: ")))
     try:
         parts = unknown_parts(steps)
     except ModelError as error:

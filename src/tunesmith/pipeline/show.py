@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,11 +86,11 @@ class Shown:
 
 
 def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -> Iterator[Shown]:
-    """A fixed sample of the first stage's training examples, coloured; `drawings` is the folder for their pictures,
-    the run's `show` if there is none."""
+    """A fixed sample of the first stage's training examples, coloured; `drawings` is the folder for their pictures, by
+    default a temporary one."""
     family = steps.family
     task, stage = steps.task, steps.experiment.stages[0]
-    folder = drawings or steps.folder.path / "show"
+    folder = drawings
     names: set[str] = set()
     for record in fixed_sample(steps.stage_records(stage), number, steps.experiment.seed):
         conversation = task.conversation(record, steps.shots)
@@ -98,6 +99,8 @@ def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -
         while name in names:
             name += "_"
         names.add(name)
+        if example.pictures and folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="tunesmith-show-"))
         pictures = tuple(
             ShownPicture(place, placed, boxes, folder / f"{name}{f'-{place}' if place > 1 else ''}.png")
             for place, (placed, boxes) in enumerate(

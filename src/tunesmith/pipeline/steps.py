@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -119,7 +119,9 @@ class Steps:
 
         def decide() -> str | None:
             nonlocal task
-            decision: str | None = task.decide(_records_of(one, self.where) for _, one in sources_of(data))
+            decision: str | None = task.decide(
+                _records_of(one, self.where, data.where) for _, one in sources_of(data)
+            )
             task = task.decided(decision)
             return decision
 
@@ -167,7 +169,13 @@ class Steps:
     def _fields_elsewhere(self) -> set[str]:
         """Names of fields that are used outside the task: to split, to choose, to order, to break results down."""
         experiment, split = self.experiment, self.experiment.data.split
-        used = {*experiment.evaluate.by, *(split.by or ()), split.group, split.stratify}
+        used = {
+            *re.findall(r"\w+", experiment.data.where or ""),
+            *experiment.evaluate.by,
+            *(split.by or ()),
+            split.group,
+            split.stratify,
+        }
         for stage in experiment.stages:
             used |= {stage.order, stage.group_by, *re.findall(r"\w+", stage.where or "")}
         return {name.split(".")[0] for name in used if name}
@@ -381,6 +389,10 @@ class Steps:
         return scores
 
 
-def _records_of(source: Source, base: Path) -> Iterator[Record]:
-    """The records of a source without its bad rows, which are told when all are read."""
-    return (row for row in source.rows(base) if isinstance(row, Record))
+def _records_of(source: Source, base: Path, condition: str | None) -> Iterator[Record]:
+    """The records of a source for which the condition holds, without its bad rows, which preparation names."""
+    holds = compile_filter(condition) if condition else lambda record: True
+    for row in source.rows(base):
+        with suppress(DataError):
+            if isinstance(row, Record) and holds(row):
+                yield row

@@ -26,8 +26,8 @@ def compile_filter(text: str) -> Callable[[Record], bool]:
     condition; the function raises DataError if a record lacks a field, or has a value that cannot be
     compared.
 
-    A number and a text that states a number are compared as numbers, since all values of a CSV file are
-    texts. A dot goes into an object: `meta.stage`.
+    A number and a text that states a number are compared as numbers, and so are true and false, since all values of
+    a CSV file are texts. A dot goes into an object: `meta.stage`.
 
     >>> compile_filter("stage == 2 and kind in ['a', 'b']")(Record("x:1", {"stage": 2, "kind": "b"}))
     True
@@ -160,7 +160,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _alike(one: Any, other: Any) -> tuple[Any, Any]:
-    """Both as numbers, if one is a number and the other a text that states one."""
+    """Both as numbers, if one is a number or a truth value and the other a text that states one."""
     if isinstance(one, str) and isinstance(other, int | float):
         return _number(one), other
     if isinstance(other, str) and isinstance(one, int | float):
@@ -169,6 +169,9 @@ def _alike(one: Any, other: Any) -> tuple[Any, Any]:
 
 
 def _number(text: str) -> Any:
+    truth = {"true": True, "false": False}.get(text.strip().lower())
+    if truth is not None:
+        return truth
     try:
         return float(text)
     except ValueError:

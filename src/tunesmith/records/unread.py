@@ -45,6 +45,8 @@ class Meaning:
     """What is wrong, after `field 'x'`."""
     remedy: str
     """What to do; `{name}` is the field. `data.ignore` is added where it does not say so itself."""
+    is_trained_if_ignored: bool = False
+    """True if `data.ignore` would train what must not be trained, so that it is not offered."""
 
 
 def _members(value: Any) -> list[Any]:
@@ -140,13 +142,15 @@ MEANINGS = (
         _named(r"labels?|kto_tag"),
         _is_bad,
         "is false, which marks the answer as bad (KTO), so it must not be trained",
-        "Set data.on_bad_rows to skip to leave such records out",
+        "To leave such records out on every side, set data.where to '{name} == true'",
+        is_trained_if_ignored=True,
     ),
     Meaning(
         _named(r"train|trained|trainable|training|loss|loss_weight|loss_scale|sample_weight"),
         _is_off,
         "marks the record as not to be trained, or to count otherwise than others",
-        _LEAVE_OUT,
+        "To use only records that count fully, set data.where to '{name} == 1'; to train all of them alike, add "
+        "{name!r} to data.ignore",
     ),
     Meaning(
         _named(r"tools|functions"),
@@ -194,7 +198,7 @@ def unread_fields(record: Record, used: Collection[str]) -> tuple[str, ...]:
             unread.append(name)
         else:
             remedy = meaning.remedy.format(name=name)
-            if "data.ignore" not in remedy:
+            if "data.ignore" not in remedy and not meaning.is_trained_if_ignored:
                 remedy += f", or, if it is not to be used, add {name!r} to data.ignore"
             faults.append(f"{record.id}: field {name!r} {meaning.what}. {remedy}")
     if faults:

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Int
 from tunesmith.config.experiment import Data
 from tunesmith.config.experiment import Leaks as LeakSettings
 from tunesmith.errors import DataError, counted, in_words
-from tunesmith.files import whole_folder, write_sums
+from tunesmith.files import expanded, whole_folder, write_sums
 from tunesmith.images.roots import ImageRoots
 from tunesmith.images.thumbnails import Thumbnails
 from tunesmith.records.image_ingestion import ImageIngestor
@@ -142,7 +142,8 @@ def prepared_key(
     """Twelve hexadecimal digits that change when the prepared data would: settings of `data`, fields that the
     task asks about and those of them that hold pictures, the sources' fingerprints, and `checked`, a text for
     whatever the check of records goes by."""
-    settings = data.model_dump(mode="json", exclude={"length"})
+    # A setting that is not set leaves the keys of earlier versions as they were.
+    settings = data.model_dump(mode="json", exclude={"length", *(["where"] if data.where is None else [])})
     earlier = data.split.manifest and _earlier(data.split.manifest, base)
     stated = [_FORMAT, settings, list(asked), _fingerprint(data, base), checked, earlier, list(pictures)]
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
@@ -199,7 +200,7 @@ class _Preparation:
                 if self.pictures
                 else None
             )
-            reader = Reader(writer, builder, gathered, use, taking, self.data.join)
+            reader = Reader(writer, builder, gathered, use, taking, self.data.join, self.data.where)
             reader.read(self.data, self.base, self.report)
             if self.data.on_bad_rows == "stop":
                 reader.bad.refuse(reader.advice())
@@ -301,7 +302,7 @@ class _Sides:
         sides, free = keys.origin.copy(), keys.origin == Side.TRAIN
         earlier = None
         if split.manifest is not None:
-            known = manifest.earlier(self.base / split.manifest.expanduser(), self.store, keys.text)
+            known = manifest.earlier(self.base / expanded(split.manifest), self.store, keys.text)
             earlier = known.summary(str(split.manifest))
             sides, free = self._kept(known, roots)
         found = leaks_room.find(keys, sides, self.alike, self.pictures)
@@ -427,7 +428,7 @@ def _fingerprint(data: Data, base: Path) -> str:
 
 
 def _earlier(path: Path, base: Path) -> str:
-    where = base / path.expanduser()
+    where = base / expanded(path)
     where = where / manifest.ROWS if where.is_dir() else where
     if not where.is_file():
         raise DataError(

@@ -14,8 +14,10 @@ from typing import Any
 
 from tunesmith.config.experiment import Data, Join
 from tunesmith.errors import DataError, counted, did_you_mean, in_words, visible
+from tunesmith.files import expanded
 from tunesmith.images.picture import pictures_in
 from tunesmith.images.roots import ImageRootLog
+from tunesmith.records.filter import compile_filter
 from tunesmith.records.image_ingestion import ImageIngestor
 from tunesmith.records.join import joined
 from tunesmith.records.progress import Report
@@ -145,6 +147,10 @@ class Reader:
     """What takes pictures, if the task asks about any."""
     join: Join | None = None
     """Which rows become one record."""
+    where: str | None = None
+    """The condition of records that are used."""
+    num_filtered: int = 0
+    """Records for which the condition does not hold."""
     bad: BadRows = field(default_factory=BadRows)
     roots: ImageRootLog = field(default_factory=ImageRootLog)
     """Where the pictures of the records are."""
@@ -158,6 +164,10 @@ class Reader:
     def notes(self) -> list[str]:
         """What a user may not expect of the records, a sentence each."""
         told = []
+        if self.num_filtered:
+            told.append(
+                f"{counted(self.num_filtered, 'record')} left out, for which data.where ({self.where}) does not hold."
+            )
         if self.unread:
             what = counted(len(self.unread), "field is", "fields are")
             told.append(f"{what} not used by the task: {_listed(self.unread)}.")
@@ -202,16 +212,31 @@ class Reader:
         self, source: Source, base: Path, ignored: Sequence[str], beside: Callable[[str], str]
     ) -> Iterator[Record | BadRow]:
         if self.taking is None:
-            return self._laid_out(self._joined(source.rows(base)), ignored)
+            return self._laid_out(self._filtered(self._joined(source.rows(base))), ignored)
         # Pictures that messages name have a field that no source knows.
         fields = tuple(
             dict.fromkeys(one for name in self.taking.fields for one in (name, name.split(".")[0]))
         )
-        rows = self._laid_out(self._joined(source.rows_with_pictures(base, fields)), ignored)
+        rows = self._laid_out(self._filtered(self._joined(source.rows_with_pictures(base, fields))), ignored)
         return self.taking.resolve(rows, lambda where: base / beside(where))
 
     def _joined(self, rows: Iterator[Record | BadRow]) -> Iterator[Record | BadRow]:
         return rows if self.join is None else joined(rows, self.join)
+
+    def _filtered(self, rows: Iterator[Record | BadRow]) -> Iterator[Record | BadRow]:
+        """The rows for which `data.where` holds; a record without a field that it names is a bad row."""
+        if self.where is None:
+            yield from rows
+            return
+        holds = compile_filter(self.where)
+        for row in rows:
+            try:
+                if isinstance(row, BadRow) or holds(row):
+                    yield row
+                else:
+                    self.num_filtered += 1
+            except DataError as error:
+                yield BadRow(row.id, _why(row, error))
 
     def _laid_out(self, rows: Iterator[Record | BadRow], ignored: Sequence[str]) -> Iterator[Record | BadRow]:
         """The rows in the layout that the task reads, without fields that are to be ignored."""
@@ -260,9 +285,9 @@ class Reader:
 def _require_folder(data: Data, base: Path) -> None:
     """DataError if there is no folder where all pictures are said to be."""
     named = data.pictures.folder
-    if named is None or (base / named.expanduser()).is_dir():
+    if named is None or (base / expanded(named)).is_dir():
         return
-    parent = (base / named.expanduser()).parent
+    parent = (base / expanded(named)).parent
     beside = sorted(entry.name for entry in parent.glob("*") if entry.is_dir())
     raise DataError(
         f"data.pictures.folder: there is no folder {named.name!r} in {in_words(parent)}."
@@ -273,7 +298,7 @@ def _require_folder(data: Data, base: Path) -> None:
 def _beside(data: Data, source: Source, base: Path, where: str) -> str:
     """Folder, relative to `base`, that the names of pictures in a row are relative to."""
     folder = data.pictures.folder
-    return source.beside(base, where) if folder is None else folder.expanduser().as_posix()
+    return source.beside(base, where) if folder is None else expanded(folder).as_posix()
 
 
 def _why(row: Record, error: Exception) -> str:

@@ -126,3 +126,14 @@ def test_utf16_is_read_where_it_is_named(tmp_path):
     assert [row.fields for row in Csv(path="f.csv", encoding="utf-16").rows(tmp_path)] == [{"text": "é"}]
     with pytest.raises(DataError, match="encoding: utf-16"):
         list(Csv(path="f.csv").rows(tmp_path))
+
+
+def test_the_line_in_which_excel_states_the_delimiter_is_no_header(tmp_path):
+    expected = [{"text": "a", "label": "b"}]
+    for mark in ",;\t":
+        content = f"sep={mark}\r\ntext{mark}label\r\na{mark}b\r\n".encode()
+        assert [row.fields for row in read(tmp_path, content, delimiter=mark)] == expected
+    with pytest.raises(
+        DataError, match=r"file\.csv:1: states the delimiter ';'\. Set data\.source\.delimiter"
+    ):
+        read(tmp_path, b"sep=;\r\ntext;label\r\na;b\r\n")

@@ -1,8 +1,11 @@
+import sys
+
 import datasets
 import pytest
 
 from tunesmith.errors import DataError
 from tunesmith.records.record import Record
+from tunesmith.records.sources import hub
 from tunesmith.records.sources.hub import Hub
 
 
@@ -10,6 +13,8 @@ from tunesmith.records.sources.hub import Hub
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets.disable_progress_bars()
     yield tmp_path
     datasets.enable_progress_bars()
@@ -96,3 +101,12 @@ def test_pictures_come_as_the_bytes_of_their_files_if_they_are_asked_for(folder)
             path,
             "",
         )
+
+
+def test_a_folder_that_ends_the_process_that_reads_it_is_one_sentence(folder, monkeypatch):
+    datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(folder / "saved")
+    (folder / "aborts.py").write_text("import os\nos.abort()\n")
+    batches_of = hub.batches_of
+    monkeypatch.setattr(hub, "batches_of", lambda _: batches_of([sys.executable, str(folder / "aborts.py")]))
+    with pytest.raises(DataError, match=r"^hub data set 'saved': reading it ends with signal 6"):
+        list(Hub(path="saved").rows(folder))

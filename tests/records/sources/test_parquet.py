@@ -1,5 +1,7 @@
 import contextlib
 import random
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +10,7 @@ import pytest
 from tunesmith.errors import DataError
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow, parquet
-from tunesmith.records.sources.parquet import Parquet
+from tunesmith.records.sources.parquet import PROGRAM, Parquet
 
 
 def test_rows_are_numbered_over_batches_and_nan_is_missing(tmp_path):
@@ -116,3 +118,19 @@ def test_a_file_with_flipped_bytes_is_read_or_refused(tmp_path, seed):
     (tmp_path / "file.parquet").write_bytes(content)
     with contextlib.suppress(DataError):
         assert all(isinstance(row, Record | BadRow) for row in Parquet(path="file.parquet").rows(tmp_path))
+
+
+def test_a_text_that_many_rows_share_is_decoded_in_small_slices(tmp_path):
+    texts = ["x" * 300_000] * 200 + ["y", None]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "f.parquet")
+    command = [sys.executable, "-P", str(PROGRAM), str(tmp_path / "f.parquet"), "1024", str(2**20)]
+    with pa.ipc.open_stream(subprocess.run(command, capture_output=True, check=True).stdout) as stream:
+        batches = list(stream)
+    assert max(batch.nbytes for batch in batches) <= 2**20 + 1000
+    assert [value for batch in batches for value in batch["text"].to_pylist()] == texts
+
+
+def test_a_pointer_of_git_lfs_is_named_as_such(tmp_path):
+    (tmp_path / "f.parquet").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    with pytest.raises(DataError, match=r"^f\.parquet: is a pointer of Git LFS, .*git lfs pull"):
+        list(Parquet(path="f.parquet").rows(tmp_path))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 LEFT_OUT = b"tunesmith.left_out"
@@ -34,6 +34,25 @@ def holds_bytes(type: Any) -> bool:
     return any(test(type) for test in tests)
 
 
+def slices(batch: Any, most_bytes: int) -> Iterator[Any]:
+    """The batch in slices of at most so many bytes after dictionaries are decoded, or of a single row."""
+    if batch.num_rows < 2 or sum(map(_decoded_bytes, batch.columns)) <= most_bytes:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from slices(batch.slice(0, half), most_bytes)
+    yield from slices(batch.slice(half), most_bytes)
+
+
+def _decoded_bytes(column: Any) -> int:
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    if not types.is_dictionary(column.type):
+        return int(column.nbytes)
+    return int(pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0)
+
+
 def main(path: str, most_rows: int, most_bytes: int, with_bytes: Collection[str]) -> None:
     """Write the stream."""
     import pyarrow as pa
@@ -41,8 +60,11 @@ def main(path: str, most_rows: int, most_bytes: int, with_bytes: Collection[str]
 
     # A file with pictures is read a little at a time: else all columns of a group of rows are held at once.
     options = {"buffer_size": 2**20, "pre_buffer": False} if with_bytes else {}
-    with pq.ParquetFile(path, **options) as table:
-        schema, metadata = table.schema_arrow, table.metadata
+    # A text that many rows share is one entry of a dictionary, and decoding it makes as many copies.
+    schema = pq.read_schema(path)
+    texts = [field.name for field in schema if field.type in (pa.string(), pa.binary())]
+    with pq.ParquetFile(path, read_dictionary=texts, **options) as table:
+        metadata = table.metadata
         names = [one.name for one in schema if one.name in with_bytes or not holds_bytes(one.type)]
         left_out = [name for name in schema.names if name not in names]
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
@@ -59,7 +81,12 @@ def main(path: str, most_rows: int, most_bytes: int, with_bytes: Collection[str]
                     # Text that is not UTF-8 makes bad rows of those that hold it.
                     if "UTF8" not in str(error):
                         raise
-                stream.write_batch(pa.record_batch(batch.columns, schema=told))
+                for part in slices(batch, most_bytes):
+                    arrays = [
+                        column.dictionary_decode() if name in texts else column
+                        for name, column in zip(names, part.columns, strict=True)
+                    ]
+                    stream.write_batch(pa.record_batch(arrays, schema=told))
 
 
 if __name__ == "__main__":

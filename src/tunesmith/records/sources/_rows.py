@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tunesmith.errors import DataError, did_you_mean, in_words
+from tunesmith.files import expanded
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow, Source
 
@@ -48,6 +49,7 @@ class File:
             ) from error
 
 
+_LFS = b"version https://git-lfs"
 _NO_TEXT = {
     b"PK\x03\x04": "is a zip archive (Excel's .xlsx is one too). Unpack it, or save the table as CSV",
     b"\x28\xb5\x2f\xfd": "is packed by zstd. Unpack it (`zstd -d`), or pack it by gzip",
@@ -55,11 +57,22 @@ _NO_TEXT = {
     b"\xfd7zXZ": "is packed by xz. Unpack it (`unxz`), or pack it by gzip",
     b"PAR1": "is a Parquet file. Write `kind: parquet`",
     b"ARROW1": "is an Arrow file. Write `kind: hub` for a folder made by `Dataset.save_to_disk`, or save it as Parquet",
-    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself. Fetch it by `git lfs pull`",
+    _LFS: "is a pointer of Git LFS, not the file itself. Fetch it by `git lfs pull`",
     b"<!DOCTYPE": "is a web page. Download the file itself",
     b"<html": "is a web page. Download the file itself",
 }
 """What a file is, by its first bytes."""
+
+
+def refuse_pointer(name: str, path: Path) -> None:
+    """Raise DataError if a file that is no text is only a pointer of Git LFS."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_LFS))
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror or error}).") from error
+    if start == _LFS:
+        raise DataError(f"{name}: {_NO_TEXT[_LFS]}.")
 
 
 def _refuse_no_text(name: str, start: bytes, is_utf16: bool) -> None:
@@ -116,7 +129,7 @@ class FileSource(Source):
 
 
 def _matches(base: Path, pattern: str) -> list[Path]:
-    path = base / Path(pattern).expanduser()
+    path = base / expanded(Path(pattern))
     if path.is_file():
         return [path]
     if path.is_dir():

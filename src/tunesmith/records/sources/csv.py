@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from tunesmith.records.sources import BadRow
 from tunesmith.records.sources._rows import LONGEST_ROW, File, FileSource, require_columns, row
 
 _NUM_FIRST = 500
+_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
+"""The line before the header in which Excel states the delimiter."""
 _QUOTES = (
     'Double a quote inside a cell (""), or, if quotes are plain characters in this file, set data.source.quoting to '
     "none."
@@ -157,6 +160,13 @@ class Csv(FileSource):
 def _header(name: str, reader: Any) -> list[str]:
     try:
         names: list[str] = next(reader, [])
+        stated = _SEPARATOR.fullmatch(reader.dialect.delimiter.join(names))
+        if stated is not None:
+            if stated[1] != reader.dialect.delimiter:
+                raise DataError(
+                    f"{name}:1: states the delimiter {stated[1]!r}. Set data.source.delimiter to it."
+                )
+            names = next(reader, [])
     except csv.Error as error:
         raise DataError(f"{name}:1: the header has bad quoting: {error}.") from error
     other = [mark for mark in "\t;|" if len(names) == 1 and mark in names[0]]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith.errors import DataError, did_you_mean
+from tunesmith.files import expanded
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow, Source
-from tunesmith.records.sources._class_labels import class_names, with_class_names
+from tunesmith.records.sources._arrow_process import UnreadableError, batches_of
+from tunesmith.records.sources._class_labels import class_names_in, with_class_names
+from tunesmith.records.sources._parquet_process import LEFT_OUT, slices
 from tunesmith.records.sources._rows import require_columns
-from tunesmith.records.sources._tables import columns_of, readable, rows_at_once, rows_of_batch
+from tunesmith.records.sources._tables import BYTES_AT_ONCE, columns_of, readable, rows_at_once, rows_of_batch
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 
@@ -43,27 +49,63 @@ class Hub(Source):
 
     def beside(self, base: Path, where: str) -> str:
         """The folder of a local data set."""
-        return self.path if (base / Path(self.path).expanduser()).is_dir() else ""
+        return self.path if (base / expanded(Path(self.path))).is_dir() else ""
 
     def _rows(self, base: Path, with_bytes: Collection[str]) -> Iterator[Record | BadRow]:
-        dataset = self._load(base)
-        names = readable(dataset.features.arrow_schema, with_bytes)
-        labels = class_names({name: dataset.features[name] for name in names})
-        left_out = tuple(name for name in dataset.features if name not in names)
+        import pyarrow as pa
+
         where = "/".join(part for part in (self.path, self.config, self.split) if part)
-        require_columns(where, self.columns, names)
         first = 1
-        chosen = dataset.select_columns(names).with_format("arrow")
-        for table in chosen.iter(rows_at_once(chosen.data.nbytes, chosen.data.num_rows)):
-            for batch in with_class_names(table, labels).combine_chunks().to_batches():
-                yield from rows_of_batch(where, first, batch, self.columns, left_out)
-                first += batch.num_rows
+        batches = (
+            self._batches_apart(base, with_bytes) if self._is_arrow(base) else self.batches(base, with_bytes)
+        )
+        schema = next(batches).schema
+        require_columns(where, self.columns, schema.names)
+        left_out, labels = tuple(json.loads(schema.metadata[LEFT_OUT])), class_names_in(schema)
+        for batch in batches:
+            table = with_class_names(pa.Table.from_batches([batch]), labels)
+            for named in table.combine_chunks().to_batches():
+                yield from rows_of_batch(where, first, named, self.columns, left_out)
+            first += batch.num_rows
         if first == 1:
             raise DataError(f"{where}: is empty: it holds no rows.")
 
+    def batches(self, base: Path, with_bytes: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """The rows as record batches, after an empty one for the schema, whose metadata name the columns left out."""
+        import pyarrow as pa
+
+        dataset = self._load(base)
+        arrow = dataset.features.arrow_schema
+        names = readable(arrow, with_bytes)
+        chosen = dataset.select_columns(names).with_format("arrow")
+        left_out = json.dumps([name for name in dataset.features if name not in names])
+        schema = pa.schema(
+            [arrow.field(name) for name in names], {**(arrow.metadata or {}), LEFT_OUT: left_out}
+        )
+        yield pa.RecordBatch.from_pylist([], schema=schema)
+        for table in chosen.iter(rows_at_once(chosen.data.nbytes, chosen.data.num_rows)):
+            for batch in table.combine_chunks().to_batches():
+                for part in slices(batch, BYTES_AT_ONCE):
+                    yield pa.RecordBatch.from_arrays(part.columns, schema=schema)
+
+    def _is_arrow(self, base: Path) -> bool:
+        """True for a local folder with files that Arrow reads, of which a damaged one can end the process."""
+        folder = base / expanded(Path(self.path))
+        return folder.is_dir() and any(next(folder.rglob(f"*{end}"), None) for end in (".parquet", ".arrow"))
+
+    def _batches_apart(self, base: Path, with_bytes: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """The batches, read by a process of its own."""
+        settings = self.model_dump_json(exclude={"columns"})
+        program = [sys.executable, "-P", "-m", "tunesmith.records.sources._hub_process"]
+        try:
+            yield from batches_of([*program, settings, str(base.absolute()), *with_bytes])
+        except UnreadableError as error:
+            start = f"hub data set {self.path!r}: "
+            raise DataError(start + str(error).removeprefix(start)) from error
+
     def fingerprint(self, base: Path) -> str:
         """Name and revision; of a local folder, name, size and time of change of every file."""
-        folder = base / Path(self.path).expanduser()
+        folder = base / expanded(Path(self.path))
         name = f"{self.path} {self.config} {self.split} {self.revision}"
         if not folder.is_dir():
             return name
@@ -74,7 +116,7 @@ class Hub(Source):
     def _load(self, base: Path) -> Dataset:
         import datasets
 
-        folder = base / Path(self.path).expanduser()
+        folder = base / expanded(Path(self.path))
         try:
             if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
                 return self._saved(folder)

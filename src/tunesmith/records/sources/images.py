@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from tunesmith.errors import DataError, did_you_mean, in_words
+from tunesmith.files import expanded
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow, Source
 from tunesmith.records.sources._rows import row
@@ -79,7 +80,7 @@ class Images(Source):
 
     def beside(self, base: Path, where: str) -> str:
         """The folder of the classes' folders."""
-        return Path(self.path).expanduser().as_posix()
+        return expanded(Path(self.path)).as_posix()
 
     def fingerprint(self, base: Path) -> str:
         """Number of files, and a hash of their names, sizes and times of change."""
@@ -94,7 +95,7 @@ class Images(Source):
         return f"{self.path} {count} {told.hexdigest()[:16]}"
 
     def _folder(self, base: Path) -> Path:
-        folder = base / Path(self.path).expanduser()
+        folder = base / expanded(Path(self.path))
         if folder.is_dir():
             return folder
         if folder.exists():

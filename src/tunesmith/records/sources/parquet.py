@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Literal
 
 from tunesmith.errors import DataError
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow
+from tunesmith.records.sources._arrow_process import UnreadableError, batches_of
 from tunesmith.records.sources._class_labels import class_names_in, with_class_names
 from tunesmith.records.sources._parquet_process import LEFT_OUT
-from tunesmith.records.sources._rows import File, FileSource, require_columns
+from tunesmith.records.sources._rows import File, FileSource, refuse_pointer, require_columns
 from tunesmith.records.sources._tables import BYTES_AT_ONCE, ROWS_AT_ONCE, columns_of, rows_of_batch
 
 if TYPE_CHECKING:
@@ -61,31 +60,13 @@ class Parquet(FileSource):
 
 
 def _batches(file: File, with_bytes: Collection[str]) -> Iterator[pa.RecordBatch]:
-    """The batches of a file, read by a process of its own; an empty one first, for its schema. DataError if the file
-    is damaged, also if that ends the process."""
-    import pyarrow as pa
-
+    """The batches of a file, after an empty one for its schema. DataError if the file is damaged."""
+    refuse_pointer(file.name, file.path)
     limits = (str(ROWS_AT_ONCE), str(BYTES_AT_ONCE))
     command = [sys.executable, "-P", str(PROGRAM), str(file.path.absolute()), *limits, *with_bytes]
-    with TemporaryFile() as told, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told) as process:
-        assert process.stdout is not None
-        fault = ""
-        try:
-            with pa.ipc.open_stream(process.stdout) as stream:
-                yield pa.RecordBatch.from_pylist([], schema=stream.schema)
-                yield from stream
-        except (pa.ArrowInvalid, OSError) as error:
-            fault = str(error)
-        except GeneratorExit:
-            process.kill()
-            raise
-        code = process.wait()
-        if code or fault:
-            told.seek(0)
-            lines = told.read().decode(errors="replace").strip().splitlines()
-            why = lines[-1] if lines else fault
-            if code < 0:
-                why = f"reading it ends with signal {-code}{f': {why}' if why else ''}"
-            raise DataError(
-                f"{file.name}: is not a whole Parquet file ({why[:300]}). Copy or download it again"
-            )
+    try:
+        yield from batches_of(command)
+    except UnreadableError as error:
+        raise DataError(
+            f"{file.name}: is not a whole Parquet file ({error}). Copy or download it again"
+        ) from error
