@@ -99,10 +99,10 @@ def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -
         while name in names:
             name += "_"
         names.add(name)
-        if example.pictures and folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="tunesmith-show-"))
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="tunesmith-show-")) if example.pictures else None
         pictures = tuple(
-            ShownPicture(place, placed, boxes, folder / f"{name}{f'-{place}' if place > 1 else ''}.png")
+            ShownPicture(place, placed, boxes, (folder or Path()) / _drawing(name, place))
             for place, (placed, boxes) in enumerate(
                 zip(example.pictures, boxes_of(conversation), strict=True), 1
             )
@@ -111,6 +111,10 @@ def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -
         if task.head is not None:
             text.append(visible(f"the head learns: {conversation.answer}\n"), style=TRAINED)
         yield Shown(example, text, pictures)
+
+
+def _drawing(name: str, place: int) -> str:
+    return f"{name}{f'-{place}' if place > 1 else ''}.png"
 
 
 def boxes_of(conversation: Conversation) -> list[tuple[Box, ...]]:

@@ -230,8 +230,11 @@ class Reader:
             return
         holds = compile_filter(self.where)
         for row in rows:
+            if isinstance(row, BadRow):
+                yield row
+                continue
             try:
-                if isinstance(row, BadRow) or holds(row):
+                if holds(row):
                     yield row
                 else:
                     self.num_filtered += 1
