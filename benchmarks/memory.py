@@ -38,7 +38,7 @@ from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Loss as LossSettings
 from tunesmith.config.experiment import Model, Optimizer, Pixels
 from tunesmith.config.head import Head
-from tunesmith.forecast.fake_model import Machine, skeleton
+from tunesmith.forecast.fake_model import Machine, build_fake_model
 from tunesmith.forecast.memory import BatchShape, Forecast, forecast
 from tunesmith.forecast.time import matrix_rate
 from tunesmith.images.picture import Picture
@@ -227,7 +227,9 @@ def forecast_of(case: Case, machine: Machine, weights: str) -> Forecast:
     """What the audit would say of the case; `weights` is their precision."""
     family = family_of(case.shape)
     head = (Head(), labels()) if case.method == "head" else None
-    made = skeleton(family, dict.fromkeys(family.prefixes, weights), METHODS[case.method], machine, head)
+    made = build_fake_model(
+        family, dict.fromkeys(family.prefixes, weights), METHODS[case.method], machine, head
+    )
     shape, loss = shape_of(case, family), loss_of(case)
     return forecast(made, shape, loss, Optimizer(), case.checkpointing, case.micro_batches)
 
@@ -364,7 +366,7 @@ def main() -> None:
         "date": f"{datetime.now(UTC):%Y-%m-%d}", "cases": [],
     }  # fmt: skip
     compute = torch.bfloat16 if device.type == "cuda" else torch.float32
-    machine = Machine.of(device, compute)
+    machine = Machine.for_device(device, compute)
     # In processes of their own, beside the measurements: some seconds each on one core.
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1 if asked.small else 4, spawned, keep_off_gpu) as pool:

@@ -179,13 +179,13 @@ def _take_dequantised(model: nn.Module, job: Job) -> None:
     """Put into the plain model what the product's quantised one multiplies with."""
     from tunesmith.config.experiment import Model
     from tunesmith.model.load import load
-    from tunesmith.precision.fp8 import Fp8Linear
+    from tunesmith.precision.fp8_linear import Fp8Linear
 
     quantised = load(Model.model_validate({"path": str(job.model), "weights": job.what.weights})).model
     found = dict(quantised.named_parameters())
     for name, module in quantised.named_modules():
         if isinstance(module, Fp8Linear):
-            found[f"{name}.weight"] = module.dequantised(torch.float32)
+            found[f"{name}.weight"] = module.dequantized(torch.float32)
         elif type(module).__name__ == "Linear4bit":
             from bitsandbytes.functional import dequantize_4bit
 

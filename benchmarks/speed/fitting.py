@@ -19,7 +19,7 @@ from benchmarks.speed.workloads import WORKLOADS
 
 from tunesmith.batching.packer import pack
 from tunesmith.config.experiment import Optimizer
-from tunesmith.forecast.fake_model import Skeleton, skeleton
+from tunesmith.forecast.fake_model import FakeModel, build_fake_model
 from tunesmith.forecast.memory import BatchShape, forecast
 from tunesmith.images.picture import Picture
 from tunesmith.model.checkpointing import LEVELS
@@ -39,7 +39,7 @@ def fewest_tokens(lengths: list[list[int]], micro_batches: int) -> int:
     )
 
 
-def shape_of(work: workloads.Workload, made: Skeleton, lengths: list[list[int]], tokens: int) -> BatchShape:
+def shape_of(work: workloads.Workload, made: FakeModel, lengths: list[list[int]], tokens: int) -> BatchShape:
     """The largest micro-batch of so many tokens."""
     bins = [[update[index] for index in one] for update in lengths for one in pack(update, tokens)]
     most, image_processor = max(map(len, bins)), made.loaded.family.image_processor
@@ -60,7 +60,7 @@ def main() -> None:
     work, way = WORKLOADS[asked.workload], WAYS[asked.method]
     family = family_of(group(asked.workload, asked.method, "").model)
     weights = dict.fromkeys(family.prefixes, way.weights)
-    made = skeleton(family, weights, METHODS["lora-both" if work.sees else "lora"])
+    made = build_fake_model(family, weights, METHODS["lora-both" if work.sees else "lora"])
     updates = [workloads.update(work, number, family.config) for number in range(UPDATES)]
     lengths = [[len(one.tokens) for one in samples] for samples in updates]
     for level in LEVELS:

@@ -44,7 +44,7 @@ TWO_STAGES = "stages=[{name: a, parts: {language: lora}}, {name: a, parts: {lang
         ),
         (
             ["model.weights={language: fp8, vision: fp32}"],
-            "model.weights: fp32 goes with no other precision; use bf16 beside nf4, int8 or fp8",
+            "model.weights: fp32 goes with no other precision; use bf16 together with fp8, int8, nf4 or nf4-fp8",
         ),
         (
             ["task.answer={kind: head}", "stages.0.batch.share_prefixes=true"],

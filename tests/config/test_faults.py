@@ -30,12 +30,12 @@ KINDS = "csv, digits, docstrings, hub, "
         (
             "model.weights",
             {"vision": "nf5"},
-            "model.weights.vision: got 'nf5'; possible: bf16, fp32, nf4, nf4-fp8, int8, fp8. Did",
+            "model.weights.vision: got 'nf5'; possible: bf16, fp32, fp8, int8, nf4, nf4-fp8. Did",
         ),
         (
             "model.weights",
             "nf5",
-            "model.weights: got 'nf5'; possible: bf16, fp32, nf4, nf4-fp8, int8, fp8. Did you mean 'nf4'?",
+            "model.weights: got 'nf5'; possible: bf16, fp32, fp8, int8, nf4, nf4-fp8. Did you mean 'nf4'?",
         ),
         ("model.weights", [], "model.weights: got a list of 0; "),
         (

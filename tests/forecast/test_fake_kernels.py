@@ -13,8 +13,9 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2Config, Qwen2DecoderLa
 
 from tunesmith.batching.batch import Segments
 from tunesmith.forecast import fake_kernels
-from tunesmith.forecast.memory_tracker import Alive
+from tunesmith.forecast.memory_tracker import MemoryTracker
 from tunesmith.model.families.qwen2 import Qwen2
+from tunesmith.precision.formats import precision_of
 
 TOKENS, WIDTH = 40, 16
 ARCHITECTURE = object.__new__(Qwen2)
@@ -71,7 +72,7 @@ def test_the_arithmetic_of_attention_is_that_of_pairs_within_segments(causal: bo
     with FakeTensorMode():
         query = torch.empty(1, 4, TOKENS, WIDTH, requires_grad=True)
         key, value = (torch.empty(1, 2, TOKENS, WIDTH, requires_grad=True) for _ in range(2))
-        with Alive([]) as alive:
+        with MemoryTracker([]) as alive:
             out, _ = fake_kernels._attention(
                 nn.Module(), query, key, value, None, segments=segments, is_causal=causal
             )
@@ -82,22 +83,10 @@ def test_the_arithmetic_of_attention_is_that_of_pairs_within_segments(causal: bo
     assert alive.flop == forward * 7 // 2
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(64, 128), (512, 1024), (100, 36)])
-def test_quantised_weights_take_what_bitsandbytes_gives_them(rows: int, columns: int) -> None:
-    functional = pytest.importorskip("bitsandbytes.functional")
-    weight = torch.randn(rows, columns)
-    packed, state = functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
-    measured = packed.nbytes + state.absmax.nbytes + state.state2.absmax.nbytes
-    assert fake_kernels.quantised_bytes(rows, columns, "nf4") == measured
-    whole, scales, _ = functional.int8_vectorwise_quant(weight.half())
-    assert fake_kernels.quantised_bytes(rows, columns, "int8") == whole.nbytes + scales.nbytes
-    assert fake_kernels.quantised_bytes(rows, columns, "fp8") == rows * columns + 4 * rows
-
-
 @pytest.mark.parametrize("precision", ["nf4", "nf4-fp8", "fp8"])
 def test_a_quantised_layer_keeps_nothing_but_its_weights_and_lets_gradients_through(precision: str) -> None:
     model = nn.Sequential(nn.Linear(WIDTH, 24, bias=False, device="meta"))
-    fake_kernels.quantise(model, precision, {"0"})
+    fake_kernels.quantize(model, precision_of(precision), {"0"})
     layer = model[0]
     layer.weight = nn.Parameter(torch.zeros(layer.weight.shape, dtype=torch.uint8), requires_grad=False)
     hidden = torch.randn(TOKENS, WIDTH, requires_grad=True)
@@ -110,14 +99,14 @@ def test_only_fp8_makes_no_copy_of_the_weights_in_16_bits() -> None:
     peaks, flop = {}, {}
     for precision in ("nf4", "int8", "fp8"):
         model = nn.Sequential(nn.Linear(512, 512, bias=False, device="meta"))
-        fake_kernels.quantise(model, precision, {"0"})
+        fake_kernels.quantize(model, precision_of(precision), {"0"})
         with FakeTensorMode():
             layer = model[0]
             layer.weight = nn.Parameter(
                 torch.empty(layer.weight.shape, dtype=torch.uint8), requires_grad=False
             )
             hidden = torch.empty(10, 512, dtype=torch.bfloat16, requires_grad=True)
-            with Alive([layer.weight, hidden]) as alive:
+            with MemoryTracker([layer.weight, hidden]) as alive:
                 layer(hidden).sum().backward()
         peaks[precision] = alive.peak.bytes - layer.weight.nbytes
         flop[precision] = alive.flop
@@ -127,7 +116,7 @@ def test_only_fp8_makes_no_copy_of_the_weights_in_16_bits() -> None:
 
 def test_under_autocast_a_layer_norm_computes_in_fp32_as_on_a_gpu(tmp_path: Path) -> None:
     norm = nn.LayerNorm(WIDTH, dtype=torch.bfloat16)
-    fake_kernels.as_autocast_on_gpu(norm)
+    fake_kernels.autocast_layer_norms(norm)
     hidden = torch.randn(TOKENS, WIDTH, dtype=torch.bfloat16)
     assert norm(hidden).dtype == torch.bfloat16
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -9,8 +9,8 @@ from torch import nn
 from tests.tiny import tiny_model, tiny_seeing_model
 from tunesmith.config.experiment import Model, Precision
 from tunesmith.config.head import Head
-from tunesmith.forecast.fake_kernels import Quantised
-from tunesmith.forecast.fake_model import Machine, skeleton
+from tunesmith.forecast.fake_kernels import FakeQuantizedLinear
+from tunesmith.forecast.fake_model import Machine, build_fake_model
 from tunesmith.methods import Method
 from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
@@ -46,7 +46,7 @@ def test_it_has_the_weights_of_the_loaded_model_part_by_part(
     settings = settings_of(tmp_path, model_type, weights)
     family = load_family(settings)
     methods: dict[str, Method] = {"language": Full(), "head": Full()}
-    made = skeleton(family, dict.fromkeys(family.prefixes, weights), methods, HERE, HEAD)
+    made = build_fake_model(family, dict.fromkeys(family.prefixes, weights), methods, HERE, HEAD)
     loaded = load(settings)
     loaded.head = new_head(*HEAD, hidden_width(family.config), 0, loaded.device)
     trainable = make_trainable(loaded, methods, seed=0)
@@ -62,7 +62,7 @@ def test_an_adapter_counts_to_the_part_that_it_is_on(tmp_path: Path) -> None:
     family = load_family(settings_of(tmp_path, "qwen2_5_vl", "bf16"))
     precisions = dict.fromkeys(family.prefixes, "bf16")
     one, both = (
-        skeleton(family, precisions, methods, HERE)
+        build_fake_model(family, precisions, methods, HERE)
         for methods in ({"language": Lora(rank=4)}, {"language": Lora(rank=4), "vision": Lora(rank=4)})
     )
     assert one.weights["language"] == both.weights["language"]
@@ -74,7 +74,7 @@ def test_nf4_weights_are_as_small_as_loaded_ones(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     settings = Model(path=str(tiny_model(tmp_path, hidden_size=256)), weights="nf4", device="cpu")
     family = load_family(settings)
-    made = skeleton(family, {"language": "nf4"}, {"language": Lora(rank=4)}, HERE)
+    made = build_fake_model(family, {"language": "nf4"}, {"language": Lora(rank=4)}, HERE)
     loaded = make_trainable(load(settings), {"language": Lora(rank=4)}, seed=0).loaded
     scales = 0
     for weight in loaded.model.parameters():
@@ -87,10 +87,10 @@ def test_layers_at_the_ends_of_many_are_not_in_8_bits(tmp_path: Path) -> None:
     family = load_family(Model(path=str(tiny_model(tmp_path, layers=8)), device="cpu"))
     of = {}
     for weights in ("nf4", "nf4-fp8", "fp8"):
-        made = skeleton(family, {"language": weights}, {"language": Lora(rank=4)}, HERE)
-        found = [module for module in made.loaded.model.modules() if isinstance(module, Quantised)]
+        made = build_fake_model(family, {"language": weights}, {"language": Lora(rank=4)}, HERE)
+        found = [module for module in made.loaded.model.modules() if isinstance(module, FakeQuantizedLinear)]
         of[weights] = {
-            kind: sum(one.precision == kind for one in found) for kind in ("nf4", "nf4-fp8", "fp8")
+            kind: sum(one.precision.kind == kind for one in found) for kind in ("nf4", "nf4-fp8", "fp8")
         }
     # Seven linear layers in each.
     assert of["nf4"] == {"nf4": 56, "nf4-fp8": 0, "fp8": 0}
@@ -102,10 +102,10 @@ def test_nothing_that_training_needs_is_touched(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "qwen2_vl", "fp32")
     loaded = load(settings)
     before, attends = torch.get_rng_state(), loaded.model.config._attn_implementation
-    made = skeleton(
+    made = build_fake_model(
         loaded.family, dict.fromkeys(loaded.family.prefixes, "fp32"), {"vision": Lora()}, Machine()
     )
-    with made.inside():
+    with made.active():
         torch.randn(3)
     assert torch.equal(torch.get_rng_state(), before)
     assert loaded.model.config._attn_implementation == attends
@@ -114,7 +114,7 @@ def test_nothing_that_training_needs_is_touched(tmp_path: Path) -> None:
 
 def test_tensors_have_no_data(tmp_path: Path) -> None:
     family = load_family(settings_of(tmp_path, "qwen2", "bf16"))
-    made = skeleton(family, {"language": "bf16"}, {"language": Lora()}, Machine())
+    made = build_fake_model(family, {"language": "bf16"}, {"language": Lora()}, Machine())
     assert all(tensor.untyped_storage().device.type == "meta" for tensor in made.tensors)
     assert len(made.trained) == 2 * 7 * 2
 

@@ -19,7 +19,7 @@ from tunesmith.config.experiment import Loss as LossSettings
 from tunesmith.config.experiment import Model, Optimizer
 from tunesmith.config.head import Head
 from tunesmith.errors import ModelError
-from tunesmith.forecast.fake_model import Machine, Skeleton, skeleton
+from tunesmith.forecast.fake_model import FakeModel, Machine, build_fake_model
 from tunesmith.forecast.memory import BatchShape, Forecast, _batch, forecast, optimizer_bytes
 from tunesmith.methods import Method
 from tunesmith.methods.full import Full
@@ -45,13 +45,15 @@ def settings_of(folder: Path, model_type: str = "qwen2") -> Model:
     return Model(path=str(make(folder / model_type, model_type)), weights="fp32", device="cpu")
 
 
-def both(settings: Model, methods: Mapping[str, Method], head: bool = False) -> tuple[Skeleton, Trainable]:
+def both(settings: Model, methods: Mapping[str, Method], head: bool = False) -> tuple[FakeModel, Trainable]:
     """A model without weights and the same one loaded, both trainable."""
     family = load_family(settings)
     loaded = load(settings)
     if head:
         loaded.head = new_head(*HEAD, hidden_width(family.config), 0, loaded.device)
-    made = skeleton(family, dict.fromkeys(family.prefixes, "fp32"), methods, HERE, HEAD if head else None)
+    made = build_fake_model(
+        family, dict.fromkeys(family.prefixes, "fp32"), methods, HERE, HEAD if head else None
+    )
     return made, make_trainable(loaded, methods, seed=0)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tunesmith.forecast.memory_tracker import Alive, rounded
+from tunesmith.forecast.memory_tracker import MemoryTracker, rounded
 
 KIB = 1024
 
@@ -11,7 +11,7 @@ KIB = 1024
 def test_what_nothing_refers_to_any_more_is_not_counted() -> None:
     with FakeTensorMode():
         weight = torch.empty(KIB, dtype=torch.uint8)
-        with Alive([weight]) as alive:
+        with MemoryTracker([weight]) as alive:
             assert alive.now.bytes == KIB
             other = weight + 1
             view = other[:10]
@@ -23,10 +23,10 @@ def test_what_nothing_refers_to_any_more_is_not_counted() -> None:
 
 
 def test_the_peak_is_that_since_it_was_forgotten() -> None:
-    with FakeTensorMode(), Alive([]) as alive:
+    with FakeTensorMode(), MemoryTracker([]) as alive:
         large = torch.empty(4 * KIB, dtype=torch.uint8)
         del large
-        alive.forget_peak()
+        alive.reset_peak()
         small = torch.empty(KIB, dtype=torch.uint8)
         assert alive.peak.bytes == small.nbytes
 
@@ -34,8 +34,8 @@ def test_the_peak_is_that_since_it_was_forgotten() -> None:
 def test_a_gradient_counts_once_however_often_it_is_added_to() -> None:
     with FakeTensorMode():
         weight = torch.empty(KIB, requires_grad=True)
-        alive = Alive([weight])
-        alive.watch_gradients([weight])
+        alive = MemoryTracker([weight])
+        alive.track_gradients([weight])
         with alive:
             for _ in range(2):
                 (weight * 2).sum().backward()
@@ -46,7 +46,7 @@ def test_a_gradient_counts_once_however_often_it_is_added_to() -> None:
 def test_the_arithmetic_is_that_of_the_products_forward_and_backward() -> None:
     with FakeTensorMode():
         layer = torch.nn.Linear(30, 50)
-        with Alive(layer.parameters()) as alive:
+        with MemoryTracker(layer.parameters()) as alive:
             layer(torch.empty(7, 30, requires_grad=True)).sum().backward()
     assert alive.flop == 3 * 2 * 7 * 30 * 50
 

@@ -36,6 +36,7 @@ LEVELS = (
 REGISTRIES = (
     *("tasks", "methods", "metrics", "records/sources", "records/demo_sources", "evaluate/engines"),
     "train/observers",
+    "precision/formats",
 )
 HEAVY = {
     *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.model.families.pictures import FAMILIES, conversations
 from tests.model.fixtures import tiny, train
 from tests.tiny import tiny_seeing_model
 from tunesmith.methods.lora import Lora
-from tunesmith.model.activation_offload import STORES, Offload
+from tunesmith.model.activation_offload import Offload, _on_host, storing_with
 from tunesmith.model.checkpointing import checkpoint
 from tunesmith.model.trainable import make_trainable
 
@@ -40,10 +41,10 @@ class Noted:
 
 
 @pytest.fixture
-def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(Noted, "notes", [], raising=False)
-    monkeypatch.setitem(STORES, "cpu", Noted)
-    return Noted.notes
+    with storing_with(Noted):
+        yield Noted.notes
 
 
 def stack() -> list[nn.Module]:
@@ -120,19 +121,18 @@ def test_so_do_models_that_see_layer_by_layer_of_both_parts(
 
 def test_on_a_cpu_nothing_is_copied() -> None:
     plain = gradients(stack(), lambda layer, rows: layer(rows))
-    assert "cpu" not in STORES
     assert all(map(torch.equal, gradients(stack(), Offload()), plain))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU reaches such memory")
 def test_where_the_host_has_no_such_memory_rows_stay_and_it_is_said_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     plain = gradients(stack(), lambda layer, rows: layer(rows))
-    monkeypatch.setitem(STORES, "cpu", STORES["cuda"])
-    assert all(map(torch.equal, gradients(stack(), Offload()), plain))
+    with storing_with(_on_host):
+        assert all(map(torch.equal, gradients(stack(), Offload()), plain))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "so the inputs of layers stay on the GPU" in caplog.text
+    assert "activation checkpoints stay on the GPU" in caplog.text
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="copies are made for a GPU only")

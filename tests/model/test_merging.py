@@ -20,7 +20,7 @@ from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.merging import merge, refuse_other_answers
 from tunesmith.model.probing import probe
 from tunesmith.model.trainable import make_trainable
-from tunesmith.precision.fp8 import Fp8Linear
+from tunesmith.precision.fp8_linear import Fp8Linear
 from tunesmith.precision.quantize import is_quantised
 
 
@@ -168,7 +168,7 @@ def test_what_8_bits_round_in_products_is_no_reason_to_refuse_a_merge(
     before = probe(loaded)
     for module in loaded.model.modules():
         if isinstance(module, Fp8Linear):
-            module.in_eight_bits = True
+            module.uses_fp8 = True
     assert torch.equal(probe(loaded)["text"], before["text"])
     assert not torch.equal(logits(loaded), logits(adapted(tmp_path, Lora(rank=4), weights="fp8")))
     assert not is_quantised(merge(loaded).model)

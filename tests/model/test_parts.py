@@ -22,7 +22,7 @@ from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import save_result, trained_state
 from tunesmith.model.trainable import Trainable, make_trainable
-from tunesmith.precision.fp8 import Fp8Linear
+from tunesmith.precision.fp8_linear import Fp8Linear
 from tunesmith.train.loss import answer_loss
 
 PARTS = ("vision", "projector", "language")
@@ -165,7 +165,7 @@ def test_every_part_can_be_fp8_and_adapted(tmp_path: Path, model_type: str) -> N
     trainable = make_trainable(loaded, {"vision": Lora(rank=2), "language": Lora(rank=2)}, seed=0)
     for module in trainable.loaded.model.modules():
         if isinstance(module, Fp8Linear):
-            module.in_eight_bits = True
+            module.uses_fp8 = True
     (tmp_path / "a").mkdir()
     plain = load(settings.model_copy(update={"weights": "bf16"}))
     wanted = loss_of(plain, tmp_path / "a")

@@ -84,7 +84,7 @@ def test_on_a_gpu_with_room_a_whole_update_goes_at_once(
 def test_with_little_room_activations_are_recomputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = begun(tmp_path)
     steps, trainable, updates = given
-    made = execution_plan.skeleton_of(steps, steps.experiment.stages[0], trainable)
+    made = execution_plan.fake_model_of(steps, steps.experiment.stages[0], trainable)
     from tunesmith.forecast.choose import largest_shape
 
     shape = largest_shape(updates, TOKENS)[0]
@@ -161,7 +161,7 @@ def test_the_choice_is_no_part_of_what_a_stage_is(tmp_path: Path, monkeypatch: p
 
 def test_the_forecast_is_for_how_the_model_runs(tmp_path: Path) -> None:
     steps, trainable, _ = begun(tmp_path)
-    made = execution_plan.skeleton_of(steps, steps.experiment.stages[0], trainable)
+    made = execution_plan.fake_model_of(steps, steps.experiment.stages[0], trainable)
     assert made.loaded.attention == "sdpa" != Machine().attention
 
 
@@ -171,7 +171,7 @@ def test_a_model_that_cannot_be_forecast_is_trained_all_the_same(
     def fail(*_: object) -> None:
         raise RuntimeError("no such operation\nand more")
 
-    monkeypatch.setattr(execution_plan, "skeleton_of", fail)
+    monkeypatch.setattr(execution_plan, "fake_model_of", fail)
     given = begun(tmp_path)
     assert settled(given, tmp_path) == "checkpointing: none (memory cannot be forecast: no such operation)"
     assert given[2].tokens_per_device == TOKENS

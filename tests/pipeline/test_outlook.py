@@ -88,7 +88,7 @@ def test_a_model_that_cannot_be_forecast_is_told_with_the_way_around(
     def fail(*_: object) -> None:
         raise NotImplementedError("an operation without shapes")
 
-    monkeypatch.setattr("tunesmith.pipeline.outlook.skeleton", fail)
+    monkeypatch.setattr("tunesmith.pipeline.outlook.build_fake_model", fail)
     with pytest.raises(
         ModelError,
         match=r"^audit: the memory of qwen2 cannot be forecast \(an operation without shapes\). Leave it",

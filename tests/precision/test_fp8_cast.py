@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tunesmith.precision.fp8_cast import LEAST, Cast, cast_rows, padded, product, transposed
+from tunesmith.precision.fp8_cast import MIN_PEAK, Cast, cast_rows, fp8_matmul_scaled, padded, transposed
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 needs_gpu = pytest.mark.skipif(
@@ -56,7 +56,7 @@ def test_columns_are_multiplied_by_their_factor_before_rows_are_scaled(device: s
 @pytest.mark.parametrize("device", DEVICES)
 def test_rows_of_zeros_and_tiny_rows_stay_finite(device: str) -> None:
     rows = torch.zeros(3, 32, device=device)
-    rows[1], rows[2] = LEAST / 4, 1e-25
+    rows[1], rows[2] = MIN_PEAK / 4, 1e-25
     cast = cast_rows(rows)
     assert not back(cast)[0].any()
     assert back(cast).isfinite().all()
@@ -100,7 +100,7 @@ def test_products_are_near_those_in_fp32(
     right = (torch.randn(out, width) * torch.rand(out, 1)).to(device)
     bias = torch.randn(out).bfloat16().to(device)
     small = cast_rows(right)
-    found = product(cast_rows(left, dtype), small.rows, small.scales[:, 0], bias, fast)
+    found = fp8_matmul_scaled(cast_rows(left, dtype), small.rows, small.scales[:, 0], bias, fast)
     assert found.dtype == torch.bfloat16
     assert error(found, left @ right.t() + bias.float()) < (0.04 if dtype == E4M3 else 0.065)
 

@@ -9,17 +9,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tunesmith.precision.fp8 import Fp8Linear
+from tunesmith.precision.formats import frozen_matmul, precision_of
+from tunesmith.precision.fp8_linear import Fp8Linear
 from tunesmith.precision.matmul_backends import (
     NO_PADDING,
     DenseMatmul,
     Nf4Fp8Matmul,
     Nf4Matmul,
     Padding,
-    frozen_matmul,
     trained_matmul,
 )
-from tunesmith.precision.nf4 import mark_for_eight_bits
 
 IN, FIRST, SECOND = 6, 4, 10
 
@@ -103,7 +102,7 @@ def test_layers_in_4_bits_can_be_one_product_in_8() -> None:
     ).to("cpu")
     rows, gradient = torch.randn(40, 128).bfloat16(), torch.randn(40, 48).bfloat16()
     four = frozen_matmul(list(model), torch.bfloat16, NO_PADDING)
-    assert mark_for_eight_bits(model) == 2
+    assert precision_of("nf4-fp8").mark(model) == 2
     eight = frozen_matmul(list(model), torch.bfloat16, NO_PADDING)
     assert isinstance(four, Nf4Matmul)
     assert isinstance(eight, Nf4Fp8Matmul)
@@ -117,7 +116,7 @@ def test_layers_in_4_bits_can_be_one_product_in_8() -> None:
 def test_layers_in_8_bits_are_one_product_too() -> None:
     torch.manual_seed(0)
     plain = [nn.Linear(32, 16).bfloat16(), nn.Linear(32, 48, bias=False).bfloat16()]
-    small = [Fp8Linear(one, torch.device("cpu"), in_eight_bits=True) for one in plain]
+    small = [Fp8Linear(one, torch.device("cpu"), uses_fp8=True) for one in plain]
     rows, gradient = torch.randn(5, 32).bfloat16().requires_grad_(), torch.randn(5, 64).bfloat16()
     wanted = torch.cat([one(rows) for one in small], dim=1)
     (right,) = torch.autograd.grad(wanted, rows, gradient)

@@ -27,16 +27,17 @@ if TYPE_CHECKING:
     from tunesmith.records.sources import Source as AnySource
     from tunesmith.tasks import Task as AnyTask
     from tunesmith.train.observers import Observer as AnyObserver
+
+    Precision = str
 else:
+    Precision = Literal[tuple(Registry("tunesmith.precision.formats").kinds())]
     AnySource = Registry("tunesmith.records.sources", "tunesmith.records.demo_sources").union()
     AnyTask = Registry("tunesmith.tasks").union()
     AnyMethod = Registry("tunesmith.methods").union()
     AnyEngine = Registry("tunesmith.evaluate.engines").union()
     AnyObserver = Registry("tunesmith.train.observers").union()
 
-Precision = Literal["bf16", "fp32", "nf4", "nf4-fp8", "int8", "fp8"]
-QUANTISED = ("fp8", "int8", "nf4", "nf4-fp8")
-"""Precisions in which weights can only be frozen."""
+PRECISIONS = Registry("tunesmith.precision.formats")
 Amount = Annotated[float, Field(ge=0)]
 AmountOrSource = Annotated[
     Annotated[Amount, Tag("<amount>")] | Annotated[AnySource, Tag("<source>")],
@@ -46,6 +47,11 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 HEAD = "head"
 """The part of a model, and the engine, that a task's head is."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+def _is_quantized(precision: str) -> bool:
+    """Whether weights in this precision can only be frozen."""
+    return bool(PRECISIONS.item(precision).is_quantized)
 
 
 class Pixels(Settings):
@@ -89,9 +95,8 @@ class Model(Settings):
     revision: str | None = None
     """Branch, tag or commit on the hub; none is the default branch."""
     weights: Precision | dict[str, Precision] = "bf16"
-    """Precision of weights that are not trained; nf4 and int8 by bitsandbytes; fp8 multiplies in 8 bits where the
-    GPU can (Hopper, Ada, and later), and nf4-fp8 keeps weights in 4 bits and does so too. Trained ones are in fp32.
-    One for all, or by part, such as `{language: nf4}`; parts that are not named are in bf16."""
+    """Precision of weights that are not trained, one of those below; trained ones are in fp32. One for all, or by part,
+    such as `{language: nf4}`; parts that are not named are in bf16."""
     pixels: Pixels = Pixels()
     """How large pictures are."""
     attention: Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"] = "auto"
@@ -123,18 +128,26 @@ class Model(Settings):
 
     @property
     def quantised(self) -> Precision | None:
-        """fp8, int8, nf4 or nf4-fp8, if any part has such weights."""
-        named = {self.weights} if isinstance(self.weights, str) else set(self.weights.values())
-        return next(iter(sorted(named & set(QUANTISED))), None)
+        """The quantized precision that any part has; None if there is none."""
+        return next(filter(_is_quantized, sorted(self._named_precisions)), None)
+
+    @property
+    def _named_precisions(self) -> set[str]:
+        return {self.weights} if isinstance(self.weights, str) else set(self.weights.values())
 
     @model_validator(mode="after")
     def _weights_go_together(self) -> Model:
-        named = set() if isinstance(self.weights, str) else set(self.weights.values())
-        if "fp32" in named and len(named) > 1:
+        named = sorted(self._named_precisions)
+        alone = next((kind for kind in named if PRECISIONS.item(kind).goes_alone), None)
+        quantised = list(filter(_is_quantized, named))
+        if alone is not None and len(named) > 1:
+            *others, last = filter(_is_quantized, PRECISIONS.kinds())
             raise ImpossibleError(
-                ("weights", "fp32 goes with no other precision; use bf16 beside nf4, int8 or fp8")
+                (
+                    "weights",
+                    f"{alone} goes with no other precision; use bf16 together with {', '.join(others)} or {last}",
+                )
             )
-        quantised = sorted(named & set(QUANTISED))
         if len(quantised) > 1:
             said = " and ".join(quantised)
             raise ImpossibleError(("weights", f"{said} are both named; a model has one of them"))
@@ -511,7 +524,7 @@ def _quantised_but_trained(experiment: Experiment) -> Iterator[tuple[str, str]]:
         for part, method in stage.parts.items():
             # A head is no part of the base model, so it is never quantised.
             weights = experiment.model.precision(part) if part != HEAD else "fp32"
-            if method.needs_float_weights and weights in QUANTISED:
+            if method.needs_float_weights and _is_quantized(weights):
                 yield (
                     f"stages.{index}.parts.{part}",
                     f"kind {method.kind!r} trains the model's own weights, but model.weights is {weights!r} and"

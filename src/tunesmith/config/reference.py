@@ -21,6 +21,7 @@ REGISTRIES = {
     "Engines: `evaluate.engine`": Registry("tunesmith.evaluate.engines"),
     "Trackers: `track.N`": Registry("tunesmith.train.observers"),
 }
+PRECISIONS = Registry("tunesmith.precision.formats")
 _INTRODUCTION = """# Every setting
 
 Made from the grammar by `python -m tunesmith.config.reference`; do not edit it by hand.
@@ -56,7 +57,17 @@ def reference() -> str:
                 if place:
                     kind = f" of kind `{kind_of(settings)}`" if kind_of(settings) else ""
                     sections.append(_section(settings, f"#### `{place}`{kind}"))
+    sections.append(_precisions())
     return "\n".join(sections)
+
+
+def _precisions() -> str:
+    """A table of the values of `model.weights`."""
+    rows = []
+    for kind in PRECISIONS.kinds():
+        meaning = " ".join(str(inspect.getdoc(PRECISIONS.item(kind))).split())
+        rows.append(f"| `{kind}` | {meaning} |")
+    return "\n".join(["## Precisions: `model.weights`\n", "| value | weights |", "|---|---|", *rows, ""])
 
 
 def _inside(

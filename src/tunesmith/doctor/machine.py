@@ -1,5 +1,7 @@
-"""What this machine has: versions, devices, attention, kernels, quantisation, pictures, trackers, disk. Tried, not
-guessed."""
+"""What this machine has: versions, devices, attention, kernels, precisions, picture libraries, trackers, disk.
+
+Everything is tried rather than guessed from versions.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -18,14 +21,15 @@ from torch import Tensor
 
 from tunesmith import kernels
 from tunesmith.batching.batch import Segments
+from tunesmith.config.registry import Registry
 from tunesmith.kernels.attention import short
 from tunesmith.kernels.attention.packed import choose
 from tunesmith.kernels.ops.lora import LoraUpdate
 from tunesmith.kernels.ops.swiglu import swiglu
-from tunesmith.precision import fp8, nf4
+from tunesmith.precision.formats import all_precisions, check_error
 
 NEEDED = ("torch", "transformers", "peft", "datasets", "tokenizers", "safetensors", "pyarrow", "numpy")
-TRACKERS = ("tensorboard", "wandb", "trackio")
+TRACKERS = Registry("tunesmith.train.observers")
 QUANT, TRACKING = "pip install 'tunesmith[quant]'", "pip install 'tunesmith[tracking]'"
 KERNELS, VISION = "pip install 'tunesmith[kernels]'", "pip install 'tunesmith[vision]'"
 FLASH = "pip install flash-attn --no-build-isolation"
@@ -45,7 +49,7 @@ class Finding:
 
 
 def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
-    """What was found, by topic. Attention and quantisation are tried on the device that training takes."""
+    """Findings by topic. Kernels and precisions are tried on the device that training would use."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "versions": [
@@ -66,11 +70,8 @@ def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
             _try("liger", lambda: _liger(device), KERNELS),
         ],
         "weights": [
-            _try("bf16", lambda: _bf16(device)),
-            _try("nf4", lambda: _nf4(device), QUANT),
-            _try("nf4-fp8", lambda: _nf4_in_eight_bits(device), QUANT),
-            _try("int8", lambda: _int8(device), QUANT),
-            _try("fp8", lambda: _fp8(device)),
+            _try(precision.kind, partial(precision.probe, device), precision.package and QUANT)
+            for precision in all_precisions()
         ],
         "pictures": [
             _try("pillow", _pillow, VISION),
@@ -78,7 +79,7 @@ def survey(folder: Path = Path()) -> dict[str, list[Finding]]:
             _try("opencv", _opencv, VISION),
             _try("scipy", _scipy, VISION),
         ],
-        "trackers": [_package(name, TRACKING) for name in TRACKERS],
+        "trackers": [_tracker(kind) for kind in TRACKERS.kinds()],
         "disk": [_disk("here", folder), _disk("model cache", _model_cache())],
     }
 
@@ -90,9 +91,14 @@ def _package(name: str, bring: str | None = None) -> Finding:
         return Finding(name, False, "is not installed", bring or f"pip install {name}")
 
 
+def _tracker(kind: str) -> Finding:
+    package = TRACKERS.item(kind).package
+    return Finding(kind, True, "needs no package") if package is None else _package(package, TRACKING)
+
+
 def _devices() -> list[Finding]:
     memory = psutil.virtual_memory()
-    found = [
+    findings = [
         Finding(
             "cpu",
             True,
@@ -104,10 +110,10 @@ def _devices() -> list[Finding]:
         free, total = torch.cuda.mem_get_info(index)
         memory = f"{total / _GIB:.1f} GiB ({free / _GIB:.1f} free)"
         says = f"{card.name}, {memory}, compute capability {card.major}.{card.minor}"
-        found.append(Finding(f"cuda:{index}", True, says))
-    if len(found) == 1:
-        found.append(Finding("cuda", False, "no GPU that this torch can use"))
-    return found
+        findings.append(Finding(f"cuda:{index}", True, says))
+    if len(findings) == 1:
+        findings.append(Finding("cuda", False, "no GPU that this torch can use"))
+    return findings
 
 
 def _try(name: str, use: Callable[[], str], bring: str | None = None) -> Finding:
@@ -134,11 +140,11 @@ def _short_attention(device: torch.device) -> str:
     heads, boundaries = _packed(device)
     each = heads.transpose(0, 1)[None]
     blocks = short.blocks_of(Segments.end_to_end(boundaries.diff().tolist())).to(device)
-    found = short.attended(each, each, each, blocks, 5, 0.125, True)
+    out = short.attended(each, each, each, blocks, 5, 0.125, True)
     scores = (each[0] @ each[0].mT).float()[:, :3, :3] * 0.125
     seen = torch.ones(3, 3, device=device).tril().bool()
     wanted = scores.masked_fill(~seen, float("-inf")).softmax(-1) @ each[0, :, :3].float()
-    _check_error(found[0, :3, 0].cpu(), wanted[0].cpu(), 2e-2)
+    check_error(out[0, :3, 0].cpu(), wanted[0].cpu(), 2e-2)
     return f"triton {metadata.version('triton')}"
 
 
@@ -174,7 +180,7 @@ def _fused(device: torch.device) -> str:
         torch.randn(*shape, device=device, dtype=torch.bfloat16) for shape in ((64, 192), (64, 16), (96, 16))
     )
     wanted, _ = swiglu(both.cpu(), LoraUpdate(inner.cpu(), up.cpu()), None, None)
-    _check_error(swiglu(both, LoraUpdate(inner, up), None, None)[0].cpu(), wanted.float(), 2e-2)
+    check_error(swiglu(both, LoraUpdate(inner, up), None, None)[0].cpu(), wanted.float(), 2e-2)
     return f"triton {metadata.version('triton')}"
 
 
@@ -186,7 +192,7 @@ def _liger(device: torch.device) -> str:
 
     hidden, weight = torch.randn(4, 64, device=device), torch.ones(64, device=device)
     normed = LigerRMSNormFunction.apply(hidden, weight, 1e-6, 0.0, CAST_NORMALISED, False)
-    _check_error(normed, hidden * torch.rsqrt(hidden.square().mean(-1, keepdim=True) + 1e-6), 1e-2)
+    check_error(normed, hidden * torch.rsqrt(hidden.square().mean(-1, keepdim=True) + 1e-6), 1e-2)
     return f"liger-kernel {metadata.version('liger-kernel')}"
 
 
@@ -225,55 +231,6 @@ def _scipy() -> str:
     if linear_sum_assignment([[1.0, 0.0], [0.0, 1.0]])[1].tolist() != [1, 0]:
         raise RuntimeError("loads, but matches boxes wrongly")
     return f"{metadata.version('scipy')}, matches boxes"
-
-
-def _bf16(device: torch.device) -> str:
-    square = torch.eye(8, device=device, dtype=torch.bfloat16)
-    _check_error((square @ square).float(), square.float(), 1e-2)
-    return f"works on {device.type}"
-
-
-def _nf4(device: torch.device) -> str:
-    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
-
-    weights = torch.randn(64, 64, device=device)
-    packed, state = quantize_4bit(weights, quant_type="nf4", compress_statistics=True)
-    _check_error(dequantize_4bit(packed, state), weights, 0.2)
-    return f"bitsandbytes {metadata.version('bitsandbytes')}, works on {device.type}"
-
-
-def _nf4_in_eight_bits(device: torch.device) -> str:
-    from bitsandbytes.nn import Linear4bit
-
-    four_bits = Linear4bit(64, 64, bias=False, quant_type="nf4", compress_statistics=True).to(device)
-    weight, scales = nf4.in_eight_bits([four_bits])
-    whole = torch.empty(64, 64, device=device)
-    nf4.write_whole(four_bits.weight, whole)
-    _check_error(weight.float() * scales[:, None], whole, 0.06)
-    return _fp8(device)
-
-
-def _int8(device: torch.device) -> str:
-    from bitsandbytes.functional import int8_vectorwise_dequant, int8_vectorwise_quant
-
-    weights = torch.randn(64, 64, device=device).half()
-    whole, scales, _ = int8_vectorwise_quant(weights)
-    _check_error(int8_vectorwise_dequant(whole, scales), weights.float(), 0.05)
-    return f"bitsandbytes {metadata.version('bitsandbytes')}, works on {device.type}"
-
-
-def _fp8(device: torch.device) -> str:
-    missing = fp8.why_not(device)
-    if missing:
-        raise RuntimeError(f"runs, but without products in 8 bits, which is slower: {missing}")
-    return f"products in 8 bits on {device.type}"
-
-
-def _check_error(got: Float[Tensor, "row column"], wanted: Float[Tensor, "row column"], limit: float) -> None:
-    """RuntimeError if the relative error is above the limit: loads, but computes nonsense."""
-    error = float((got.float() - wanted).norm() / wanted.norm())
-    if not error < limit:
-        raise RuntimeError(f"loads, but its values are wrong (relative error {error:.2g})")
 
 
 def _model_cache() -> Path:

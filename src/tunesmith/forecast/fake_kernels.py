@@ -1,7 +1,8 @@
-"""What layers that only run on a GPU allocate and keep for the backward pass, done by operations without data.
+"""Fake kernels: what layers that run on a GPU only allocate and keep for the backward pass, without their arithmetic.
 
-Each stands for one piece of `model.attention`, `model.kernels` or bitsandbytes and must keep what that one keeps; the
-benchmark `benchmarks/memory.py` compares their sum with what a GPU measures.
+Each stands for one kernel of `kernels.attention`, of Liger or of bitsandbytes, and must keep what that one keeps. The
+fused layers of `kernels.fusion` need no fakes: they run as they are, on operations that compute shapes only.
+`benchmarks/memory.py` compares the sum with what a GPU measures.
 """
 
 from __future__ import annotations
@@ -23,184 +24,174 @@ from tunesmith.kernels.fusion.layer_spec import (
     child_names,
     described_modules,
 )
-from tunesmith.precision import matmul_backends
+from tunesmith.precision.formats import Precision
+from tunesmith.precision.matmul_backends import NO_PADDING, DequantCache, Padding
 
-ATTENTION = "counted_varlen"
+ATTENTION = "fake_varlen"
 """Name in transformers' registry of the attention that stands for a variable-length kernel."""
-_NF4_BLOCK, _SCALES_BLOCK = 64, 256
 
 
 def replace_layers(model: nn.Module, architecture: Architecture) -> None:
-    """Give every module for which Liger has a kernel the forward pass of its stand-in."""
+    """Give every module for which Liger has a kernel the forward pass of its fake."""
     for spec in described_modules(model, architecture):
         match spec:
             case NormSpec(kind="rms"):
-                spec.module.forward = _norm(spec.module)
+                spec.module.forward = _rms_norm_forward(spec.module)
             case MlpSpec(is_swiglu=True):
-                spec.module.forward = _mlp(spec)
+                spec.module.forward = _mlp_forward(spec)
 
 
-def as_autocast_on_gpu(model: nn.Module) -> None:
-    """Let layers that autocast runs in fp32 on a GPU, but not on a CPU, do so."""
+def autocast_layer_norms(model: nn.Module) -> None:
+    """Let layer norms compute in fp32 under autocast, as on a GPU; on a CPU autocast leaves them alone."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
-            module.forward = _layer_norm(module)  # type: ignore[method-assign]
+            module.forward = _layer_norm_forward(module)  # type: ignore[method-assign]
 
 
-def quantise(model: nn.Module, precision: str, names: set[str]) -> None:
-    """Put layers with weights in `precision` in the place of the linear layers of these full names."""
+def quantize(model: nn.Module, precision: Precision, names: set[str]) -> None:
+    """Replace the linear layers of these full names by fake layers in this precision."""
     for name in names:
         parent, _, last = name.rpartition(".")
         layer = model.get_submodule(name)
         assert isinstance(layer, nn.Linear)
-        setattr(model.get_submodule(parent), last, Quantised(layer, precision))
+        setattr(model.get_submodule(parent), last, FakeQuantizedLinear(layer, precision))
 
 
-def quantised_bytes(rows: int, columns: int, precision: str) -> int:
-    """Bytes of a matrix: nf4 with doubly quantised scales (Dettmers et al. 2023, section 3); int8 and fp8 with a scale
-    a row."""
-    size = rows * columns
-    if precision not in ("nf4", "nf4-fp8"):
-        return size + 4 * rows
-    blocks = -(-size // _NF4_BLOCK)
-    return -(-size // 2) + blocks + 4 * -(-blocks // _SCALES_BLOCK)
+class FakeHostCopy:
+    """A tensor's copy in the host's memory: what comes back has its shape and dtype."""
 
-
-class OnHost:
-    """A tensor's copy on the host: of what comes back from there the device knows nothing but its shape."""
-
-    def __init__(self, rows: Tensor) -> None:
-        self._shape, self._dtype = rows.shape, rows.dtype
+    def __init__(self, x: Tensor) -> None:
+        self._shape, self._dtype = x.shape, x.dtype
 
     def bring(self) -> Tensor:
-        """What the copy comes back to."""
+        """Allocate what the copy comes back to."""
         return torch.empty(self._shape, dtype=self._dtype)
 
     def wait(self) -> None:
-        """Nothing is to be waited for."""
+        """Nothing is copied."""
 
 
-class Quantised(nn.Linear):
-    """A linear layer on frozen weights in less than 16 bits. Products with nf4 and int8 first make a copy of the
-    weights in 16 bits; those with fp8 make one of what is multiplied in 8."""
+class FakeQuantizedLinear(nn.Linear):
+    """A linear layer on frozen weights in less than 16 bits."""
 
-    def __init__(self, layer: nn.Linear, precision: str) -> None:
+    def __init__(self, layer: nn.Linear, precision: Precision) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        size = quantised_bytes(self.out_features, self.in_features, precision)
-        self.weight = nn.Parameter(torch.empty(size, dtype=torch.uint8, device="meta"), requires_grad=False)
+        num_bytes = precision.weight_bytes(self.out_features, self.in_features)
+        packed = torch.empty(num_bytes, dtype=torch.uint8, device="meta")
+        self.weight = nn.Parameter(packed, requires_grad=False)
         self.bias = layer.bias
         self.precision = precision
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Output in the precision of the products."""
-        kind = hidden.device.type
-        compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        given = hidden.to(compute)
-        return _Multiplied.apply(given, self.weight, self.out_features, self.precision)  # type: ignore[no-any-return]
+    def forward(self, x: Tensor) -> Tensor:
+        """Output in the products' dtype."""
+        device_type = x.device.type
+        is_autocast = torch.is_autocast_enabled(device_type)
+        x = x.to(torch.get_autocast_dtype(device_type) if is_autocast else x.dtype)
+        return _Product.apply(x, self.weight, self.out_features, self.precision)  # type: ignore[no-any-return]
+
+    def matmul_backend(self, layers: Sequence[Any], padding: Padding) -> FakeMatmul | None:
+        """The fake backend of layers that a fused layer multiplies together; None if their precision has none."""
+        can_fuse = all(layer.precision.can_fuse(padding) for layer in layers)
+        return FakeMatmul(layers, padding) if can_fuse else None
 
 
-class _Products:
-    """The product of quantised layers of one input, for layers that are run as whole functions."""
+class FakeMatmul:
+    """The matmul backend of fake quantized layers."""
 
-    def __init__(self, layers: Sequence[Quantised], pad: matmul_backends.Padding) -> None:
-        self._outputs = sum(layer.out_features + pad.outputs for layer in layers)
-        self._inputs = layers[0].in_features + pad.inputs
-        # Widths that need zeros are not multiplied in 8 bits.
-        self._precision = layers[0].precision if pad == matmul_backends.NO_PADDING else "nf4"
-        self._cache = matmul_backends.DequantCache(self._whole, self._outputs * self._inputs)
+    def __init__(self, layers: Sequence[FakeQuantizedLinear], padding: Padding) -> None:
+        self._outputs = sum(layer.out_features + padding.outputs for layer in layers)
+        self._inputs = layers[0].in_features + padding.inputs
+        # Products with padding are never in 8 bits.
+        self._copy = layers[0].precision.fused_copy if padding == NO_PADDING else "compute"
+        self._cache = DequantCache(self._dequantized, self._outputs * self._inputs)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Outputs."""
-        weight = None if self._precision == "fp8" else self._cache.forward(rows.dtype)
-        if weight is None or self._precision == "nf4-fp8":
-            return _product(rows, (self._outputs, self._inputs), "fp8")
-        return rows @ weight.T
+    def forward(self, x: Tensor) -> Tensor:
+        """All outputs."""
+        weight = None if self._copy is None else self._cache.forward(x.dtype)
+        if weight is None or self._copy == "fp8":
+            return _fp8_product(x, (self._outputs, self._inputs))
+        return x @ weight.T
 
-    def backward(self, gradient: Tensor) -> Tensor:
+    def backward(self, grad_output: Tensor) -> Tensor:
         """Gradient of the input."""
-        weight = None if self._precision == "fp8" else self._cache.backward(gradient.dtype)
-        if weight is None or self._precision == "nf4-fp8":
-            return _product(gradient, (self._inputs, self._outputs), "fp8")
-        return gradient @ weight
+        weight = None if self._copy is None else self._cache.backward(grad_output.dtype)
+        if weight is None or self._copy == "fp8":
+            return _fp8_product(grad_output, (self._inputs, self._outputs))
+        return grad_output @ weight
 
-    def _whole(self, dtype: torch.dtype) -> Tensor:
-        dtype = torch.uint8 if self._precision == "nf4-fp8" else dtype
+    def _dequantized(self, dtype: torch.dtype) -> Tensor:
+        dtype = torch.uint8 if self._copy == "fp8" else dtype
         return torch.empty(self._outputs, self._inputs, dtype=dtype)
 
 
-def _products(layers: Sequence[Quantised], pad: matmul_backends.Padding) -> _Products | None:
-    """As fans of the real layers are had: of int8 there are none, and of fp8 none with zeros."""
-    without = ("int8",) if pad == matmul_backends.NO_PADDING else ("int8", "fp8")
-    return None if any(layer.precision in without for layer in layers) else _Products(layers, pad)
-
-
-matmul_backends.BACKENDS[Quantised] = _products
-
-
-class _Multiplied(torch.autograd.Function):
-    """Keeps the packed weights only; of int8 the input too."""
+class _Product(torch.autograd.Function):
+    """The product of a single layer. Keeps the packed weights, and the input if the precision's kernel keeps it."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, packed: Tensor, rows: int, precision: str) -> Tensor:
-        ctx.save_for_backward(packed, *([hidden] if precision == "int8" else []))
-        ctx.columns, ctx.precision = hidden.shape[-1], precision
-        return _product(hidden, (rows, ctx.columns), precision).view(*hidden.shape[:-1], rows)
+    def forward(ctx: Any, x: Tensor, packed: Tensor, out_features: int, precision: Precision) -> Tensor:
+        ctx.save_for_backward(packed, *([x] if precision.keeps_input else []))
+        ctx.in_features, ctx.precision = x.shape[-1], precision
+        out = _single_product(x, (out_features, ctx.in_features), precision)
+        return out.view(*x.shape[:-1], out_features)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,) = gradients
-        of_hidden = _product(gradient, (ctx.columns, gradient.shape[-1]), ctx.precision)
-        return of_hidden.view(*gradient.shape[:-1], ctx.columns), None, None, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        (grad_output,) = grad_outputs
+        grad_x = _single_product(grad_output, (ctx.in_features, grad_output.shape[-1]), ctx.precision)
+        return grad_x.view(*grad_output.shape[:-1], ctx.in_features), None, None, None
 
 
-def _product(hidden: Tensor, shape: tuple[int, int], precision: str) -> Tensor:
-    """The product with a matrix of this shape, transposed."""
-    flat = hidden.flatten(0, -2)
-    if precision != "fp8":
-        return flat @ flat.new_empty(shape).T
-    in_8_bits = flat.new_empty(flat.shape, dtype=torch.uint8)
-    out = flat @ flat.new_empty(1, 1).expand(shape).T
-    del in_8_bits
+def _single_product(x: Tensor, shape: tuple[int, int], precision: Precision) -> Tensor:
+    """The product with the transpose of a matrix of this shape."""
+    flat = x.flatten(0, -2)
+    return _fp8_product(flat, shape) if precision.multiplies_in_fp8 else flat @ flat.new_empty(shape).T
+
+
+def _fp8_product(x: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The same in 8 bits: a copy of the input in 8 bits, and none of the matrix."""
+    cast = x.new_empty(x.shape, dtype=torch.uint8)
+    out = x @ x.new_empty(1, 1).expand(shape).T
+    del cast
     return out
 
 
-def _norm(module: nn.Module) -> Any:
-    def forward(hidden: Tensor) -> Tensor:
-        return _Norm.apply(hidden, module.weight)  # type: ignore[no-any-return]
+def _rms_norm_forward(module: nn.Module) -> Any:
+    def forward(x: Tensor) -> Tensor:
+        return _RmsNorm.apply(x, module.weight)  # type: ignore[no-any-return]
 
     return forward
 
 
-class _Norm(torch.autograd.Function):
+class _RmsNorm(torch.autograd.Function):
     """Keeps its input and a number for each row."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor) -> Tensor:
-        hidden = hidden.contiguous()
-        rows = hidden.new_empty(hidden.numel() // hidden.shape[-1], dtype=torch.float32)
-        ctx.save_for_backward(hidden, weight, rows)
-        return torch.empty_like(hidden)
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        x = x.contiguous()
+        rstd = x.new_empty(x.numel() // x.shape[-1], dtype=torch.float32)
+        ctx.save_for_backward(x, weight, rstd)
+        return torch.empty_like(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        hidden, weight, _ = ctx.saved_tensors
-        return torch.empty_like(hidden), torch.empty_like(weight)
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight, _ = ctx.saved_tensors
+        return torch.empty_like(x), torch.empty_like(weight)
 
 
-def _mlp(spec: MlpSpec) -> Any:
+def _mlp_forward(spec: MlpSpec) -> Any:
     module = spec.module
     gate, up, down = child_names(module, (*spec.projections, spec.output))
 
-    def forward(hidden: Tensor) -> Tensor:
-        outputs = (module.get_submodule(name)(hidden) for name in (gate, up))
-        return module.get_submodule(down)(_Gated.apply(*outputs))  # type: ignore[no-any-return]
+    def forward(x: Tensor) -> Tensor:
+        outputs = (module.get_submodule(name)(x) for name in (gate, up))
+        return module.get_submodule(down)(_Swiglu.apply(*outputs))  # type: ignore[no-any-return]
 
     return forward
 
 
-class _Gated(torch.autograd.Function):
-    """Keeps gate and up, into which the backward pass writes their gradients."""
+class _Swiglu(torch.autograd.Function):
+    """Keeps gate and up, which the backward pass overwrites with their gradients."""
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
@@ -208,18 +199,17 @@ class _Gated(torch.autograd.Function):
         return torch.empty_like(gate)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
         return gate.view_as(gate), up.view_as(up)
 
 
-def _layer_norm(module: nn.LayerNorm) -> Any:
-    def forward(hidden: Tensor) -> Tensor:
-        kind = hidden.device.type
-        if not torch.is_autocast_enabled(kind):
-            return nn.LayerNorm.forward(module, hidden)
-        weight, bias = (None if one is None else one.float() for one in (module.weight, module.bias))
-        return functional.layer_norm(hidden.float(), module.normalized_shape, weight, bias, module.eps)
+def _layer_norm_forward(module: nn.LayerNorm) -> Any:
+    def forward(x: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(x.device.type):
+            return nn.LayerNorm.forward(module, x)
+        weight, bias = (None if tensor is None else tensor.float() for tensor in (module.weight, module.bias))
+        return functional.layer_norm(x.float(), module.normalized_shape, weight, bias, module.eps)
 
     return forward
 
@@ -231,48 +221,55 @@ def _attention(
     value: Tensor,
     attention_mask: Any,
     segments: Segments | None = None,
-    **extras: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    kind = query.device.type
-    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
-    lines = [one.to(compute).squeeze(0).transpose(0, 1) for one in (query, key, value)]
+    device_type = query.device.type
+    is_autocast = torch.is_autocast_enabled(device_type)
+    compute = torch.get_autocast_dtype(device_type) if is_autocast else value.dtype
+    heads = [x.to(compute).squeeze(0).transpose(0, 1) for x in (query, key, value)]
     lengths = [query.shape[2]] if segments is None else segments.lengths.tolist()
     pairs = sum(length**2 for length in lengths)
-    seen = pairs if extras.get("is_causal") is False else pairs // 2
-    return _Attended.apply(*lines, seen, max(lengths) <= LONGEST)[None], None  # type: ignore[index]
+    num_pairs = pairs if options.get("is_causal") is False else pairs // 2
+    return _VarlenAttention.apply(*heads, num_pairs, max(lengths) <= LONGEST)[None], None  # type: ignore[index]
 
 
-class _Attended(torch.autograd.Function):
-    """Keeps queries, keys, values, what comes out, and a number for each head of a token."""
+class _VarlenAttention(torch.autograd.Function):
+    """Keeps queries, keys, values, the output, and a number for each head of a token."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, pairs: int, are_short: bool) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, num_pairs: int, are_short: bool
+    ) -> Tensor:
         out = query.new_empty(query.shape)
-        sums = query.new_empty(query.shape[1], query.shape[0], dtype=torch.float32)
-        ctx.save_for_backward(query, key, value, out, sums)
-        ctx.pairs, ctx.are_short = pairs, are_short
-        _multiply(query, pairs, products=2)
+        logsumexp = query.new_empty(query.shape[1], query.shape[0], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, out, logsumexp)
+        ctx.num_pairs, ctx.are_short = num_pairs, are_short
+        _count_products(query, num_pairs, num_products=2)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        query, key, value, _, sums = ctx.saved_tensors
-        of_query, of_key, of_value = (one.new_empty(one.shape) for one in (query, key, value))
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        query, key, value, _, logsumexp = ctx.saved_tensors
+        grad_query, grad_key, grad_value = (x.new_empty(x.shape) for x in (query, key, value))
         if not ctx.are_short:
-            # The kernel for long ones adds up in fp32 and, where heads share keys, has them for each head first.
-            in_fp32, weighed = of_query.new_empty(query.shape, dtype=torch.float32), torch.empty_like(sums)
+            # Flash attention accumulates grad_query in fp32, and if heads share keys, expands those first.
+            accumulated = grad_query.new_empty(query.shape, dtype=torch.float32)
+            delta = torch.empty_like(logsumexp)
             if key.shape[1] != query.shape[1]:
                 expanded = [query.new_empty(query.shape) for _ in range(2)]
                 del expanded
-            del in_fp32, weighed
-        _multiply(query, ctx.pairs, products=5)
-        return of_query, of_key, of_value, None, None
+            del accumulated, delta
+        _count_products(query, ctx.num_pairs, num_products=5)
+        return grad_query, grad_key, grad_value, None, None
 
 
-def _multiply(query: Tensor, pairs: int, products: int) -> None:
-    """Do so many products over all heads between tokens that see each other, as one that gives a single number."""
-    line = query.new_empty(1).expand(products * pairs * query.shape[1] * query.shape[2])
-    torch.mm(line[None], line[:, None])
+def _count_products(query: Tensor, num_pairs: int, num_products: int) -> None:
+    """Run a product with the arithmetic of these products over all heads, between all pairs of tokens.
+
+    Its result is a single number, so it allocates nothing.
+    """
+    row = query.new_empty(1).expand(num_products * num_pairs * query.shape[1] * query.shape[2])
+    torch.mm(row[None], row[:, None])
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _attention)

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from tunesmith.batching.batch import Batch, Pixels, Segments
 from tunesmith.config.experiment import Optimizer as OptimizerSettings
-from tunesmith.forecast.fake_model import Skeleton
-from tunesmith.forecast.memory_tracker import Alive, Moment, rounded
+from tunesmith.forecast.fake_model import FakeModel
+from tunesmith.forecast.memory_tracker import LiveBytes, MemoryTracker, rounded
 from tunesmith.model.checkpointing import Level, checkpoint
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.train.fit import backward
@@ -101,7 +101,7 @@ class Forecast:
 
 
 def forecast(
-    made: Skeleton,
+    made: FakeModel,
     shape: BatchShape,
     loss: Loss,
     settings: OptimizerSettings,
@@ -117,16 +117,16 @@ def forecast(
     segments = Segments.end_to_end(list(shape.lengths))
     labels = torch.tensor([(index, 0) for index in range(len(shape.lengths))])
     grids = torch.tensor(shape.grids)
-    with made.inside():
+    with made.active():
         batch = _batch(made.loaded, shape, segments, labels, grids)
         watched = _Watched(loss)
-        alive = Alive(made.tensors)
+        alive = MemoryTracker(made.tensors)
         start = alive.now
-        alive.watch_gradients(made.trained)
+        alive.track_gradients(made.trained)
         watched.alive = alive
         with alive:
             for _ in range(min(micro_batches, 2)):
-                alive.forget_peak()
+                alive.reset_peak()
                 before = alive.flop
                 backward(made.loaded, [batch], watched)
         for weight in made.trained:
@@ -137,7 +137,7 @@ def forecast(
     logits = 4 * rows * _num_classes(made.loaded)
     # When the optimizer steps, gradients are whole and activations gone.
     stepping = start.bytes + gradients
-    most = peak if peak.bytes >= stepping else Moment(stepping, gradients)
+    most = peak if peak.bytes >= stepping else LiveBytes(stepping, gradients)
     rest = most.bytes - start.bytes - most.gradients
     logits = min(logits, rest)
     activations = min(watched.kept.bytes - watched.kept.gradients - start.bytes - logits, rest - logits)
@@ -157,8 +157,8 @@ class _Watched(Loss):
 
     def __init__(self, loss: Loss) -> None:
         self._loss = loss
-        self.alive: Alive | None = None
-        self.kept = Moment(0, 0)
+        self.alive: MemoryTracker | None = None
+        self.kept = LiveBytes(0, 0)
 
     def __call__(self, loaded: LoadedModel, batch: Batch) -> Float[Tensor, ""]:
         """The loss's own."""

@@ -1,4 +1,4 @@
-"""Bytes that are alive while tensors without data pass through a model, and the arithmetic that is done on the way."""
+"""Memory tracker: bytes of live tensors while fake tensors pass through a model, and the FLOP of matrix products."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 _BLOCK = 512
-"""PyTorch's allocator on a GPU gives memory in multiples of it."""
-
+"""PyTorch's allocator on a GPU rounds every size up to a multiple of it."""
 
 _PRODUCTS: dict[Any, int] = {
     torch.ops.aten.mm.default: 0,
@@ -23,57 +22,58 @@ _PRODUCTS: dict[Any, int] = {
     torch.ops.aten.addmm_.default: 1,
     torch.ops.aten.baddbmm.default: 1,
 }
-"""Operations that multiply matrices, and which argument's columns are added up."""
+"""Matrix products, each with the argument whose columns are summed over."""
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What is alive at one moment."""
+class LiveBytes:
+    """Bytes of live tensors at one moment."""
 
     bytes: int
     gradients: int
-    """Bytes of gradients that weights have by then."""
+    """Those of weights' gradients among them."""
 
 
-class Alive(TorchDispatchMode):
-    """Within it, every storage that an operation makes counts from then until nothing refers to it.
+class MemoryTracker(TorchDispatchMode):
+    """Within it, every storage that an operation allocates counts from then until nothing refers to it.
 
-    What an operation takes for itself and gives back before it ends is not seen.
+    What an operation allocates and frees again before it returns is not seen.
     """
 
-    def __init__(self, there: Iterable[Tensor]) -> None:
+    def __init__(self, existing: Iterable[Tensor]) -> None:
+        """`existing` tensors count from the start."""
         super().__init__()
         self._sizes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._bytes = self._gradients = 0
-        self.peak = Moment(0, 0)
+        self.peak = LiveBytes(0, 0)
         self.flop: int = 0
-        """Arithmetic of all matrix products."""
-        for tensor in there:
+        """FLOP of all matrix products."""
+        for tensor in existing:
             self._count(tensor)
 
     @property
-    def now(self) -> Moment:
-        """What is alive."""
-        return Moment(self._bytes, self._gradients)
+    def now(self) -> LiveBytes:
+        """Live bytes at this moment."""
+        return LiveBytes(self._bytes, self._gradients)
 
-    def forget_peak(self) -> None:
-        """Begin the peak anew."""
+    def reset_peak(self) -> None:
+        """Set the peak to what is live now."""
         self.peak = self.now
 
-    def watch_gradients(self, weights: Iterable[Tensor]) -> None:
-        """Tell gradients of these weights apart from now on."""
+    def track_gradients(self, weights: Iterable[Tensor]) -> None:
+        """Count gradients of these weights separately from now on."""
         for weight in weights:
-            weight.register_post_accumulate_grad_hook(self._first_gradient())
+            weight.register_post_accumulate_grad_hook(self._gradient_hook())
 
-    def _first_gradient(self) -> Callable[[Tensor], None]:
-        """What counts a weight's gradient when it comes for the first time."""
-        came = False
+    def _gradient_hook(self) -> Callable[[Tensor], None]:
+        """A hook that counts a weight's gradient when it arrives for the first time."""
+        has_gradient = False
 
         def count(weight: Tensor) -> None:
-            nonlocal came
-            if not came and weight.grad is not None:
+            nonlocal has_gradient
+            if not has_gradient and weight.grad is not None:
                 self._gradients += rounded(weight.grad.nbytes)
-                came = True
+                has_gradient = True
 
         return count
 
@@ -84,26 +84,26 @@ class Alive(TorchDispatchMode):
         size = rounded(storage.nbytes())
         self._sizes[storage] = size
         self._bytes += size
-        weakref.finalize(storage, self._gone, size)
+        weakref.finalize(storage, self._free, size)
         if self._bytes > self.peak.bytes:
             self.peak = self.now
 
-    def _gone(self, size: int) -> None:
+    def _free(self, size: int) -> None:
         self._bytes -= size
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """What the operation gives, counted."""
-        given = operation(*args, **(kwargs or {}))
+        """Run the operation and count its results."""
+        results = operation(*args, **(kwargs or {}))
         if operation in _PRODUCTS:
-            self.flop += 2 * given.numel() * args[_PRODUCTS[operation]].shape[-1]
-        for leaf in tree_leaves(given):
+            self.flop += 2 * results.numel() * args[_PRODUCTS[operation]].shape[-1]
+        for leaf in tree_leaves(results):
             if isinstance(leaf, torch.Tensor):
                 self._count(leaf)
-        return given
+        return results
 
 
 def rounded(size: int) -> int:
-    """Bytes that the allocator gives for so many."""
+    """The size that the allocator reserves for an allocation of `size` bytes."""
     return -(-size // _BLOCK) * _BLOCK

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, Protocol
 
@@ -27,8 +29,22 @@ class Stored(Protocol):
         """Let what the device does from now on come after the latest copy, there or back."""
 
 
-STORES: dict[str, Callable[[Tensor], Stored]] = {}
-"""What begins to copy a tensor away, by kind of device; on others nothing is."""
+_store: ContextVar[Callable[[Tensor], Stored] | None] = ContextVar("store", default=None)
+
+
+@contextmanager
+def storing_with(store: Callable[[Tensor], Stored]) -> Iterator[None]:
+    """Within it, layer inputs on any device are stored by this function; else those on a GPU are, in pinned memory."""
+    token = _store.set(store)
+    try:
+        yield
+    finally:
+        _store.reset(token)
+
+
+def _store_for(device: torch.device) -> Callable[[Tensor], Stored] | None:
+    """What begins to copy a tensor away from this device; None if nothing is to be gained."""
+    return _store.get() or (_on_host if device.type == "cuda" else None)
 
 
 class Offload:
@@ -39,10 +55,11 @@ class Offload:
 
     def __call__(self, layer: Callable[..., Any], *given: Any) -> Any:
         """What the layer gives."""
-        if not given or given[0].device.type not in STORES:
+        store = _store_for(given[0].device) if given else None
+        if store is None:
             return checkpoint(layer, *given, use_reentrant=False)
         rows, *more = given
-        kept = _Kept(rows, None if self._latest is None else self._latest())
+        kept = _Kept(rows, store, None if self._latest is None else self._latest())
 
         # By the empty tensor PyTorch knows whose random numbers it has to keep.
         def run(_: Tensor, *more: Any) -> Any:
@@ -57,8 +74,9 @@ class Offload:
 class _Kept:
     """What goes into one layer."""
 
-    def __init__(self, rows: Tensor, before: _Kept | None) -> None:
+    def __init__(self, rows: Tensor, store: Callable[[Tensor], Stored], before: _Kept | None) -> None:
         """`before` is what went into the layer before."""
+        self._store = store
         self._here: Tensor | None = rows
         self._needs_gradient = rows.requires_grad
         # For as long as a backward pass may come to it.
@@ -85,7 +103,7 @@ class _Kept:
     def leave(self) -> None:
         """Begin to copy it away. The one before is away by now, and no longer kept here."""
         assert self._here is not None
-        self._stored = STORES[self._here.device.type](self._here.detach())
+        self._stored = self._store(self._here.detach())
         if before := self._neighbour():
             before._let_go()
 
@@ -163,8 +181,5 @@ def _on_host(rows: Tensor) -> Stored:
 def _tell(why: str) -> None:
     """Once, and not for every layer."""
     logging.getLogger(__name__).warning(
-        "the host has no more memory that a GPU reaches, so the inputs of layers stay on the GPU: %s", why
+        "pinned host memory is exhausted; activation checkpoints stay on the GPU: %s", why
     )
-
-
-STORES["cuda"] = _on_host

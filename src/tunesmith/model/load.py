@@ -54,13 +54,8 @@ from tunesmith.model.reading import (
 )
 from tunesmith.model.saving import is_of_a_stage, put_changed
 from tunesmith.model.trial import refuse_inexact
-from tunesmith.precision import fp8, nf4
-from tunesmith.precision.quantize import (
-    keep_trainable_on_cpu,
-    quantisation,
-    refuse_prequantised,
-    without_ends,
-)
+from tunesmith.precision.formats import Precision, precision_of
+from tunesmith.precision.quantize import refuse_prequantised
 from tunesmith.runs.artifacts import refuse_changed
 
 
@@ -74,7 +69,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     if start is not None:
         refuse_changed(start)
     device = _device(settings.device)
-    compute = torch.float32 if settings.precision("language") == "fp32" else torch.bfloat16
+    compute = precision_of(settings.precision("language")).compute_dtype
     name, reason = packed.choose(settings.attention, device, compute)
     place = base_folder(settings, start)
     if is_of_a_stage(Path(place)) and Path(place).parent != start:
@@ -83,7 +78,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     family = _family(settings, place, config)
     model = _weights(settings, place, config, device, family)
     fused, fused_reason = kernels.choose(settings.kernels, device, compute)
-    in_eight_bits = _in_eight_bits(model, settings, device, family, fused)
+    prepared = _prepared(model, settings, device, family, fused)
     packed.use(model, name)
     kernels.use(model, family, fused, device)
     family.post_load(model)
@@ -92,7 +87,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     if settings.checkpointing != "auto":
         checkpoint(model, settings.checkpointing)
     adapted = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
-    notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *in_eight_bits)
+    notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *prepared)
     head = load_head(start, config, device) if start else None
     graphs = settings.cuda_graphs and device.type == "cuda"
     return LoadedModel(adapted.eval(), family, device, compute, name, notes, changed, fused, graphs, head)
@@ -332,10 +327,9 @@ def _weights(
 ) -> PreTrainedModel:
     plain = [part for part in family.prefixes if settings.precision(part) != settings.quantised]
     skipped = [start for part in plain for start in family.prefixes[part]]
-    quantised = quantisation(settings.quantised, skipped)
     auto: Any = AutoModelForImageTextToText if family.has_vision else AutoModelForCausalLM
     try:
-        model, report = _read_weights(auto, settings, place, config, device, quantised)
+        model, report = _read_weights(auto, settings, place, config, device, skipped)
     except torch.OutOfMemoryError as error:
         raise ModelError(_too_large(settings, device)) from error
     lacking = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
@@ -344,9 +338,7 @@ def _weights(
             f"model.path: the weights of {_called(settings, place)} lack {len(lacking)} that its config.json asks for, "
             f"such as {lacking[0]}. The files do not belong together, or are incomplete"
         )
-    if quantised:
-        keep_trainable_on_cpu(model)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _read_weights(
@@ -355,9 +347,11 @@ def _read_weights(
     place: str,
     config: PreTrainedConfig,
     device: torch.device,
-    quantised: Any,
+    skipped: Sequence[str],
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model, and what transformers says of weights that are missing or do not fit."""
+    precision = _base_precision(settings)
+    arguments = precision.load_arguments(skipped)
     with reading(partial(_why_no_weights, settings, place)):
         return auto.from_pretrained(  # type: ignore[no-any-return]
             place,
@@ -365,47 +359,39 @@ def _read_weights(
             revision=settings.revision,
             trust_remote_code=settings.allow_remote_code,
             use_safetensors=None if settings.allow_pickle else True,
-            dtype=torch.float32 if settings.precision("language") == "fp32" else torch.bfloat16,
-            # From the files' own memory, layer by layer, they are brought to the device in 8 bits.
-            device_map=None if settings.quantised == "fp8" else {"": device},
-            quantization_config=quantised,
+            dtype=precision.compute_dtype,
+            device_map={"": device} if precision.loads_on_device else None,
             output_loading_info=True,
+            **arguments,
         )
 
 
-def _in_eight_bits(
+def _base_precision(settings: ModelSettings) -> Precision:
+    """The quantized precision of some part, if there is one, else that of the language part."""
+    return precision_of(settings.quantised or settings.precision("language"))
+
+
+def _prepared(
     model: PreTrainedModel, settings: ModelSettings, device: torch.device, family: Family, fused: str
 ) -> tuple[str, ...]:
-    """What there is to say of products in 8 bits, once the linear layers of the parts that have them are prepared for
-    them. Output heads, embeddings and norms stay as they are, and so do layers at the ends."""
-    if settings.quantised == "nf4-fp8":
-        missing = fp8.why_not(device) or ("" if fused == "fused" else f"the kernels are {fused}, not fused")
-        marked = 0 if missing else nf4.mark_for_eight_bits(model)
-        return (f"weights: nf4 (products {_how(missing, f'of {marked} layers in 8 bits')})",)
-    if settings.quantised != "fp8":
-        return ()
+    """Prepare the linear layers of the parts that have the base precision; return notes for the log.
+
+    Output layers, embeddings and norms stay as they are.
+    """
+    precision = _base_precision(settings)
     head = model.get_output_embeddings()
-    parts = family.parts(model)
-    chosen = without_ends(
-        [
-            name
-            for part in parts
-            if settings.precision(part) == "fp8"
-            for name, module in parts[part].items()
-            if type(module) is torch.nn.Linear and module is not head
-        ]
-    )
-    missing = fp8.why_not(device)
+    names = [
+        name
+        for part, modules in family.parts(model).items()
+        if settings.precision(part) == precision.kind
+        for name, module in modules.items()
+        if type(module) is torch.nn.Linear and module is not head
+    ]
     try:
-        fp8.quantise(model, chosen, device, not missing)
-        model.to(device)  # type: ignore[arg-type]
+        note = precision.prepare(model, names, device, fused)
     except torch.OutOfMemoryError as error:
         raise ModelError(_too_large(settings, device)) from error
-    return (f"weights: fp8, {len(chosen)} layers (products {_how(missing, 'in 8 bits')})",)
-
-
-def _how(missing: str, otherwise: str) -> str:
-    return f"in bf16, which is slower: {missing}" if missing else otherwise
+    return () if note is None else (note,)
 
 
 def _too_large(settings: ModelSettings, device: torch.device) -> str:

@@ -20,7 +20,7 @@ from tunesmith.batching.example import Example
 from tunesmith.images.picture import Picture
 from tunesmith.kernels.modules import own_name, transformers_model
 from tunesmith.model.loaded import LoadedModel
-from tunesmith.precision.fp8 import plain_products
+from tunesmith.precision.fp8_linear import dequantized_products
 
 PROBE_TOKENS = 64
 PICTURE_SIZES = ((120, 90), (70, 200))
@@ -34,7 +34,7 @@ def probe(loaded: LoadedModel) -> dict[str, Tensor]:
     are, also where training rounds what is multiplied with them (fp8)."""
     was_training = loaded.model.training
     loaded.model.eval()
-    with _inputs(loaded) as inputs, loaded.precision(), plain_products(loaded.model):
+    with _inputs(loaded) as inputs, loaded.precision(), dequantized_products(loaded.model):
         logits = {
             name: loaded.logits(to_device(collate([example]), loaded.device)).float().cpu()
             for name, example in inputs.items()
@@ -48,7 +48,7 @@ def probe_layers(loaded: LoadedModel, names: Iterable[str]) -> dict[str, Tensor]
     """Outputs (row, width) on the CPU of linear layers with their adapters for the same random inputs, by full name."""
     modules = {own_name(name): module for name, module in reversed(list(loaded.model.named_modules()))}
     outputs = {}
-    with loaded.precision(), plain_products(loaded.model):
+    with loaded.precision(), dequantized_products(loaded.model):
         for name in names:
             module: Any = modules[name]
             rows = torch.randn(2, module.in_features, generator=torch.Generator().manual_seed(0))

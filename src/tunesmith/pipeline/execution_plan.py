@@ -8,7 +8,7 @@ import torch
 
 from tunesmith.config.experiment import Stage
 from tunesmith.forecast.choose import LOOKED_AT, MARGIN, Choice, choose, largest_shape
-from tunesmith.forecast.fake_model import Machine, Skeleton, skeleton
+from tunesmith.forecast.fake_model import FakeModel, Machine, build_fake_model
 from tunesmith.forecast.memory import Forecast, forecast
 from tunesmith.kernels.fusion.patch import iter_fused_layers
 from tunesmith.model.checkpointing import Level, checkpoint
@@ -62,7 +62,7 @@ def _chosen(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, 
 
 
 def _by_forecast(steps: Steps, stage: Stage, trainable: Trainable, updates: Updates, loss: Loss) -> Choice:
-    made = skeleton_of(steps, stage, trainable)
+    made = fake_model_of(steps, stage, trainable)
 
     def told(level: Level, tokens: int) -> Forecast:
         shape, micro_batches = largest_shape(updates, tokens)
@@ -74,13 +74,13 @@ def _by_forecast(steps: Steps, stage: Stage, trainable: Trainable, updates: Upda
     return choose(told, room, largest, steps.model.checkpointing, stage.batch.max_tokens_per_microbatch)
 
 
-def skeleton_of(steps: Steps, stage: Stage, trainable: Trainable) -> Skeleton:
+def fake_model_of(steps: Steps, stage: Stage, trainable: Trainable) -> FakeModel:
     """The stage's model without its weights, as it runs on this device."""
     loaded, settings = trainable.loaded, steps.model
     precisions = {part: settings.precision(part) for part in loaded.family.prefixes}
     machine = Machine(loaded.attention, loaded.kernels)
     head = None if loaded.head is None else (loaded.head.settings, loaded.head.labels)
-    return skeleton(loaded.family, precisions, stage.parts, machine, head)
+    return build_fake_model(loaded.family, precisions, stage.parts, machine, head)
 
 
 def room_of(device: torch.device) -> int:

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from tunesmith.config.experiment import Stage
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.forecast.choose import largest_shape
-from tunesmith.forecast.fake_model import Machine, Skeleton, skeleton
+from tunesmith.forecast.fake_model import FakeModel, Machine, build_fake_model
 from tunesmith.forecast.memory import GIB, Forecast, forecast
 from tunesmith.forecast.outlook import CARDS, Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
 from tunesmith.forecast.time import matrix_rate
@@ -19,12 +19,10 @@ from tunesmith.model.checkpointing import LEVELS, Level
 from tunesmith.pipeline.checks import refuse_unknown_parts
 from tunesmith.pipeline.steps import Steps
 from tunesmith.pipeline.training import loss_of
+from tunesmith.precision.formats import all_precisions
 from tunesmith.train.batch_plan import Updates
 from tunesmith.train.examples import Examples
 
-SMALLER = ("nf4", "fp8")
-"""Precisions below 16 bits for which it is said what fits, the smallest first; int8 is no better than fp8, and nf4-fp8
-no smaller than nf4."""
 _MOST_GIB = 100_000
 
 
@@ -59,7 +57,7 @@ def _forecast(
 ) -> tuple[tuple[StageOutlook, ...], tuple[Fits, ...]]:
     stages = steps.experiment.stages
     share = records / len(examples)
-    ways = ways_of(stages[0].parts, tuple(steps.family.prefixes), SMALLER)
+    ways = ways_of(stages[0].parts, tuple(steps.family.prefixes), _suggested_precisions())
     with Progress(transient=True) as progress:
         task = progress.add_task("forecasting memory", total=len(stages) + len(ways))
         found = []
@@ -71,6 +69,13 @@ def _forecast(
             cards.append(first.fits(way))
             progress.advance(task)
     return tuple(found), tuple(cards)
+
+
+def _suggested_precisions() -> tuple[str, ...]:
+    """Precisions for which it is said which cards suffice, the smallest first."""
+    suggested = [precision for precision in all_precisions() if precision.is_suggested]
+    suggested.sort(key=lambda precision: precision.weight_bytes(4096, 4096))
+    return tuple(precision.kind for precision in suggested)
 
 
 class _Stage:
@@ -87,7 +92,7 @@ class _Stage:
         examples."""
         settings = self._steps.model
         precisions = {part: settings.precision(part) for part in self._steps.family.prefixes}
-        made = self._skeleton(Way("", self._stage.parts, precisions))
+        made = self._fake_model(Way("", self._stage.parts, precisions))
         asked = settings.checkpointing
         levels: list[Level] = list(LEVELS) if asked == "auto" else [asked]
         tokens = self._updates.tokens_per_device
@@ -104,13 +109,13 @@ class _Stage:
 
     def fits(self, way: Way) -> Fits:
         """Which cards a way of training fits."""
-        made = self._skeleton(way)
+        made = self._fake_model(way)
         return fits(way.name, LEVELS, partial(self._told, made), min(CARDS))
 
-    def _skeleton(self, way: Way) -> Skeleton:
+    def _fake_model(self, way: Way) -> FakeModel:
         task = self._steps.experiment.task
         head = (task.head, task.labels_in_order or ()) if task.head is not None else None
-        return skeleton(self._steps.family, way.precisions, way.methods, self._machine(way), head)
+        return build_fake_model(self._steps.family, way.precisions, way.methods, self._machine(way), head)
 
     def _machine(self, way: Way) -> Machine:
         """A GPU with all that is fast, but for what the experiment says otherwise."""
@@ -122,7 +127,7 @@ class _Stage:
             usual.kernels if settings.kernels == "auto" else settings.kernels,
         )
 
-    def _told(self, made: Skeleton, level: Level, tokens: int) -> tuple[int, Forecast]:
+    def _told(self, made: FakeModel, level: Level, tokens: int) -> tuple[int, Forecast]:
         """The forecast for about so many tokens at once, and for how many exactly."""
         shape = self._shape.scaled(tokens)
         several = 1 if shape.tokens >= self._updates.tokens(0) else 2

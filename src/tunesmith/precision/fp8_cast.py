@@ -1,6 +1,20 @@
-"""Rows of a matrix in 8-bit floating point, each with a scale of its own: what an 8-bit product is made from.
+"""Casts to 8-bit floating point with a scale a row, and products of such matrices.
 
-The functions here run anywhere; on a GPU their work is done by the kernels of `casts_triton` in one pass each.
+fp8 has few digits and a narrow range (e4m3: 3 bits of mantissa, largest value 448), so a row is divided by a scale
+before the cast, such that its largest absolute value becomes the largest that the format can represent:
+
+    scale_i = max_j |x_ij| / 448        x8_ij = round(x_ij / scale_i)        x_ij ~ scale_i * x8_ij
+
+One scale a row (a token, or an output of a weight) costs 4 bytes a row and keeps rows of unlike size apart; one scale
+for a whole matrix would round small rows to zero. In a product both operands' scales leave the sum:
+
+    (A B^T)_ij = sum_k a_ik b_jk ~ scale_a_i * scale_b_j * sum_k a8_ik b8_jk
+
+so the tensor cores multiply 8-bit numbers, and the scales are applied to the result. The hardware needs both operands
+contiguous along the summed dimension k, so a backward pass, which sums over the other dimension of the weight, needs a
+transposed copy of it. Sizes must be multiples of 16 and are padded with zeros.
+
+The functions run anywhere; on a GPU the casts and the transposition are kernels of `fp8_cast_triton`.
 """
 
 from __future__ import annotations
@@ -11,22 +25,23 @@ import torch
 from jaxtyping import Float, Float32, Num
 from torch import Tensor
 
-LEAST = 1e-30
-"""A row whose largest value is below is scaled as if it were this."""
-WIDEST = 65536
-"""Most values of a row that one program of the kernel holds."""
-SHORT_SUM = 8192
-"""Widths over which sums with fewer bits are good enough: over 18,944 their error was beyond 4 % on an H100, that of
-whole sums was not."""
-STEP = 16
-"""Sizes that the products take are multiples of it."""
+MIN_PEAK = 1e-30
+"""Rows whose largest absolute value is smaller are scaled as if it were this, so that rows of zeros stay finite."""
+MAX_KERNEL_WIDTH = 65536
+"""Longest row that a program of the kernel holds in registers."""
+MAX_FAST_WIDTH = 8192
+"""Longest sums that are accumulated with fewer bits. Over 18,944 summands their error was above 4 % on an H100, that of
+full accumulation was not."""
+ALIGNMENT = 16
+"""Sizes that 8-bit products take are multiples of it."""
 
 
 class Cast(NamedTuple):
-    """Rows in 8 bits, filled up with zeros to a multiple of 16, and what each row must be multiplied by."""
+    """A matrix in 8 bits, its width padded with zeros to a multiple of 16."""
 
     rows: Num[Tensor, "row width"]
     scales: Float32[Tensor, "row 1"]
+    """What each row must be multiplied by."""
 
 
 def padded(width: int) -> int:
@@ -35,32 +50,31 @@ def padded(width: int) -> int:
     >>> padded(3420), padded(3584)
     (3424, 3584)
     """
-    return -(-width // STEP) * STEP
+    return -(-width // ALIGNMENT) * ALIGNMENT
 
 
 @torch.no_grad()
 def cast_rows(
-    rows: Float[Tensor, "row width"],
+    x: Float[Tensor, "row width"],
     dtype: torch.dtype = torch.float8_e4m3fn,
     factor: Float32[Tensor, " width"] | None = None,
 ) -> Cast:
-    """The rows, after each column is multiplied by its factor, in 8 bits: the largest value of a row becomes the
-    largest that `dtype` has."""
-    if rows.is_cuda and rows.shape[1] <= WIDEST:
+    """`x`, with each column multiplied by its factor first, cast row by row."""
+    if x.is_cuda and x.shape[1] <= MAX_KERNEL_WIDTH:
         from tunesmith.precision import fp8_cast_triton
 
-        return Cast(*fp8_cast_triton.cast_rows(rows, dtype, factor, padded(rows.shape[1])))
-    values = rows.float() if factor is None else rows.float() * factor
+        return Cast(*fp8_cast_triton.cast_rows(x, dtype, factor, padded(x.shape[1])))
+    values = x.float() if factor is None else x.float() * factor
     largest = torch.finfo(dtype).max
-    peaks = values.abs().amax(1, keepdim=True).clamp_min(LEAST)
+    peaks = values.abs().amax(1, keepdim=True).clamp_min(MIN_PEAK)
     small = (values * (largest / peaks)).to(dtype)
-    filled = small.new_zeros(rows.shape[0], padded(rows.shape[1]))
-    filled[:, : rows.shape[1]] = small
-    return Cast(filled, peaks / largest)
+    out = small.new_zeros(x.shape[0], padded(x.shape[1]))
+    out[:, : x.shape[1]] = small
+    return Cast(out, peaks / largest)
 
 
 def transposed(matrix: Num[Tensor, "row column"]) -> Num[Tensor, "column row"]:
-    """A copy of an 8-bit matrix with rows and columns exchanged, laid out row by row."""
+    """A contiguous copy of an 8-bit matrix with rows and columns exchanged."""
     if matrix.is_cuda:
         from tunesmith.precision import fp8_cast_triton
 
@@ -68,15 +82,18 @@ def transposed(matrix: Num[Tensor, "row column"]) -> Num[Tensor, "column row"]:
     return matrix.t().contiguous()
 
 
-def product(
+def fp8_matmul_scaled(
     left: Cast,
     right: Num[Tensor, "column width"],
     scales: Float32[Tensor, " column"],
     bias: Float[Tensor, " column"] | None = None,
     fast: bool = True,
 ) -> Float[Tensor, "row column"]:
-    """Rows times the rows of `right`, each with its scale, in bf16. `fast` sums with fewer bits on a Hopper GPU where
-    rows are short enough. Without a GPU the same values are multiplied in fp32."""
+    """left right^T with both operands' scales, in bf16.
+
+    `fast` accumulates with fewer bits on a Hopper GPU if rows are short enough. On a CPU the same 8-bit values are
+    multiplied in fp32.
+    """
     if left.rows.is_cuda:
         return torch._scaled_mm(
             left.rows,
@@ -85,7 +102,7 @@ def product(
             scale_b=scales[None],
             bias=bias,
             out_dtype=torch.bfloat16,
-            use_fast_accum=fast and left.rows.shape[1] <= SHORT_SUM,
+            use_fast_accum=fast and left.rows.shape[1] <= MAX_FAST_WIDTH,
         )
     sums = left.rows.float() @ right.float().t() * left.scales * scales
     return (sums if bias is None else sums + bias.float()).bfloat16()

@@ -33,6 +33,7 @@ from tunesmith.kernels.fusion.lora_linear import NAME, is_plain
 from tunesmith.kernels.ops import LoraInner
 from tunesmith.kernels.ops.lora import LoraUpdate, add_lora
 from tunesmith.kernels.ops.scaled_copy import ScaledCopies
+from tunesmith.precision.formats import frozen_matmul
 from tunesmith.precision.matmul_backends import (
     NO_PADDING,
     DenseMatmul,
@@ -41,7 +42,6 @@ from tunesmith.precision.matmul_backends import (
     Outputs,
     Padding,
     TrainedMatmul,
-    frozen_matmul,
     trained_matmul,
     weight_grad,
 )

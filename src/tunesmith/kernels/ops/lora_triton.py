@@ -13,13 +13,15 @@ Ranks are padded with zeros to a power of two of at least 16, the smallest opera
 
 from __future__ import annotations
 
-from typing import Any, no_type_check
+from typing import TYPE_CHECKING, Any, no_type_check
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from tunesmith.kernels.ops.lora import LoraUpdate
+if TYPE_CHECKING:
+    from tunesmith.kernels.ops.lora import LoraUpdate
+
 
 TILE_ROWS, TILE_COLUMNS = 64, 64
 NUM_TILES = 2

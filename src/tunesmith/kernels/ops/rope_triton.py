@@ -12,14 +12,15 @@ are summed afterwards in a fixed order.
 
 from __future__ import annotations
 
-from typing import Any, no_type_check
+from typing import TYPE_CHECKING, Any, no_type_check
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from tunesmith.kernels.ops.rope import HeadLayout, RopeTables
+if TYPE_CHECKING:
+    from tunesmith.kernels.ops.rope import HeadLayout, RopeTables
 
 
 # The run-time checks of signatures in tests would hide the source that Triton compiles.

@@ -8,14 +8,16 @@ the grid is as long as the largest matrix needs, and programs beyond the end of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import no_type_check
+from typing import TYPE_CHECKING, no_type_check
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from tunesmith.kernels.ops.scaled_copy import ScaledCopy
+if TYPE_CHECKING:
+    from tunesmith.kernels.ops.scaled_copy import ScaledCopy
+
 
 BLOCK = 4096
 _TRITON_DTYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}

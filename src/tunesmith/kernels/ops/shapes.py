@@ -6,13 +6,14 @@ its inputs is that input here, too, so that a forecast counts it once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from tunesmith.kernels.ops.lora import LoraUpdate
-from tunesmith.kernels.ops.rope import HeadLayout, RopeTables
+if TYPE_CHECKING:
+    from tunesmith.kernels.ops.lora import LoraUpdate
+    from tunesmith.kernels.ops.rope import HeadLayout, RopeTables
 
 
 def rms_norm(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ for the sums: for ranks above 32, a matrix product after the kernel does it inst
 
 from __future__ import annotations
 
-from typing import Any, no_type_check
+from typing import TYPE_CHECKING, Any, no_type_check
 
 import torch
 import triton
@@ -20,7 +20,6 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from tunesmith.kernels.ops.lora import LoraUpdate
 from tunesmith.kernels.ops.lora_triton import (
     MAX_PIPELINED_RANK,
     TILE_COLUMNS,
@@ -31,6 +30,9 @@ from tunesmith.kernels.ops.lora_triton import (
     rank_of,
     tile_options,
 )
+
+if TYPE_CHECKING:
+    from tunesmith.kernels.ops.lora import LoraUpdate
 
 NUM_TILES = 8
 """Tiles next to each other in one program that sums over them."""
@@ -135,7 +137,8 @@ def _swiglu_backward(
         inside = (rows[:, None] < tokens) & (columns[None, :] < width)
         offsets = rows[:, None] * 2 * width + columns[None, :]
         loaded = tl.load(gate_up + offsets, mask=inside, other=0.0)
-        gate, dtype = loaded.to(tl.float32), loaded.dtype
+        gate = loaded.to(tl.float32)
+        dtype = loaded.dtype
         up = tl.load(gate_up + offsets + width, mask=inside, other=0.0).to(tl.float32)
         output_offsets = rows[:, None] * width + columns[None, :]
         grad = tl.load(grad_output + output_offsets, mask=inside, other=0.0).to(tl.float32)

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tunesmith.config.settings import Settings
 from tunesmith.runs.stage import TrainedPart
@@ -113,6 +113,8 @@ class Listener:
 class Observer(Settings):
     """What every observer can do."""
 
+    package: ClassVar[str | None] = None
+    """Distribution that it needs, of the extra `tunesmith[tracking]`; `tunesmith doctor` looks for it."""
     kind: Any
 
     def check(self) -> None:

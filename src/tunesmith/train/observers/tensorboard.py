@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith.train.observers import Diverged, Event, Listener, Observer, StageEnd, StageStart
 from tunesmith.train.observers._tracking import not_installed, numbers, refuse_missing
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Tensorboard(Observer):
     """TensorBoard files in `tensorboard/<stage>` of the run folder: every stage is a curve of its own."""
 
+    package: ClassVar[str | None] = "tensorboard"
     kind: Literal["tensorboard"] = "tensorboard"
 
     def check(self) -> None:

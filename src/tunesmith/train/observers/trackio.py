@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith.train.observers import Diverged, Event, Listener, Observer, StageEnd, StageStart
 from tunesmith.train.observers._tracking import not_installed, numbers, refuse_missing
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Trackio(Observer):
     """trackio, on this machine only: a database in `TRACKIO_DIR`, or else in the cache of Hugging Face."""
 
+    package: ClassVar[str | None] = "trackio"
     kind: Literal["trackio"] = "trackio"
     project: str = "tunesmith"
     """Project in the dashboard."""

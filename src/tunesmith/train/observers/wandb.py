@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tunesmith.errors import ExperimentError
 from tunesmith.train.observers import Diverged, Event, Listener, Observer, StageEnd, StageStart
@@ -28,6 +28,7 @@ def _no_login(why: object) -> ExperimentError:
 class Wandb(Observer):
     """Weights & Biases. The key comes from `wandb login` or the environment, never from the experiment."""
 
+    package: ClassVar[str | None] = "wandb"
     kind: Literal["wandb"] = "wandb"
     project: str = "tunesmith"
     """Project on the server."""

@@ -6,12 +6,7 @@ from torch import nn
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
 
-from tunesmith.precision.nf4 import (  # noqa: E402
-    in_eight_bits,
-    is_in_eight_bits,
-    mark_for_eight_bits,
-    write_whole,
-)
+from tunesmith.precision.nf4_dequant import dequantize_into, to_fp8  # noqa: E402
 
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
@@ -24,7 +19,7 @@ def test_a_weight_is_written_as_bitsandbytes_reads_it(device: str, dtype: torch.
     weight = torch.randn(72, 200, dtype=dtype)
     stored = bitsandbytes.nn.Params4bit(weight, quant_type="nf4", compress_statistics=nested).to(device)
     place = torch.full((80, 200), 7.0, dtype=dtype, device=device)
-    write_whole(stored, place[4:76])
+    dequantize_into(stored, place[4:76])
     wanted = bitsandbytes.functional.dequantize_4bit(stored.data, stored.quant_state)
     torch.testing.assert_close(
         place[4:76], wanted, rtol=2**-8 if dtype == torch.bfloat16 else 1e-6, atol=1e-7
@@ -44,7 +39,7 @@ def four_bits(inputs: int, outputs: int, device: str = "cpu") -> nn.Module:
 def test_in_8_bits_weights_are_those_in_4_to_a_sixteenth(device: str) -> None:
     torch.manual_seed(0)
     layers = [four_bits(192, 32, device), four_bits(192, 16, device)]
-    weight, scales = in_eight_bits(layers)
+    weight, scales = to_fp8(layers)
     assert weight.shape == (48, 192)
     wanted = torch.cat(
         [bitsandbytes.functional.dequantize_4bit(one.weight.data, one.weight.quant_state) for one in layers]
@@ -53,9 +48,3 @@ def test_in_8_bits_weights_are_those_in_4_to_a_sixteenth(device: str) -> None:
     # Four digits, and below the smallest number that has them a step of it.
     torch.testing.assert_close(found, wanted.float(), rtol=2**-4, atol=2**-9 * scales.max().item())
     assert weight.float().abs().amax(1).min() >= 416, "a row's scale leaves the upper end of the range unused"
-
-
-def test_only_layers_whose_sizes_allow_it_are_marked() -> None:
-    model = nn.ModuleList([four_bits(128, 32), four_bits(96, 32), four_bits(128, 24), nn.Linear(128, 32)])
-    assert mark_for_eight_bits(model) == 1
-    assert [is_in_eight_bits(layer) for layer in model] == [True, False, False, False]

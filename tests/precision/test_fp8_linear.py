@@ -18,21 +18,26 @@ from tunesmith.batching.collator import collate
 from tunesmith.methods.lora import Lora
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import make_trainable
-from tunesmith.precision import fp8
-from tunesmith.precision.fp8 import Fp8Linear, dequantise, plain_products, quantise, why_not
+from tunesmith.precision import fp8_linear
+from tunesmith.precision.fp8_linear import (
+    Fp8Linear,
+    SharedCast,
+    dequantize,
+    dequantized_products,
+    quantize,
+    why_not,
+)
 from tunesmith.train.loss import answer_loss
 
 CPU = torch.device("cpu")
 SIZES = [(64, 128), (24, 20), (3420 // 4, 320)]
 
 
-def layers(
-    size: tuple[int, int], in_eight_bits: bool, device: str, bias: bool = True
-) -> tuple[Any, Fp8Linear]:
+def layers(size: tuple[int, int], uses_fp8: bool, device: str, bias: bool = True) -> tuple[Any, Fp8Linear]:
     """A plain layer in bf16, and the same in 8 bits."""
     torch.manual_seed(0)
     plain = nn.Linear(*size, bias=bias).to(torch.bfloat16)
-    small = Fp8Linear(plain, torch.device(device), in_eight_bits)
+    small = Fp8Linear(plain, torch.device(device), uses_fp8)
     return plain.to(device).requires_grad_(False), small
 
 
@@ -47,20 +52,20 @@ def answer(
     return out.detach(), hidden.grad
 
 
-def set_products(model: nn.Module, in_eight_bits: bool) -> None:
+def set_products(model: nn.Module, uses_fp8: bool) -> None:
     for module in model.modules():
         if isinstance(module, Fp8Linear):
-            module.in_eight_bits = in_eight_bits
+            module.uses_fp8 = uses_fp8
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("in_eight_bits", [False, True])
+@pytest.mark.parametrize("uses_fp8", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("bias", [False, True])
 def test_output_and_gradient_are_near_the_plain_layers(
-    device: str, in_eight_bits: bool, size: tuple[int, int], bias: bool
+    device: str, uses_fp8: bool, size: tuple[int, int], bias: bool
 ) -> None:
-    plain, small = layers(size, in_eight_bits, device, bias)
+    plain, small = layers(size, uses_fp8, device, bias)
     hidden = torch.randn(2, 9, size[0], device=device).bfloat16()
     weights = torch.randn(2, 9, size[1], device=device)
     wanted, of_wanted = answer(plain, hidden, weights)
@@ -83,9 +88,9 @@ def test_rows_of_unlike_size_lose_nothing_to_one_another_also_in_the_gradient() 
     assert error(of_found, of_wanted) < 0.045
 
 
-@pytest.mark.parametrize("in_eight_bits", [False, True])
-def test_products_are_in_the_precision_that_autocast_asks_for(in_eight_bits: bool) -> None:
-    _, small = layers((64, 128), in_eight_bits, "cpu")
+@pytest.mark.parametrize("uses_fp8", [False, True])
+def test_products_are_in_the_precision_that_autocast_asks_for(uses_fp8: bool) -> None:
+    _, small = layers((64, 128), uses_fp8, "cpu")
     hidden = torch.randn(9, 64, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
         out = small(hidden)
@@ -93,9 +98,9 @@ def test_products_are_in_the_precision_that_autocast_asks_for(in_eight_bits: boo
     assert (out.dtype, hidden.grad.dtype) == (torch.bfloat16, torch.float32)
 
 
-@pytest.mark.parametrize("in_eight_bits", [False, True])
-def test_one_copy_in_8_bits_is_all_that_a_layer_keeps(in_eight_bits: bool) -> None:
-    _, small = layers((64, 128), in_eight_bits, "cpu")
+@pytest.mark.parametrize("uses_fp8", [False, True])
+def test_one_copy_in_8_bits_is_all_that_a_layer_keeps(uses_fp8: bool) -> None:
+    _, small = layers((64, 128), uses_fp8, "cpu")
     kept = {name: tensor.nbytes for name, tensor in [*small.named_parameters(), *small.named_buffers()]}
     assert kept == {"weight": 64 * 128, "bias": 2 * 128, "scales": 4 * 128, "ones": 4 * 64}
     saved = []
@@ -107,15 +112,15 @@ def test_one_copy_in_8_bits_is_all_that_a_layer_keeps(in_eight_bits: bool) -> No
 
 def test_no_product_is_made_for_an_input_without_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     _, small = layers((64, 128), True, "cpu")
-    monkeypatch.setattr(fp8, "transposed", lambda _: pytest.fail("a gradient that nobody asked for"))
+    monkeypatch.setattr(fp8_linear, "transposed", lambda _: pytest.fail("a gradient that nobody asked for"))
     out = small(torch.randn(9, 64).bfloat16())
     assert not out.requires_grad
 
 
-@pytest.mark.parametrize("in_eight_bits", [False, True])
+@pytest.mark.parametrize("uses_fp8", [False, True])
 @pytest.mark.parametrize("size", SIZES)
-def test_an_adapter_may_add_to_the_output_in_place(in_eight_bits: bool, size: tuple[int, int]) -> None:
-    _, small = layers(size, in_eight_bits, "cpu")
+def test_an_adapter_may_add_to_the_output_in_place(uses_fp8: bool, size: tuple[int, int]) -> None:
+    _, small = layers(size, uses_fp8, "cpu")
     hidden = torch.randn(2, 3, size[0], requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
         plain = small(hidden)
@@ -127,9 +132,9 @@ def test_an_adapter_may_add_to_the_output_in_place(in_eight_bits: bool, size: tu
     assert hidden.grad.any()
 
 
-@pytest.mark.parametrize("in_eight_bits", [False, True])
-def test_no_token_and_a_single_one_are_answered(in_eight_bits: bool) -> None:
-    _, small = layers((64, 128), in_eight_bits, "cpu")
+@pytest.mark.parametrize("uses_fp8", [False, True])
+def test_no_token_and_a_single_one_are_answered(uses_fp8: bool) -> None:
+    _, small = layers((64, 128), uses_fp8, "cpu")
     assert small(torch.randn(2, 0, 64).bfloat16()).shape == (2, 0, 128)
     assert small(torch.randn(64).bfloat16()).shape == (128,)
 
@@ -138,14 +143,14 @@ def test_no_token_and_a_single_one_are_answered(in_eight_bits: bool) -> None:
 def casts_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, ...]]]:
     """The sizes of what is cast within."""
     sizes: list[tuple[int, ...]] = []
-    cast = fp8.cast_rows
+    cast = fp8_linear.cast_rows
 
     def counted(rows: torch.Tensor, *more: Any) -> Any:
         sizes.append(tuple(rows.shape))
         return cast(rows, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fp8, "cast_rows", counted)
+        patch.setattr(fp8_linear, "cast_rows", counted)
         yield sizes
 
 
@@ -169,17 +174,17 @@ def test_neighbours_share_the_cast_of_their_input(
 
 
 def test_an_input_that_was_written_into_is_cast_again() -> None:
-    last = fp8.LastCast()
+    last = SharedCast()
     hidden = torch.randn(4, 32)
-    first = last.rows(hidden)
-    assert last.rows(hidden) is first
+    first = last.cast(hidden)
+    assert last.cast(hidden) is first
     hidden.mul_(2)
-    torch.testing.assert_close(last.rows(hidden).scales, 2 * first.scales)
-    assert last.rows(torch.randn(4, 32)) is not first
+    torch.testing.assert_close(last.cast(hidden).scales, 2 * first.scales)
+    assert last.cast(torch.randn(4, 32)) is not first
     assert copy.deepcopy(last)._cast is None
     with torch.inference_mode():
         inner = torch.randn(4, 32)
-        assert torch.equal(last.rows(inner).scales, fp8.cast_rows(inner).scales)
+        assert torch.equal(last.cast(inner).scales, fp8_linear.cast_rows(inner).scales)
 
 
 def test_gradients_of_adapters_are_near_those_on_plain_weights(tmp_path: Path) -> None:
@@ -204,13 +209,13 @@ def test_a_model_is_exchanged_and_back_with_the_weights_that_it_multiplied_with(
     model = nn.ModuleDict({"a": nn.Linear(64, 20), "b": nn.ModuleDict({"c": nn.Linear(20, 64, bias=False)})})
     model = model.to(torch.bfloat16)
     first = {name: weight.clone() for name, weight in model.named_parameters()}
-    quantise(model, ["a", "b.c"], CPU, in_eight_bits=True)
+    quantize(model, ["a", "b.c"], CPU, uses_fp8=True)
     assert [type(module) for module in (model["a"], model["b"]["c"])] == [Fp8Linear, Fp8Linear]
     hidden = torch.randn(5, 64).bfloat16()
-    with plain_products(model):
+    with dequantized_products(model):
         wanted = model["a"](hidden)
-    assert model["a"].in_eight_bits
-    again: Any = dequantise(model)
+    assert model["a"].uses_fp8
+    again: Any = dequantize(model)
     assert {type(module) for module in (again["a"], again["b"]["c"])} == {nn.Linear}
     assert torch.equal(again["a"](hidden), wanted)
     for name, weight in again.named_parameters():

@@ -11,13 +11,13 @@ from tests.kernels.triton_runs import needs_triton, run
 COMPARE = """
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Params4bit
-from tunesmith.precision import nf4_triton
+from tunesmith.precision import nf4_dequant_triton
 for shape in ((8, 64), (33, 130), (100, 328)):
     for nested in (True, False):
         weight = torch.randn(*shape).to(dtype) + 0.1
         stored = Params4bit(weight, quant_type="nf4", compress_statistics=nested).to(device)
         place = torch.zeros(*shape).to(device, dtype)
-        nf4_triton.write_whole(stored.data, stored.quant_state, place)
+        nf4_dequant_triton.dequantize_into(stored.data, stored.quant_state, place)
         wanted = dequantize_4bit(stored.data, stored.quant_state)
         torch.testing.assert_close(place, wanted, rtol=most, atol=most)
 """
@@ -25,7 +25,7 @@ for shape in ((8, 64), (33, 130), (100, 328)):
 IN_EIGHT_BITS = """
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Params4bit
-from tunesmith.precision import nf4_triton
+from tunesmith.precision import nf4_dequant_triton
 for shape in ((8, 64), (33, 192), (5, 64 * 70)):
     for nested in (True, False):
         weight = torch.randn(*shape).to(dtype) + 0.1
@@ -34,7 +34,7 @@ for shape in ((8, 64), (33, 192), (5, 64 * 70)):
         small = torch.float8_e4m3fn if device == "cuda" else torch.float16
         place = torch.zeros(*shape, device=device, dtype=small)
         scales = torch.zeros(shape[0], device=device)
-        nf4_triton.write_in_eight_bits(stored.data, stored.quant_state, place, scales)
+        nf4_dequant_triton.to_fp8(stored.data, stored.quant_state, place, scales)
         wanted = dequantize_4bit(stored.data, stored.quant_state).float()
         torch.testing.assert_close(scales * torch.finfo(small).max, wanted.abs().amax(1), rtol=1e-2, atol=0)
         found = place.float() * scales[:, None]
