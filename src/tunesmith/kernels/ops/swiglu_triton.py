@@ -138,7 +138,6 @@ def _swiglu_backward(
         offsets = rows[:, None] * 2 * width + columns[None, :]
         loaded = tl.load(gate_up + offsets, mask=inside, other=0.0)
         gate = loaded.to(tl.float32)
-        dtype = loaded.dtype
         up = tl.load(gate_up + offsets + width, mask=inside, other=0.0).to(tl.float32)
         output_offsets = rows[:, None] * width + columns[None, :]
         grad = tl.load(grad_output + output_offsets, mask=inside, other=0.0).to(tl.float32)
@@ -152,11 +151,15 @@ def _swiglu_backward(
             grad += tl.dot(left, load_matrix(output_a, ranks, columns, width, 1, output_rank, width))
         sigmoid = tl.sigmoid(gate)
         silu = gate * sigmoid
-        grad_up = (grad * silu).to(dtype)
-        grad_gate = (grad * up * sigmoid * (1 + gate * (1 - sigmoid))).to(dtype)
+        grad_up = (grad * silu).to(loaded.dtype)
+        grad_gate = (grad * up * sigmoid * (1 + gate * (1 - sigmoid))).to(loaded.dtype)
         tl.store(gate_up + offsets, grad_gate, mask=inside)
         tl.store(gate_up + offsets + width, grad_up, mask=inside)
-        tl.store(grad_output + output_offsets, (silu.to(dtype).to(tl.float32) * up).to(dtype), mask=inside)
+        tl.store(
+            grad_output + output_offsets,
+            (silu.to(loaded.dtype).to(tl.float32) * up).to(loaded.dtype),
+            mask=inside,
+        )
         if has_partial:
             if gate_padded > 0:
                 grad_gate_inner += tl.dot(grad_gate, tl.trans(gate_right))
