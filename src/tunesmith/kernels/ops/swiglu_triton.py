@@ -107,6 +107,15 @@ def _swiglu(
 
 @triton.jit
 @no_type_check
+def _local_grads(grad, gate, up):
+    """silu(gate) and the gradients of gate and up, for a tile in fp32."""
+    sigmoid = tl.sigmoid(gate)
+    silu = gate * sigmoid
+    return silu, grad * up * sigmoid * (1 + gate * (1 - sigmoid)), grad * silu
+
+
+@triton.jit
+@no_type_check
 def _swiglu_backward(
     grad_output, gate_up, tokens, width,
     gate_inner, gate_b, gate_rank, up_inner, up_b, up_rank, inner_stride, b_stride,
@@ -149,17 +158,12 @@ def _swiglu_backward(
             up += tl.dot(up_left, up_right)
         if output_padded > 0:
             grad += tl.dot(left, load_matrix(output_a, ranks, columns, width, 1, output_rank, width))
-        sigmoid = tl.sigmoid(gate)
-        silu = gate * sigmoid
-        grad_up = (grad * silu).to(loaded.dtype)
-        grad_gate = (grad * up * sigmoid * (1 + gate * (1 - sigmoid))).to(loaded.dtype)
+        silu, grad_gate, grad_up = _local_grads(grad, gate, up)
+        grad_gate, grad_up = grad_gate.to(loaded.dtype), grad_up.to(loaded.dtype)
         tl.store(gate_up + offsets, grad_gate, mask=inside)
         tl.store(gate_up + offsets + width, grad_up, mask=inside)
-        tl.store(
-            grad_output + output_offsets,
-            (silu.to(loaded.dtype).to(tl.float32) * up).to(loaded.dtype),
-            mask=inside,
-        )
+        y = (silu.to(loaded.dtype).to(tl.float32) * up).to(loaded.dtype)
+        tl.store(grad_output + output_offsets, y, mask=inside)
         if has_partial:
             if gate_padded > 0:
                 grad_gate_inner += tl.dot(grad_gate, tl.trans(gate_right))
