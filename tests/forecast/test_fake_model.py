@@ -121,6 +121,6 @@ def test_tensors_have_no_data(tmp_path: Path) -> None:
 
 def test_a_model_whose_layers_no_family_describes_is_made_for_a_gpu_too(tmp_path: Path) -> None:
     family = load_family(Model(path=str(tiny_model(tmp_path, "gemma")), device="cpu"))
-    made = skeleton(family, {"language": "bf16"}, {"language": Lora()})
+    made = build_fake_model(family, {"language": "bf16"}, {"language": Lora()})
     assert made.loaded.kernels == "fused"
     assert "kernels: 0 fused layers" in " ".join(made.loaded.notes)
