@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tunesmith.precision.formats import frozen_matmul, precision_of
+from tunesmith.precision.formats import frozen_matmul
+from tunesmith.precision.formats.nf4_fp8 import Nf4Fp8
 from tunesmith.precision.fp8_linear import Fp8Linear
 from tunesmith.precision.matmul_backends import (
     NO_PADDING,
@@ -102,7 +103,7 @@ def test_layers_in_4_bits_can_be_one_product_in_8() -> None:
     ).to("cpu")
     rows, gradient = torch.randn(40, 128).bfloat16(), torch.randn(40, 48).bfloat16()
     four = frozen_matmul(list(model), torch.bfloat16, NO_PADDING)
-    assert precision_of("nf4-fp8").mark(model) == 2
+    assert Nf4Fp8().mark(model) == 2
     eight = frozen_matmul(list(model), torch.bfloat16, NO_PADDING)
     assert isinstance(four, Nf4Matmul)
     assert isinstance(eight, Nf4Fp8Matmul)
