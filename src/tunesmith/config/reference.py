@@ -62,12 +62,12 @@ def reference() -> str:
 
 
 def _precisions() -> str:
-    """A table of the values of `model.weights`."""
+    """The values of `model.weights`, each with its meaning."""
     rows = []
     for kind in PRECISIONS.kinds():
         meaning = " ".join(str(inspect.getdoc(PRECISIONS.item(kind))).split())
-        rows.append(f"| `{kind}` | {meaning} |")
-    return "\n".join(["## Precisions: `model.weights`\n", "| value | weights |", "|---|---|", *rows, ""])
+        rows.append(f"- `{kind}`: {meaning}")
+    return "\n".join(["## Precisions: `model.weights`\n", *rows, ""])
 
 
 def _inside(
