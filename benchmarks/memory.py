@@ -55,7 +55,7 @@ from tunesmith.model.heads import hidden_width, new_head
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import ClassLoss, Loss, answer_loss
@@ -251,7 +251,7 @@ def measure(case: Case, trainable: Trainable, examples: Examples) -> dict[str, f
     checkpoint(trainable.loaded.model, case.checkpointing)
     tokens = sum(examples.length(index) for index in range(case.examples))
     size = case.examples * case.micro_batches
-    updates = Updates("benchmark", examples, size, tokens, WARMUP + MEASURED, 0, workers=8)
+    updates = BatchPlan("benchmark", examples, size, tokens, WARMUP + MEASURED, 0, workers=8)
     optimizer = build_optimizer(trainable.groups, settings)
     seconds = []
     on_gpu = device.type == "cuda"

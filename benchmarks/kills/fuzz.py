@@ -256,14 +256,14 @@ def _table(rows: list[Any], form: str, chance: random.Random, pa: Any, pq: Any) 
 
 def _prepare(folder: Path, model: Path, data: dict[str, Any], task: dict[str, Any]) -> None:
     from tunesmith.config.read import read_experiment
-    from tunesmith.pipeline.steps import Steps
+    from tunesmith.pipeline.context import RunContext
 
     file = folder / "e.yaml"
     settings = {"name": "f", "model": {"path": str(model)}, "data": data, "task": task, "output": "runs",
                 "stages": [{"parts": {"language": "full"}}]}  # fmt: skip
     with file.open("w") as opened:
         YAML().dump(settings, opened)
-    prepared = Steps(read_experiment(file), folder, say=lambda _: None).prepared
+    prepared = RunContext(read_experiment(file), folder, say=lambda _: None).prepared
     for side in ("train", "validation", "test"):
         for record in prepared.records(side):  # type: ignore[arg-type]
             record.fields.values()

@@ -34,14 +34,14 @@ from tunesmith.model.heads import hidden_width, new_head
 from tunesmith.model.load import load
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable, make_trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import ClassLoss, Loss, answer_loss
 from tunesmith.train.optimizer import build_optimizer
 
 
-class InOrder(Updates):
+class InOrder(BatchPlan):
     """As the product does it, but for the shuffling."""
 
     def _order(self, epoch: int) -> np.ndarray:

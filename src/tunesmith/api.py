@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from tunesmith.evaluate.scores import Scores
     from tunesmith.forecast.outlook import Outlook
     from tunesmith.model.load import load as load_model
+    from tunesmith.pipeline.context import RunContext
     from tunesmith.pipeline.show import Shown
-    from tunesmith.pipeline.steps import Steps
     from tunesmith.runs.audit import Audit
     from tunesmith.split.prepare import Prepared
 
@@ -139,12 +139,12 @@ def prepare(
 
     With `held_out`, the held-out records are written there as JSON lines, for another model to answer.
     """
-    steps = _steps(experiment, folder, variant, say)
-    prepared = steps.prepared
+    context = _context(experiment, folder, variant, say)
+    prepared = context.prepared
     if held_out is not None:
         from tunesmith.pipeline.predictions import write_held_out
 
-        say(f"{held_out}: {write_held_out(steps, held_out):,} held-out records")
+        say(f"{held_out}: {write_held_out(context, held_out):,} held-out records")
     return prepared
 
 
@@ -171,14 +171,14 @@ def audit(
     from tunesmith.pipeline.outlook import asked_gib, outlook
 
     gib = asked_gib(memory, characters, forecast)
-    steps = _steps(experiment, folder, variant, say)
+    context = _context(experiment, folder, variant, say)
     # The experiment's own limit counts tokens, so it does not apply to characters.
     limit = limit or (None if characters else experiment.data.length.max_tokens)
-    examples = None if characters else audited_examples(steps, max_samples)
-    lengths = measure(steps, characters, max_samples, limit, examples)
+    examples = None if characters else audited_examples(context, max_samples)
+    lengths = measure(context, characters, max_samples, limit, examples)
     if not forecast or examples is None:
         return AuditResult(lengths, None)
-    return AuditResult(lengths, outlook(steps, examples, gib, len(steps.prepared.records("train"))))
+    return AuditResult(lengths, outlook(context, examples, gib, len(context.prepared.records("train"))))
 
 
 def show(
@@ -196,7 +196,7 @@ def show(
     """
     from tunesmith.pipeline.show import rendered_examples
 
-    shown = list(rendered_examples(_steps(experiment, folder, variant, say), examples, output))
+    shown = list(rendered_examples(_context(experiment, folder, variant, say), examples, output))
     for picture in (picture for example in shown for picture in example.pictures):
         picture.draw()
     return shown
@@ -215,14 +215,15 @@ def train(
     """
     from rich.console import Console
 
-    from tunesmith.pipeline.checks import check
-    from tunesmith.pipeline.training import train as train_stages
+    from tunesmith.pipeline.claim import claimed
+    from tunesmith.pipeline.preflight import check
+    from tunesmith.pipeline.stage import train as train_stages
 
     terminal = terminal or Console()
-    steps = _steps(experiment, folder, variant, _on(terminal))
-    check(steps)
-    with steps.claimed():
-        return train_stages(steps, terminal).result
+    context = _context(experiment, folder, variant, _on(terminal))
+    check(context)
+    with claimed(context):
+        return train_stages(context, terminal).folder
 
 
 def evaluate(
@@ -239,22 +240,26 @@ def evaluate(
     """
     from rich.console import Console
 
-    from tunesmith.pipeline.checks import check, check_settings
-    from tunesmith.pipeline.training import train as train_stages
-    from tunesmith.pipeline.training import trained_result
+    from tunesmith.pipeline.claim import claimed
+    from tunesmith.pipeline.evaluation import baseline, evaluation
+    from tunesmith.pipeline.preflight import check, check_settings
+    from tunesmith.pipeline.resume import training_result
+    from tunesmith.pipeline.stage import train as train_stages
 
     terminal = terminal or Console()
-    steps = _steps(experiment, folder, variant, _on(terminal))
-    check_settings(steps)
+    context = _context(experiment, folder, variant, _on(terminal))
+    check_settings(context)
     if base_only:
-        return EvaluationResult(steps.baseline(), None, None)
+        return EvaluationResult(baseline(context), None, None)
     # Checked first: the rest may take long, and an untrained stage should be reported at once.
-    trained_result(steps)
-    check(steps)
-    with steps.claimed() as claimed:
-        trained = train_stages(steps, terminal)
-        base = steps.baseline()
-        return EvaluationResult(base, steps.evaluation(trained.result, trained.fingerprint), claimed.path)
+    training_result(context)
+    check(context)
+    with claimed(context) as run_folder:
+        trained = train_stages(context, terminal)
+        base = baseline(context)
+        return EvaluationResult(
+            base, evaluation(context, trained.folder, trained.fingerprint), run_folder.path
+        )
 
 
 def evaluate_predictions(
@@ -273,7 +278,7 @@ def evaluate_predictions(
     from tunesmith.pipeline.predictions import evaluate_predictions as score
     from tunesmith.report.page import write_reports_with
 
-    scored, scores = score(_steps(experiment, folder, variant, say), predictions, name)
+    scored, scores = score(_context(experiment, folder, variant, say), predictions, name)
     return PredictionsResult(scored, scores, write_reports_with(scored))
 
 
@@ -344,13 +349,13 @@ def _place(experiment: Experiment, folder: Path | None, variant: str | None) -> 
     return origin.folder if folder is None else folder, variant or origin.variant
 
 
-def _steps(experiment: Experiment, folder: Path | None, variant: str | None, say: Say) -> Steps:
-    """The steps of a run; ExperimentError if the experiment has variants and none is chosen."""
+def _context(experiment: Experiment, folder: Path | None, variant: str | None, say: Say) -> RunContext:
+    """The context of a run; ExperimentError if the experiment has variants and none is chosen."""
     from tunesmith.config.read import refuse_unchosen
-    from tunesmith.pipeline.steps import Steps
+    from tunesmith.pipeline.context import RunContext
 
     refuse_unchosen(experiment)
-    return Steps(experiment, *_place(experiment, folder, variant), say=say)
+    return RunContext(experiment, *_place(experiment, folder, variant), say=say)
 
 
 def _on(terminal: Console) -> Say:

@@ -36,13 +36,13 @@ def test_the_last_update_of_an_epoch_may_be_smaller() -> None:
 def test_objects_belong_together_in_whatever_order_they_name_their_members() -> None:
     values = [{"a": 1, "b": [2]}, {"a": 2, "b": [2]}, {"b": [2], "a": 1}]
     for seed in range(20):
-        order = epoch_order(3, seed, epoch=0, together=values).tolist()
+        order = epoch_order(3, seed, epoch=0, group_by=values).tolist()
         assert order[1] != 1
 
 
 def test_what_belongs_together_stays_together_and_is_shuffled_as_groups_and_within() -> None:
     groups = [index // 5 for index in range(50)]
-    orders = [epoch_order(50, seed=1, epoch=epoch, together=groups) for epoch in (0, 1)]
+    orders = [epoch_order(50, seed=1, epoch=epoch, group_by=groups) for epoch in (0, 1)]
     for order in orders:
         assert sorted(order) == list(range(50))
         runs = [groups[index] for index in order]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tunesmith.batching.example import Example, Placed
-from tunesmith.batching.shared_prefixes import FEWEST, Siblings, pieces_of, siblings
+from tunesmith.batching.shared_prefixes import FEWEST, PrefixGroup, pieces_of, prefix_groups
 from tunesmith.images.picture import Picture
 
 INSTRUCTION = list(range(100, 100 + 2 * FEWEST))
@@ -27,7 +27,7 @@ def placed(name: str, start: int) -> Placed:
 
 def test_an_instruction_that_all_begin_with_is_laid_out_once() -> None:
     given = [example([*INSTRUCTION, 1, 2, 3]), example([*INSTRUCTION, 4, 5]), example([7, 8, 9])]
-    assert siblings(given) == [Siblings((0, 1), len(INSTRUCTION)), Siblings((2,), 0)]
+    assert prefix_groups(given) == [PrefixGroup((0, 1), len(INSTRUCTION)), PrefixGroup((2,), 0)]
     pieces = pieces_of(given, share=True)
     assert [piece.example.tokens.tolist() for piece in pieces] == [INSTRUCTION, [1, 2, 3], [4, 5], [7, 8, 9]]
     assert [piece.continues for piece in pieces] == [-1, 0, 0, -1]
@@ -39,27 +39,27 @@ def test_of_a_beginning_within_a_beginning_the_one_that_saves_more_is_taken() ->
     deep = [*INSTRUCTION, *range(500, 600)]
     given = [example([*deep, number]) for number in (1, 2, 3)] + [example([*INSTRUCTION, 9, 9])]
     # Three with 132 tokens in common save more than four with 32.
-    assert siblings(given) == [Siblings((0, 1, 2), 131 + 1), Siblings((3,), 0)]
+    assert prefix_groups(given) == [PrefixGroup((0, 1, 2), 131 + 1), PrefixGroup((3,), 0)]
 
 
 def test_what_is_trained_is_never_part_of_a_beginning() -> None:
     given = [example([*INSTRUCTION, 1], trained=20), example([*INSTRUCTION, 1], trained=20)]
-    assert siblings(given) == [Siblings((0,), 0), Siblings((1,), 0)]
+    assert prefix_groups(given) == [PrefixGroup((0,), 0), PrefixGroup((1,), 0)]
 
 
 def test_equal_examples_keep_a_token_each() -> None:
     given = [example([*INSTRUCTION, 1], trained=0)] * 2
-    assert siblings(given) == [Siblings((0, 1), len(INSTRUCTION))]
+    assert prefix_groups(given) == [PrefixGroup((0, 1), len(INSTRUCTION))]
 
 
 def test_a_picture_is_shared_whole_or_not_at_all() -> None:
     tokens = [1, 2, *[9] * 20, *range(200, 240)]
     same = [example([*tokens, number], pictures=(placed("a", 2),)) for number in (1, 2)]
-    assert siblings(same) == [Siblings((0, 1), len(tokens))]
+    assert prefix_groups(same) == [PrefixGroup((0, 1), len(tokens))]
     pieces = pieces_of(same, share=True)
     assert [len(piece.example.pictures) for piece in pieces] == [1, 0, 0]
     other = [same[0], example([*tokens, 2], pictures=(placed("b", 2),))]
-    assert siblings(other) == [Siblings((0,), 0), Siblings((1,), 0)]
+    assert prefix_groups(other) == [PrefixGroup((0,), 0), PrefixGroup((1,), 0)]
 
 
 def test_a_picture_after_the_beginning_stands_where_it_does_in_the_rest() -> None:
@@ -69,11 +69,11 @@ def test_a_picture_after_the_beginning_stands_where_it_does_in_the_rest() -> Non
 
 
 def test_siblings_too_large_together_for_a_micro_batch_are_cut_and_each_part_pays_for_the_beginning() -> None:
-    group = Siblings((0, 1, 2), 10)
+    group = PrefixGroup((0, 1, 2), 10)
     lengths = [15, 15, 15]
     assert group.tokens(lengths) == 25
-    assert [part.members for part in group.within(20, lengths)] == [(0, 1), (2,)]
-    assert [part.members for part in group.within(5, lengths)] == [(0,), (1,), (2,)]
+    assert [part.members for part in group.split(20, lengths)] == [(0, 1), (2,)]
+    assert [part.members for part in group.split(5, lengths)] == [(0,), (1,), (2,)]
 
 
 @settings(max_examples=60, deadline=None)

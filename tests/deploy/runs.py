@@ -13,8 +13,9 @@ from tests.images.made import put, scene
 from tests.pipeline.small import lora_stage, small_experiment
 from tests.tiny import tiny_seeing_model
 from tunesmith.config.read import read_experiment
-from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import train
+from tunesmith.pipeline.claim import write_down
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.stage import train
 
 STEP = lora_stage(epochs=None, steps=1)
 SEES = {"path": "model", "weights": "fp32", "device": "cpu", "attention": "eager"}
@@ -28,8 +29,8 @@ def trained(folder: Path, **changes: Any) -> Path:
 
 def trained_by(path: Path) -> Path:
     """The run folder of an experiment file, trained but not evaluated."""
-    steps = Steps(read_experiment(path), path.parent, say=lambda _: None)
-    steps.write_down()
+    steps = RunContext(read_experiment(path), path.parent, say=lambda _: None)
+    write_down(steps)
     train(steps, Console(file=io.StringIO()))
     return steps.folder.path
 

@@ -13,7 +13,8 @@ from tunesmith.config.read import read_experiment
 from tunesmith.deploy.loading import find_result
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.files import read_json, write_json
-from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.evaluation import evaluation
 
 ROWS = [{"text": "the old axe"}, {"text": "a fig"}]
 
@@ -180,8 +181,8 @@ def test_a_head_that_is_lost_is_told_and_nothing_else_answers_for_it(
         (run / "stages" / "adapt" / name).unlink()
     with pytest.raises(ModelError, match=r"adapt/head\.(json|safetensors): .*Bring the file back"):
         load_result(run)
-    steps = Steps(
+    steps = RunContext(
         read_experiment(tmp_path / "project" / "small.yaml"), tmp_path / "project", say=lambda _: None
     )
     with pytest.raises(ModelError, match=r"adapt/head\.(json|safetensors): .*Bring the file back"):
-        steps.evaluation(run / "stages" / "adapt", "a key")
+        evaluation(steps, run / "stages" / "adapt", "a key")

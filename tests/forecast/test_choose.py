@@ -11,7 +11,7 @@ from tunesmith.config.experiment import Batch
 from tunesmith.forecast.choose import choose, largest_shape, most_tokens, needs
 from tunesmith.forecast.memory import GIB, Forecast
 from tunesmith.model.checkpointing import Level
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.examples import Examples
 
 FIXED = 10 * GIB
@@ -91,7 +91,7 @@ def test_the_expected_memory_of_other_sizes_lies_on_the_line() -> None:
 
 
 def test_the_largest_micro_batch_is_looked_for_and_the_longest_example_is_in_it() -> None:
-    updates = Updates.of(
+    updates = BatchPlan.of(
         stage(batch=Batch(num_examples=8, max_tokens_per_microbatch=64)), examples(24), seed=3
     )
     sizes = [len(batch.tokens) for step in range(3) for batch in updates.micro_batches(step)]
@@ -102,5 +102,5 @@ def test_the_largest_micro_batch_is_looked_for_and_the_longest_example_is_in_it(
         batch.num_trained for step in range(3) for batch in updates.micro_batches(step)
     )
     given = [*examples(24), Example("long", np.zeros(500, np.int32), np.ones(500, bool))]
-    longer = Updates.of(stage(), Examples(given), seed=3)
+    longer = BatchPlan.of(stage(), Examples(given), seed=3)
     assert largest_shape(longer, 64)[0].tokens == 500

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from tests.images.made import put, scene
 from tests.tiny import tiny_seeing_model
 from tunesmith import load_experiment
-from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline.context import RunContext
 
 SIZES = ((160, 120), (300, 200), (90, 260), (640, 480))
 """Width and height of pictures, in turn."""
@@ -53,6 +53,6 @@ def pictured_experiment(folder: Path, rows: int = 16, model_type: str = "qwen2_5
     return folder / "pictured.yaml"
 
 
-def steps_of(path: Path, *overrides: str) -> Steps:
+def steps_of(path: Path, *overrides: str) -> RunContext:
     """The experiment on its way, silently."""
-    return Steps(load_experiment(path, overrides), path.parent, say=lambda text: None)
+    return RunContext(load_experiment(path, overrides), path.parent, say=lambda text: None)

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from tests.tiny import tiny_model, tiny_seeing_model
 from tunesmith import load_experiment
-from tunesmith.pipeline.steps import MAIN, Steps
+from tunesmith.pipeline.context import MAIN, RunContext
 
 FRUIT = ["apple", "pear", "plum", "cherry", "fig"]
 TOOLS = ["hammer", "axe", "drill", "file", "wrench"]
@@ -101,10 +101,12 @@ def short(**changes: Any) -> dict[str, Any]:
     return lora_stage(**{"epochs": None, "steps": 2, **changes})
 
 
-def steps_of(path: Path, *overrides: str, variant: str | None = None, said: list[str] | None = None) -> Steps:
+def steps_of(
+    path: Path, *overrides: str, variant: str | None = None, said: list[str] | None = None
+) -> RunContext:
     """The steps of an experiment file; what they say is added to `said`."""
     say = (lambda text: None) if said is None else said.append
-    return Steps(load_experiment(path, overrides, variant), path.parent, variant or MAIN, say=say)
+    return RunContext(load_experiment(path, overrides, variant), path.parent, variant or MAIN, say=say)
 
 
 def small_picture_experiment(

@@ -12,8 +12,8 @@ from tests.pipeline.small import small_experiment
 from tunesmith import load_experiment
 from tunesmith.audit.lengths import audit_lines
 from tunesmith.pipeline.audit import audit
-from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import stage_examples, write_audit
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.stage_examples import stage_examples, write_audit
 from tunesmith.records.sampling import fixed_sample
 from tunesmith.runs.audit import AUDIT
 
@@ -23,8 +23,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_experiment(tmp_path_factory.mktemp("audited"))
 
 
-def steps_of(path: Path, *overrides: str) -> Steps:
-    return Steps(load_experiment(path, overrides), path.parent, say=lambda text: None)
+def steps_of(path: Path, *overrides: str) -> RunContext:
+    return RunContext(load_experiment(path, overrides), path.parent, say=lambda text: None)
 
 
 def test_characters_are_those_of_questions_and_answers_and_no_model_has_to_be_there(path: Path) -> None:

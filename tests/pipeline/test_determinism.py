@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.pipeline.determinism import be_repeatable, seed_everything
+from tunesmith.pipeline.determinism import seed_everything, use_deterministic_mode
 
 
 def drawn() -> tuple[float, float, float]:
@@ -28,8 +28,8 @@ def test_another_seed_draws_other_numbers_everywhere() -> None:
 
 
 def test_kernels_with_a_fixed_order_are_asked_for_but_others_are_not_forbidden() -> None:
-    be_repeatable()
+    use_deterministic_mode()
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.is_deterministic_algorithms_warn_only_enabled()
-    be_repeatable(False)
+    use_deterministic_mode(False)
     assert not torch.are_deterministic_algorithms_enabled()

@@ -12,8 +12,8 @@ from tests.pipeline.small import lora_stage, small_experiment
 from tunesmith import load_experiment
 from tunesmith.batching.collator import collate
 from tunesmith.pipeline import example_cache as kept_room
-from tunesmith.pipeline import training
-from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline import stage_examples
+from tunesmith.pipeline.context import RunContext
 from tunesmith.train.examples import Rendered
 
 VARIANTS = {
@@ -36,20 +36,20 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stages whose examples are made and not found."""
     stages: list[str] = []
-    make = training._render
+    make = stage_examples._rendered
 
-    def watched(steps: Steps, stage: object) -> Rendered:
+    def watched(steps: RunContext, stage: object) -> Rendered:
         stages.append(steps.variant)
         return make(steps, stage)
 
-    monkeypatch.setattr(training, "_render", watched)
+    monkeypatch.setattr(stage_examples, "_rendered", watched)
     return stages
 
 
 def rendered(path: Path, variant: str = "main", *overrides: str) -> Rendered:
     experiment = load_experiment(path, overrides, None if variant == "main" else variant)
-    steps = Steps(experiment, path.parent, variant, say=lambda text: None)
-    return training.stage_examples(steps, experiment.stages[0])[0]
+    steps = RunContext(experiment, path.parent, variant, say=lambda text: None)
+    return stage_examples.stage_examples(steps, experiment.stages[0])[0]
 
 
 def test_another_variant_that_differs_in_weights_and_length_of_training_renders_nothing(

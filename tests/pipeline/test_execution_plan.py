@@ -15,25 +15,25 @@ from tunesmith.forecast.memory import FRAGMENTS, forecast
 from tunesmith.model.load import load
 from tunesmith.model.trainable import Trainable, make_trainable
 from tunesmith.pipeline import execution_plan
-from tunesmith.pipeline.execution_plan import settle
-from tunesmith.pipeline.runs import stage_key
-from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import stage_examples
-from tunesmith.train.batch_plan import TOKENS, Updates
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.execution_plan import plan_execution
+from tunesmith.pipeline.keys import RunKeys, base_identity
+from tunesmith.pipeline.stage_examples import stage_examples
+from tunesmith.train.batch_plan import TOKENS, BatchPlan
 from tunesmith.train.loss import answer_loss
 
 GIB = 2**30
 
 
-def begun(folder: Path, *overrides: str) -> tuple[Steps, Trainable, Updates]:
+def begun(folder: Path, *overrides: str) -> tuple[RunContext, Trainable, BatchPlan]:
     batch = {"num_examples": 64}
     path = small_experiment(
         folder, stages=[lora_stage(batch=batch)], model={"path": "model", "device": "cpu"}
     )
-    steps = Steps(load_experiment(path, overrides), folder, say=lambda text: None)
+    steps = RunContext(load_experiment(path, overrides), folder, say=lambda text: None)
     stage = steps.experiment.stages[0]
     trainable = make_trainable(load(steps.model), stage.parts, seed=0)
-    return steps, trainable, Updates.of(stage, stage_examples(steps, stage)[0].examples, seed=0)
+    return steps, trainable, BatchPlan.of(stage, stage_examples(steps, stage)[0].examples, seed=0)
 
 
 def on_gpu(trainable: Trainable) -> Trainable:
@@ -41,10 +41,10 @@ def on_gpu(trainable: Trainable) -> Trainable:
     return replace(trainable, loaded=replace(trainable.loaded, device=torch.device("cuda")))
 
 
-def settled(begun: tuple[Steps, Trainable, Updates], folder: Path, gpu: bool = True) -> str:
+def settled(begun: tuple[RunContext, Trainable, BatchPlan], folder: Path, gpu: bool = True) -> str:
     steps, trainable, updates = begun
     given = on_gpu(trainable) if gpu else trainable
-    return settle(steps, steps.experiment.stages[0], given, updates, answer_loss, folder)
+    return plan_execution(steps, steps.experiment.stages[0], given, updates, answer_loss, folder)
 
 
 def recomputes(trainable: Trainable) -> bool:
@@ -69,7 +69,7 @@ def test_what_is_asked_for_is_done(tmp_path: Path) -> None:
 def test_on_a_gpu_with_room_a_whole_update_goes_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution_plan, "room_of", lambda device: 8 * GIB)
+    monkeypatch.setattr(execution_plan, "available_bytes", lambda device: 8 * GIB)
     given = begun(tmp_path)
     note = settled(given, tmp_path)
     assert note.startswith(
@@ -84,7 +84,7 @@ def test_on_a_gpu_with_room_a_whole_update_goes_at_once(
 def test_with_little_room_activations_are_recomputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = begun(tmp_path)
     steps, trainable, updates = given
-    made = execution_plan.fake_model_of(steps, steps.experiment.stages[0], trainable)
+    made = execution_plan.fake_model(steps.model, steps.experiment.stages[0], trainable)
     from tunesmith.forecast.choose import largest_shape
 
     shape = largest_shape(updates, TOKENS)[0]
@@ -93,7 +93,7 @@ def test_with_little_room_activations_are_recomputed(tmp_path: Path, monkeypatch
         for level in ("none", "full")
     ]
     between = sum(both) / 2 * (1 + FRAGMENTS) / 0.95
-    monkeypatch.setattr(execution_plan, "room_of", lambda device: round(between))
+    monkeypatch.setattr(execution_plan, "available_bytes", lambda device: round(between))
     note = settled(given, tmp_path)
     assert note.startswith("checkpointing: selective (")
     assert "; with none, " in note
@@ -103,11 +103,11 @@ def test_with_little_room_activations_are_recomputed(tmp_path: Path, monkeypatch
 def test_a_stage_that_goes_on_keeps_what_it_began_with_on_another_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution_plan, "room_of", lambda device: 8 * GIB)
+    monkeypatch.setattr(execution_plan, "available_bytes", lambda device: 8 * GIB)
     first = begun(tmp_path)
     settled(first, tmp_path)
     chosen = read_json(tmp_path / "memory.json")
-    monkeypatch.setattr(execution_plan, "room_of", lambda device: 1)
+    monkeypatch.setattr(execution_plan, "available_bytes", lambda device: 1)
     again = begun(tmp_path)
     assert settled(again, tmp_path).endswith(" tokens at once (as the stage began)")
     assert again[2].tokens_per_device == chosen["tokens_per_device"] == first[2].tokens_per_device
@@ -150,18 +150,21 @@ def test_offload_is_not_said_of_a_cpu(tmp_path: Path) -> None:
 
 def test_the_choice_is_no_part_of_what_a_stage_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = begun(tmp_path)
-    stage = given[0].experiment.stages[0]
-    before = stage_key(given[0], stage, 0, None)
-    monkeypatch.setattr(execution_plan, "room_of", lambda device: 8 * GIB)
+    before = given[0].keys
+    monkeypatch.setattr(execution_plan, "available_bytes", lambda device: 8 * GIB)
     settled(given, tmp_path)
-    assert stage_key(given[0], stage, 0, None) == before
-    levels = [begun(tmp_path / level, f"model.checkpointing={level}")[0].base for level in ("none", "full")]
+    checksum = given[0].prepared.certificate.checksum
+    assert RunKeys.of(given[0].experiment, given[0].model, checksum) == before
+    levels = [
+        base_identity(begun(tmp_path / level, f"model.checkpointing={level}")[0].model)
+        for level in ("none", "full")
+    ]
     assert [one[0] | {"path": ""} for one in levels] == [levels[0][0] | {"path": ""}] * 2
 
 
 def test_the_forecast_is_for_how_the_model_runs(tmp_path: Path) -> None:
     steps, trainable, _ = begun(tmp_path)
-    made = execution_plan.fake_model_of(steps, steps.experiment.stages[0], trainable)
+    made = execution_plan.fake_model(steps.model, steps.experiment.stages[0], trainable)
     assert made.loaded.attention == "sdpa" != Machine().attention
 
 
@@ -171,7 +174,7 @@ def test_a_model_that_cannot_be_forecast_is_trained_all_the_same(
     def fail(*_: object) -> None:
         raise RuntimeError("no such operation\nand more")
 
-    monkeypatch.setattr(execution_plan, "fake_model_of", fail)
+    monkeypatch.setattr(execution_plan, "fake_model", fail)
     given = begun(tmp_path)
     assert settled(given, tmp_path) == "checkpointing: none (memory cannot be forecast: no such operation)"
     assert given[2].tokens_per_device == TOKENS

@@ -10,13 +10,15 @@ from tunesmith import load_experiment
 from tunesmith.errors import ExperimentError, ModelError
 from tunesmith.forecast.outlook import ways_of
 from tunesmith.pipeline.audit import audited_examples
+from tunesmith.pipeline.context import RunContext
 from tunesmith.pipeline.outlook import outlook, parse_gib
-from tunesmith.pipeline.steps import Steps
 
 
-def steps_of(folder: Path, *overrides: str) -> Steps:
+def steps_of(folder: Path, *overrides: str) -> RunContext:
     path = small_experiment(folder)
-    return Steps(load_experiment(path, ["model.weights=bf16", *overrides]), folder, say=lambda text: None)
+    return RunContext(
+        load_experiment(path, ["model.weights=bf16", *overrides]), folder, say=lambda text: None
+    )
 
 
 def keep_ways(monkeypatch: pytest.MonkeyPatch, kept: slice) -> None:

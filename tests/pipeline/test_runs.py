@@ -13,7 +13,8 @@ from tests.pipeline.small import QUICK, short, small_experiment, steps_of
 from tunesmith import load_experiment, load_result, run
 from tunesmith.errors import ExperimentError, TunesmithError
 from tunesmith.files import write_json
-from tunesmith.pipeline.runs import Trained, is_done, stage_key
+from tunesmith.pipeline.claim import claimed
+from tunesmith.pipeline.runs import is_done
 from tunesmith.report.compare import compare_folders
 from tunesmith.runs.stage import DONE, StageResult
 from tunesmith.train.observers.tensorboard import Tensorboard
@@ -22,90 +23,6 @@ from tunesmith.train.observers.tensorboard import Tensorboard
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_experiment(tmp_path_factory.mktemp("keys"), stages=[short()], evaluate=QUICK)
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "seed=18",
-        "model.weights=bf16",
-        "model.attention=eager",
-        "data.split.seed=18",
-        "data.split.validation=41",
-        "data.length.max_tokens=500",
-        "data.length.over=drop",
-        "task.prompt=What? {text}",
-        "task.system=Be brief.",
-        "task.num_shots=1",
-        "task.answer=json",
-        "stages.0.steps=3",
-        "stages.0.batch.num_examples=8",
-        "stages.0.batch.max_tokens_per_microbatch=512",
-        "stages.0.optimizer.learning_rate=1e-3",
-        "stages.0.optimizer.schedule=linear",
-        "stages.0.optimizer.weight_decay=0.1",
-        "stages.0.parts.language.rank=4",
-        "stages.0.parts.language.dropout=0",
-        "stages.0.parts.language={kind: full}",
-        "stages.0.where=stage == 1",
-        "stages.0.order=text",
-        "stages.0.group_by=text",
-        "stages.0.loss_on=all",
-        "evaluate.every=1 steps",
-    ],
-)
-def test_a_stage_is_trained_anew_when_a_setting_changes_that_decides_its_weights(
-    path: Path, override: str
-) -> None:
-    assert key(path, override) != key(path)
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "name=another",
-        "checkpoints.every=1 steps",
-        "checkpoints.num_to_keep=3",
-        "model.checkpointing=true",
-        "track=[{kind: tensorboard}]",
-        "evaluate.max_test_records=5",
-        "evaluate.num_resamples=500",
-        "evaluate.max_validation_records=5",
-        "evaluate.engine={kind: generate}",
-    ],
-)
-def test_a_stage_is_not_trained_again_for_a_setting_that_leaves_its_weights_alone(
-    path: Path, override: str
-) -> None:
-    assert key(path, override) == key(path)
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "evaluate.every=2 steps",
-        "evaluate.max_validation_records=7",
-        "evaluate.patience=3",
-        "evaluate.metric=log_loss",
-        "evaluate.engine={kind: generate}",
-    ],
-)
-def test_with_evaluations_during_training_what_chooses_the_best_checkpoint_decides_the_weights(
-    path: Path, override: str
-) -> None:
-    every = "evaluate.every=1 steps"
-    assert key(path, every, override) != key(path, every)
-    assert key(path, every, "evaluate.num_resamples=500", "evaluate.max_test_records=5") == key(path, every)
-
-
-def test_a_stage_is_trained_anew_when_what_it_starts_from_or_its_place_changes(path: Path) -> None:
-    keys = {
-        key(path),
-        key(path, number=1),
-        key(path, before=Trained(path, "one")),
-        key(path, before=Trained(path, "two")),
-    }
-    assert len(keys) == 4
 
 
 def test_a_stage_is_done_only_with_the_settings_it_was_done_with(tmp_path: Path) -> None:
@@ -120,11 +37,6 @@ def test_a_damaged_note_of_a_run_is_told_with_what_to_do(tmp_path: Path, text: s
     (tmp_path / "done.json").write_text(text)
     with pytest.raises(ExperimentError, match=r"done\.json: is damaged \(.*\)\. Delete it and run again"):
         is_done(tmp_path, "a")
-
-
-def key(path: Path, *overrides: str, number: int = 0, before: Trained | None = None) -> str:
-    steps = steps_of(path, *overrides)
-    return stage_key(steps, steps.experiment.stages[0], number, before)
 
 
 @pytest.fixture(scope="module")
@@ -248,18 +160,18 @@ def test_a_damaged_result_is_not_taken_over_but_trained_again(tmp_path: Path) ->
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     second, printed = run_again(path, "evaluate.by=[stage]")
-    assert f"stage adapt is trained again, for what {first / 'stages' / 'adapt'} holds is damaged" in printed
+    assert f"stage adapt is trained again because {first / 'stages' / 'adapt'} is damaged" in printed
     assert (second / "stages" / "adapt" / "adapter" / "adapter_model.safetensors").read_bytes() == whole
 
 
 def test_an_interrupted_run_loses_nothing_when_its_settings_change(path: Path) -> None:
     begun = steps_of(path, "name=begun")
-    with begun.claimed() as folder:
+    with claimed(begun) as folder:
         write_json(folder.stage("adapt") / "claim.json", begun.keys.stages["adapt"])
         (folder.stage("adapt") / "checkpoints").mkdir()
         (folder.stage("adapt") / "checkpoints" / "kept").write_text("of two updates")
     said: list[str] = []
-    with steps_of(path, "name=begun", "seed=3", said=said).claimed() as other:
+    with claimed(steps_of(path, "name=begun", "seed=3", said=said)) as other:
         assert other.name == "main@2"
     assert any("(seed: 17 -> 3)" in text for text in said)
     assert steps_of(path, "name=begun").folder == folder
@@ -267,22 +179,22 @@ def test_an_interrupted_run_loses_nothing_when_its_settings_change(path: Path) -
 
 
 def test_a_folder_in_which_nothing_has_begun_is_taken_and_not_counted(path: Path) -> None:
-    with steps_of(path, "name=unbegun").claimed() as folder:
+    with claimed(steps_of(path, "name=unbegun")) as folder:
         pass
-    with steps_of(path, "name=unbegun", "seed=3").claimed() as other:
+    with claimed(steps_of(path, "name=unbegun", "seed=3")) as other:
         assert other == folder
     assert "seed: 3" in (folder.path / "experiment.yaml").read_text()
 
 
 def test_two_calls_with_different_settings_at_once_get_a_run_each(path: Path) -> None:
     with (
-        steps_of(path, "name=at-once").claimed() as first,
-        steps_of(path, "name=at-once", "seed=3").claimed() as second,
+        claimed(steps_of(path, "name=at-once")) as first,
+        claimed(steps_of(path, "name=at-once", "seed=3")) as second,
     ):
         assert (first.name, second.name) == ("main", "main@2")
         with (
             pytest.raises(ExperimentError, match="is at work on this run"),
-            steps_of(path, "name=at-once").claimed(),
+            claimed(steps_of(path, "name=at-once")),
         ):
             pass
 

@@ -19,18 +19,18 @@ from tunesmith.errors import DataError
 from tunesmith.images.boxes import Box, Boxes
 from tunesmith.model.families import Family
 from tunesmith.model.load import load_family
+from tunesmith.pipeline.context import RunContext
 from tunesmith.pipeline.show import (
     CONTROL,
     FOLDED,
     SEEN,
     TRAINED,
-    Run,
+    TokenRun,
     boxes_of,
     coloured,
     rendered_examples,
     runs,
 )
-from tunesmith.pipeline.steps import Steps
 from tunesmith.records.conversation import Conversation, Turn
 
 TALK = Conversation(
@@ -45,8 +45,8 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
     return load_family(Model(path=str(tiny_model(tmp_path_factory.mktemp("show") / "model"))))
 
 
-def steps_of(path: Path, *overrides: str) -> Steps:
-    return Steps(load_experiment(path, overrides), path.parent, say=lambda text: None)
+def steps_of(path: Path, *overrides: str) -> RunContext:
+    return RunContext(load_experiment(path, overrides), path.parent, say=lambda text: None)
 
 
 def styled(text: Text, style: str) -> list[str]:
@@ -102,10 +102,10 @@ def test_an_example_that_ends_with_a_trained_token_closes_its_bracket(family: Fa
 def test_neighbours_that_are_alike_are_shown_in_one_piece() -> None:
     example = Example("a:1", np.array([9, 1, 2, 9, 3, 4], np.int32), np.array([0, 0, 0, 1, 1, 1], bool))
     assert list(runs(example, special={9})) == [
-        Run([9], False, True),
-        Run([1, 2], False, False),
-        Run([9], True, True),
-        Run([3, 4], True, False),
+        TokenRun([9], False, True),
+        TokenRun([1, 2], False, False),
+        TokenRun([9], True, True),
+        TokenRun([3, 4], True, False),
     ]
 
 

@@ -16,7 +16,7 @@ from tests.tiny import tiny_seeing_model
 from tunesmith import run
 from tunesmith.config.read import read_variants
 from tunesmith.methods.lora import Lora
-from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline.context import RunContext
 from tunesmith.tasks.detect import Detect
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nutrition-boxes.yaml"
@@ -177,6 +177,6 @@ def test_a_product_that_is_held_out_is_not_trained_on(hub: Path, tmp_path: Path)
         f"output={tmp_path / 'runs'}",
     ]
     experiment = read_variants(RECIPE, overrides)["llm-only"]
-    certificate = Steps(experiment, RECIPE.parent, say=lambda text: None).prepared.certificate
+    certificate = RunContext(experiment, RECIPE.parent, say=lambda text: None).prepared.certificate
     assert certificate.counts == {"train": 31, "validation": 0, "test": 12, "dropped": 1}
     assert "group" in certificate.leaks.examples[0][2]

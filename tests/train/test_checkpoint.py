@@ -10,7 +10,7 @@ from tests.train.small import examples, stage, trainable
 from tunesmith.config.experiment import Optimizer
 from tunesmith.errors import DataError
 from tunesmith.model.saving import trained_state
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.checkpoint import (
     Progress,
     discard_checkpoints,
@@ -29,7 +29,7 @@ from tunesmith.train.optimizer import build_optimizer
 def test_what_is_restored_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> None:
     settings = Optimizer(kind=kind, learning_rate=1e-2)  # type: ignore[arg-type]
     model = trainable(tmp_path)
-    updates = Updates.of(stage(), examples(), seed=1)
+    updates = BatchPlan.of(stage(), examples(), seed=1)
     optimizer = build_optimizer(model.groups, settings)
     for underway in fit(model, updates, optimizer, settings, answer_loss):
         if underway.result().step == 4:
@@ -81,7 +81,7 @@ def test_only_the_weights_of_the_best_come_back(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path: Path, damaged: str) -> None:
     model = trainable(tmp_path)
     optimizer = build_optimizer(model.groups, Optimizer())
-    updates = Updates.of(stage(steps=1, epochs=None), examples(), seed=1)
+    updates = BatchPlan.of(stage(steps=1, epochs=None), examples(), seed=1)
     list(fit(model, updates, optimizer, Optimizer(), answer_loss))
     path = save_checkpoint(tmp_path, model, optimizer, Progress(1))
     (path / damaged).write_bytes((path / damaged).read_bytes()[:20])

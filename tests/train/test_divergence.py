@@ -14,7 +14,7 @@ from tunesmith.config.experiment import Checkpoints, Divergence, Optimizer, Stag
 from tunesmith.config.settings import Duration
 from tunesmith.errors import ModelError
 from tunesmith.model.trainable import Trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.checkpoint import Progress, latest_checkpoint
 from tunesmith.train.divergence import Watchdog, blind_loss
 from tunesmith.train.loss import answer_loss
@@ -25,7 +25,7 @@ from tunesmith.train.stages import Judge, train_stage
 def trained(
     folder: Path, model: Trainable, settings: Stage, listen: Callable[[Event], None] = lambda event: None
 ) -> Progress:
-    updates = Updates.of(settings, examples(), seed=1)
+    updates = BatchPlan.of(settings, examples(), seed=1)
     every = Checkpoints(every=Duration(1.0, "steps"))
     return train_stage(model, updates, settings, every, folder / "checkpoints", answer_loss, None, listen)
 
@@ -41,7 +41,7 @@ def test_a_loss_that_is_not_a_number_names_update_rate_and_records_and_is_never_
         trained(tmp_path, trainable(tmp_path, full=True), settings, events.append)
     text = str(error.value)
     assert "stage 'train': training diverged at update 2 of 9 (learning rate 1e+30): the loss is nan" in text
-    records = Updates.of(settings, examples(), seed=1).records(1)
+    records = BatchPlan.of(settings, examples(), seed=1).records(1)
     assert len(records) == 8
     assert f"Its 8 examples: {', '.join(records)}." in text
     assert "The checkpoint of update 1 is kept" in text
@@ -70,7 +70,7 @@ def test_a_weight_that_is_not_finite_is_never_saved(tmp_path: Path, value: float
 
 
 def test_the_records_of_an_update_are_those_that_it_is_made_of() -> None:
-    updates = Updates.of(stage(), examples(), seed=1)
+    updates = BatchPlan.of(stage(), examples(), seed=1)
     for step in (0, 4, 8):
         members = [index for micro_batch in updates.members(step, 64) for index in micro_batch]
         assert sorted(updates.records(step)) == sorted(updates.examples[index].record for index in members)
@@ -79,7 +79,7 @@ def test_the_records_of_an_update_are_those_that_it_is_made_of() -> None:
 def fed(losses: list[float], **divergence: float | None) -> Watchdog:
     """A watchdog that has seen these losses; a blind guess has the loss 2."""
     settings = stage(divergence=Divergence(**divergence))
-    dog = Watchdog(settings, Updates.of(settings, examples(), seed=1), Path("none"), 2.0, [].append)
+    dog = Watchdog(settings, BatchPlan.of(settings, examples(), seed=1), Path("none"), 2.0, [].append)
     for step, loss in enumerate(losses, 1):
         dog.refuse_rise(Update("train", step, 9, 1.0, loss, 0.1, 1.0, 10, 5, 0.1, 0.1))
     return dog
@@ -99,7 +99,7 @@ def test_a_loss_that_stays_high_above_the_lowest_stops_the_stage(tmp_path: Path)
 def test_the_log_says_what_diverged_when_and_what_is_kept(tmp_path: Path) -> None:
     events: list[Event] = []
     settings = stage()
-    dog = Watchdog(settings, Updates.of(settings, examples(), seed=1), tmp_path, 2.0, events.append)
+    dog = Watchdog(settings, BatchPlan.of(settings, examples(), seed=1), tmp_path, 2.0, events.append)
     with pytest.raises(ModelError):
         dog.watched(Update("train", 4, 9, 1.0, math.nan, 0.1, 1.0, 10, 5, 0.1, 0.1))
     [event] = events

@@ -11,17 +11,17 @@ from tunesmith.config.experiment import Optimizer
 from tunesmith.errors import ModelError
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import trained_state
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import AnswerLoss, answer_loss
 from tunesmith.train.observers import Update
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.pending_update import Underway
+from tunesmith.train.pending_update import PendingUpdate
 
 SETTINGS = Optimizer(learning_rate=1e-2)
 
 
-def noted(updates: Iterable[Underway]) -> list[Update]:
+def noted(updates: Iterable[PendingUpdate]) -> list[Update]:
     """All of them, done."""
     return [one.result() for one in updates]
 
@@ -30,7 +30,7 @@ def trained(
     folder: Path, tokens_per_device: int, examples_of: int = 24
 ) -> tuple[list[float], dict[str, torch.Tensor]]:
     model = trainable(folder, dropout=0.0)
-    updates = Updates("adapt", examples(examples_of), 8, tokens_per_device, steps=6, seed=1)
+    updates = BatchPlan("adapt", examples(examples_of), 8, tokens_per_device, steps=6, seed=1)
     notes = noted(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, answer_loss))
     return [note.loss for note in notes], trained_state(model)
 
@@ -45,7 +45,7 @@ def test_how_an_update_is_cut_into_micro_batches_changes_neither_loss_nor_weight
 
 def test_the_loss_falls_and_every_update_is_noted(tmp_path: Path) -> None:
     model = trainable(tmp_path, full=True)
-    updates = Updates.of(stage(), examples(), seed=1)
+    updates = BatchPlan.of(stage(), examples(), seed=1)
     notes = noted(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, answer_loss))
     assert [note.step for note in notes] == list(range(1, 10))
     assert notes[-1].loss < 0.8 * notes[0].loss
@@ -57,7 +57,7 @@ def test_the_loss_falls_and_every_update_is_noted(tmp_path: Path) -> None:
 def test_the_first_update_is_that_of_plain_pytorch_on_the_mean_over_trained_tokens(tmp_path: Path) -> None:
     settings = Optimizer(learning_rate=1e-2, schedule="constant", warmup=0, max_grad_norm=None)
     model = trainable(tmp_path, dropout=0.0, full=True)
-    updates = Updates("adapt", examples(8), 8, 64, steps=1, seed=1)
+    updates = BatchPlan("adapt", examples(8), 8, 64, steps=1, seed=1)
     reference = trainable(tmp_path, dropout=0.0, full=True)
     weights = list(reference.groups[0].parameters.values())
     optimizer = torch.optim.AdamW(weights, lr=1e-2, weight_decay=0.0)
@@ -71,7 +71,7 @@ def test_the_first_update_is_that_of_plain_pytorch_on_the_mean_over_trained_toke
 
 def test_gradients_are_clipped_to_the_norm_that_was_asked_for(tmp_path: Path) -> None:
     model = trainable(tmp_path, full=True)
-    updates = Updates.of(stage(steps=1, epochs=None), examples(), seed=1)
+    updates = BatchPlan.of(stage(steps=1, epochs=None), examples(), seed=1)
     sizes = []
     optimizer = build_optimizer(model.groups, SETTINGS)
     optimizer.register_step_pre_hook(
@@ -88,7 +88,7 @@ def test_gradients_are_clipped_to_the_norm_that_was_asked_for(tmp_path: Path) ->
 
 def test_it_goes_on_from_any_update_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     model = trainable(tmp_path, dropout=0.0)
-    updates = Updates("adapt", examples(), 8, 64, steps=6, seed=1)
+    updates = BatchPlan("adapt", examples(), 8, 64, steps=6, seed=1)
     optimizer = build_optimizer(model.groups, SETTINGS)
     for underway in fit(model, updates, optimizer, SETTINGS, answer_loss):
         if underway.result().step == 2:
@@ -117,7 +117,7 @@ class WithoutMemory(AnswerLoss):
 def test_an_update_that_does_not_fit_is_cut_smaller_and_nothing_is_lost(tmp_path: Path) -> None:
     wanted_losses, wanted = trained(tmp_path / "a", tokens_per_device=10_000)
     model = trainable(tmp_path / "b", dropout=0.0)
-    updates = Updates("adapt", examples(24), 8, 10_000, steps=6, seed=1)
+    updates = BatchPlan("adapt", examples(24), 8, 10_000, steps=6, seed=1)
     optimizer = build_optimizer(model.groups, SETTINGS)
     notes = noted(fit(model, updates, optimizer, SETTINGS, WithoutMemory(40)))
     assert [note.loss for note in notes] == pytest.approx(wanted_losses, rel=1e-5)
@@ -131,7 +131,9 @@ def test_a_forecast_that_was_too_small_is_corrected_by_what_was_reached(
 ) -> None:
     monkeypatch.setattr("tunesmith.train.batch_plan.peak_memory_gib", lambda device: 6.0)
     model = trainable(tmp_path, dropout=0.0)
-    updates = Updates("adapt", examples(24), 8, 10_000, steps=2, seed=1, expected_gib=lambda size: size / 40)
+    updates = BatchPlan(
+        "adapt", examples(24), 8, 10_000, steps=2, seed=1, expected_gib=lambda size: size / 40
+    )
     largest = max(len(batch.tokens) for batch in updates.micro_batches(0))
     assert updates.forecast_gib == 250
     notes = noted(
@@ -145,14 +147,14 @@ def test_a_forecast_that_was_too_small_is_corrected_by_what_was_reached(
 
 def test_without_a_forecast_there_is_none_to_correct(tmp_path: Path) -> None:
     model = trainable(tmp_path, dropout=0.0)
-    updates = Updates("adapt", examples(24), 8, 10_000, steps=1, seed=1)
+    updates = BatchPlan("adapt", examples(24), 8, 10_000, steps=1, seed=1)
     (note,) = noted(fit(model, updates, build_optimizer(model.groups, SETTINGS), SETTINGS, WithoutMemory(40)))
     assert note.forecast_gib is None
 
 
 def test_one_example_that_does_not_fit_is_told_with_what_to_do(tmp_path: Path) -> None:
     model = trainable(tmp_path, dropout=0.0)
-    updates = Updates("adapt", examples(24), 8, 64, steps=1, seed=1)
+    updates = BatchPlan("adapt", examples(24), 8, 64, steps=1, seed=1)
     optimizer = build_optimizer(model.groups, SETTINGS)
     with pytest.raises(
         ModelError, match=r"^stage 'adapt': memory ran out on one example of \d+ tokens. Set model.che"

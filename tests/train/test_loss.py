@@ -16,7 +16,7 @@ from tunesmith.methods.full import Full
 from tunesmith.model.heads import new_head
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import make_trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import (
@@ -187,7 +187,7 @@ def test_accumulation_is_exact_with_weights(tmp_path: Path) -> None:
         settings = stage(
             batch=Batch(num_examples=16, max_tokens_per_microbatch=capacity), steps=1, epochs=None
         )
-        updates = Updates.of(settings, made, seed=1)
+        updates = BatchPlan.of(settings, made, seed=1)
         optimizer = torch.optim.SGD([{"params": weights, "lr": 0.0, "peak": 0.0}])
         note = next(fit(trained, updates, optimizer, settings.optimizer, loss)).result()
         found.append((note.loss, note.gradient_norm, note.trained_tokens))

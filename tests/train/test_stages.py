@@ -10,7 +10,7 @@ from tunesmith.config.settings import Duration
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.saving import trained_state
 from tunesmith.model.trainable import Trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.checkpoint import Progress, latest_checkpoint
 from tunesmith.train.loss import AnswerLoss, answer_loss
 from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart, Update
@@ -32,7 +32,7 @@ def trained(
     folder: Path, model: Trainable, settings: Stage, judged: Judge | None = None
 ) -> tuple[Progress, list[Event]]:
     events: list[Event] = []
-    updates = Updates.of(settings, examples(), seed=1)
+    updates = BatchPlan.of(settings, examples(), seed=1)
     progress = train_stage(
         model,
         updates,
@@ -72,7 +72,7 @@ def test_an_update_is_told_of_once_the_next_has_started_unless_something_is_made
             course.append(f"update {event.step}")
 
     model, settings = trainable(tmp_path), stage()
-    updates = Updates("adapt", examples(), 8, 10_000, steps=5, seed=1)
+    updates = BatchPlan("adapt", examples(), 8, 10_000, steps=5, seed=1)
     saved = Checkpoints(every=Duration(3.0, "steps"))
     train_stage(model, updates, settings, saved, tmp_path / "checkpoints", Noted(), None, listen)
     assert course == [
@@ -89,7 +89,7 @@ def test_the_weights_at_the_end_are_the_best_not_the_last(tmp_path: Path) -> Non
     assert [event.best for event in events if isinstance(event, Evaluation)] == [True] * 3 + [False] * 6
     three = trainable(tmp_path / "three", dropout=0.0)
     settings = stage()
-    updates = Updates.of(settings, examples(), seed=1)
+    updates = BatchPlan.of(settings, examples(), seed=1)
     from tunesmith.train.fit import fit
     from tunesmith.train.optimizer import build_optimizer
 

@@ -23,12 +23,12 @@ from tunesmith.model.checkpointing import checkpoint
 from tunesmith.model.heads import hidden_width, new_head
 from tunesmith.model.load import load
 from tunesmith.model.trainable import make_trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.examples import Examples
 from tunesmith.train.fit import fit
 from tunesmith.train.loss import ClassLoss, answer_loss
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.pending_update import Underway
+from tunesmith.train.pending_update import PendingUpdate
 
 
 def run(job: Job, clock: Clock) -> None:
@@ -62,7 +62,7 @@ def run(job: Job, clock: Clock) -> None:
     loss = ClassLoss(Loss()) if job.way.name == "head" else answer_loss
     updates = _updates(job, clock, loaded.family)
     clock.start(weight for group in trainable.groups for weight in group.parameters.values())
-    before: Underway | None = None
+    before: PendingUpdate | None = None
     for underway in fit(trainable, updates, optimizer, settings, loss):
         # As in a stage, the newest is at work while the one before is told of.
         note = (before or underway).result()
@@ -73,7 +73,7 @@ def run(job: Job, clock: Clock) -> None:
             break
 
 
-class InOrder(Updates):
+class InOrder(BatchPlan):
     """As the product does it, but for the shuffling."""
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -85,7 +85,7 @@ def _updates(job: Job, clock: Clock, family: Any) -> Any:
     samples = [one for number in range(clock.total) for one in job.samples(number, family.config)]
     examples = Examples(_example(job, family, number, one) for number, one in enumerate(samples))
     room, share = job.tokens_per_device, job.settings.shared
-    return InOrder(job.workload, examples, job.work.samples, room, clock.total, 0, share=share)
+    return InOrder(job.workload, examples, job.work.samples, room, clock.total, 0, share_prefixes=share)
 
 
 def _example(job: Job, family: Any, number: int, sample: Sample) -> Any:

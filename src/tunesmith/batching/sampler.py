@@ -17,18 +17,20 @@ def epoch_order(
     seed: int,
     epoch: int,
     sort_by: Sequence[Any] | None = None,
-    together: Sequence[Any] | None = None,
+    group_by: Sequence[Any] | None = None,
 ) -> Int[np.ndarray, " example"]:
-    """Indices of one epoch, shuffled anew in every epoch: with `together`, examples of equal values stand side by side;
-    with `sort_by`, they are then sorted by it (stable, so that equal values stay shuffled). DataError if the values
-    cannot be compared."""
+    """Indices of the examples in the order of an epoch; every epoch is shuffled differently.
+
+    With `group_by`, examples with equal values are next to each other. With `sort_by`, the examples are then sorted by
+    it; the sort is stable, so that equal values stay shuffled. DataError if the values cannot be compared.
+    """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(num_examples)
-    if together is not None:
+    if group_by is not None:
         groups: dict[str, int] = {}
-        written = (json.dumps(value, sort_keys=True, default=repr) for value in together)
-        of_each = np.array([groups.setdefault(one, len(groups)) for one in written])
-        order = order[np.argsort(random.permutation(len(groups))[of_each[order]], kind="stable")]
+        written = (json.dumps(value, sort_keys=True, default=repr) for value in group_by)
+        group_of = np.array([groups.setdefault(text, len(groups)) for text in written])
+        order = order[np.argsort(random.permutation(len(groups))[group_of[order]], kind="stable")]
     if sort_by is None:
         return order
     try:

@@ -1,5 +1,7 @@
-"""Examples that begin alike: one instruction, one picture with several questions. Laid out once, their beginning is
-computed once, and every one of them goes on from it; what is learnt is the same."""
+"""Shared prefixes: the common start of several examples, such as an instruction or a picture, is computed only once.
+
+Each of the examples continues the prefix; losses and gradients are the same as without sharing.
+"""
 
 from __future__ import annotations
 
@@ -15,70 +17,70 @@ from tunesmith.batching.example import Example
 from tunesmith.batching.positions import positions_of
 
 FEWEST = 16
-"""Tokens of a beginning that is worth laying out once."""
+"""Fewest tokens of a prefix that is worth sharing."""
 _OF_PICTURES = 2**40
 """Beyond all token ids."""
 
 
 @dataclass(frozen=True)
-class Siblings:
-    """Examples with one beginning; an example that shares none is alone, with a beginning of no tokens."""
+class PrefixGroup:
+    """Examples with a common prefix. An example that shares no prefix is a group of its own, with an empty prefix."""
 
     members: tuple[int, ...]
-    beginning: int
-    """Tokens that they have in common, none of them trained."""
+    prefix: int
+    """Number of tokens in the common prefix; none of them is trained."""
 
     def tokens(self, lengths: Sequence[int]) -> int:
-        """Tokens of them all, the beginning counted once; `lengths` are those of all examples."""
-        return sum(lengths[member] for member in self.members) - (len(self.members) - 1) * self.beginning
+        """Tokens of the group, the prefix counted once; `lengths` are those of all examples."""
+        return sum(lengths[member] for member in self.members) - (len(self.members) - 1) * self.prefix
 
-    def within(self, capacity: int, lengths: Sequence[int]) -> Iterator[Siblings]:
-        """The same members in groups of at most so many tokens, but for one that is longer alone."""
+    def split(self, capacity: int, lengths: Sequence[int]) -> Iterator[PrefixGroup]:
+        """Split the group so that no part exceeds `capacity` tokens; a single longer member is a part of its own."""
         some: list[int] = []
         for member in self.members:
-            if some and Siblings((*some, member), self.beginning).tokens(lengths) > capacity:
-                yield Siblings(tuple(some), self.beginning)
+            if some and PrefixGroup((*some, member), self.prefix).tokens(lengths) > capacity:
+                yield PrefixGroup(tuple(some), self.prefix)
                 some = []
             some.append(member)
-        yield Siblings(tuple(some), self.beginning)
+        yield PrefixGroup(tuple(some), self.prefix)
 
 
-def siblings(examples: Sequence[Example]) -> list[Siblings]:
+def prefix_groups(examples: Sequence[Example]) -> list[PrefixGroup]:
     """The examples in groups of siblings such that least tokens are laid out, in the order of their first members.
 
-    Siblings are neighbours when examples are sorted by their tokens, so the best way to cut that order is
+    PrefixGroup are neighbours when examples are sorted by their tokens, so the best way to cut that order is
     found from its beginning on.
     """
     seen: dict[tuple[object, ...], int] = {}
     heads = [_shareable(example, seen) for example in examples]
     order = sorted(range(len(examples)), key=lambda index: heads[index].tobytes())
-    alike = [_common(heads[one], heads[other]) for one, other in pairwise(order)]
-    found = [
-        Siblings(tuple(sorted(order[start:end])), beginning)
-        for start, end, beginning in _best_cuts(alike, len(order))
+    alike = [_common(heads[index], heads[following]) for index, following in pairwise(order)]
+    groups = [
+        PrefixGroup(tuple(sorted(order[start:end])), prefix)
+        for start, end, prefix in _best_cuts(alike, len(order))
     ]
-    return sorted(found, key=lambda group: group.members[0])
+    return sorted(groups, key=lambda group: group.members[0])
 
 
 class Piece(NamedTuple):
     """What one segment of a line is made of."""
 
     example: Example
-    """An example, a beginning, or what comes after one; pictures stand where they do in this piece."""
+    """An example, a prefix, or the rest of an example after its prefix; positions of pictures are within the piece."""
     positions: Int64[np.ndarray, "axis token"]
     continues: int
-    """Number of the piece that this one goes on from, or -1."""
+    """Index of the piece that this one continues, or -1."""
     end_of: int
-    """Number of the example that ends with it; -1 for a beginning."""
+    """Index of the example that ends with it; -1 for a prefix."""
 
 
 def pieces_of(examples: Sequence[Example], share: bool) -> list[Piece]:
-    """The examples as pieces: with `share` the beginning of siblings, followed by what each of them has after it."""
+    """The examples as pieces; with `share`, each common prefix once, followed by the rest of its examples."""
     if not share:
         return [Piece(example, positions_of(example), -1, number) for number, example in enumerate(examples)]
     pieces: list[Piece] = []
-    for group in siblings(examples):
-        beginning, start = len(pieces), group.beginning
+    for group in prefix_groups(examples):
+        prefix, start = len(pieces), group.prefix
         if start:
             first = examples[group.members[0]]
             pieces.append(Piece(_cut(first, 0, start), positions_of(first)[:, :start], -1, -1))
@@ -86,7 +88,7 @@ def pieces_of(examples: Sequence[Example], share: bool) -> list[Piece]:
             example = examples[member]
             rest = _cut(example, start, len(example)) if start else example
             after = positions_of(example)[:, start:]
-            pieces.append(Piece(rest, after, beginning if start else -1, member))
+            pieces.append(Piece(rest, after, prefix if start else -1, member))
     return pieces
 
 
@@ -139,8 +141,8 @@ def _shareable(example: Example, seen: dict[tuple[object, ...], int]) -> Int64[n
     return tokens[:end]
 
 
-def _common(one: Int64[np.ndarray, " _"], other: Int64[np.ndarray, " _"]) -> int:
-    """How many tokens two begin with alike."""
-    shorter = min(len(one), len(other))
-    differ = np.flatnonzero(one[:shorter] != other[:shorter])
+def _common(first: Int64[np.ndarray, " _"], second: Int64[np.ndarray, " _"]) -> int:
+    """Length of the common prefix of two sequences."""
+    shorter = min(len(first), len(second))
+    differ = np.flatnonzero(first[:shorter] != second[:shorter])
     return int(differ[0]) if len(differ) else shorter

@@ -39,4 +39,4 @@ def command(
         terminal.print(example.text, soft_wrap=True)
         for picture in example.pictures:
             last = picture is example.pictures[-1]
-            terminal.print(picture.told(has_colours), end="\n\n" if last else "\n", soft_wrap=True)
+            terminal.print(picture.caption(has_colours), end="\n\n" if last else "\n", soft_wrap=True)

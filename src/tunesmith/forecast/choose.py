@@ -9,7 +9,7 @@ from typing import Literal
 
 from tunesmith.forecast.memory import FRAGMENTS, GIB, BatchShape, Forecast
 from tunesmith.model.checkpointing import LEVELS, Level
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 
 MOST_TOKENS, ENOUGH_TOKENS, FEWEST_TOKENS = 16384, 2048, 256
 """More tokens at once are no faster; with so many, keeping all activations pays more than having more tokens would; and
@@ -104,7 +104,7 @@ def _rounded(tokens: float) -> int:
     return int(tokens) // FEWEST_TOKENS * FEWEST_TOKENS
 
 
-def largest_shape(updates: Updates, tokens: int) -> tuple[BatchShape, int]:
+def largest_shape(updates: BatchPlan, tokens: int) -> tuple[BatchShape, int]:
     """The largest micro-batch, and most micro-batches in an update, if those have at most so many tokens: of the first
     updates and of the longest example."""
     examples = updates.examples

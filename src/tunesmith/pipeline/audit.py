@@ -9,15 +9,15 @@ from rich.progress import track
 
 from tunesmith.audit.lengths import audit_characters, audit_lines, audit_tokens
 from tunesmith.forecast.outlook import Outlook
-from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline.context import RunContext
 from tunesmith.records.conversation import Conversation
 from tunesmith.records.sampling import fixed_sample
 from tunesmith.runs.audit import AUDIT, Audit
-from tunesmith.train.examples import Examples
+from tunesmith.train.examples import Examples, renderer
 
 
 def audit(
-    steps: Steps,
+    run: RunContext,
     characters: bool,
     max_samples: int | None,
     limit: int | None,
@@ -26,15 +26,16 @@ def audit(
     """Lengths over the training records, or over a fixed sample of them; no weights are loaded. `examples` are theirs,
     if they have been made already."""
     if characters:
-        return audit_characters(_conversations(steps, max_samples), limit)
-    found = audited_examples(steps, max_samples) if examples is None else examples
-    return audit_tokens(found, limit, steps.family.image_processor)
+        return audit_characters(_conversations(run, max_samples), limit)
+    if examples is None:
+        examples = audited_examples(run, max_samples)
+    return audit_tokens(examples, limit, run.family.image_processor)
 
 
-def audited_examples(steps: Steps, max_samples: int | None) -> Examples:
+def audited_examples(run: RunContext, max_samples: int | None) -> Examples:
     """What the first stage makes of the training records, or of a fixed sample of them; none is refused."""
-    render = steps.render(steps.experiment.stages[0])
-    return Examples(render(_conversations(steps, max_samples)))
+    render = renderer(run.family, run.experiment.task, run.experiment.stages[0].loss_on)
+    return Examples(render(_conversations(run, max_samples)))
 
 
 def as_json(lengths: Audit, outlook: Outlook | None) -> dict[str, Any]:
@@ -48,8 +49,8 @@ def lines(lengths: Audit, outlook: Outlook | None) -> list[str]:
     return [*audit_lines(lengths), *(outlook.lines() if outlook is not None else [])]
 
 
-def _conversations(steps: Steps, max_samples: int | None) -> Iterator[Conversation]:
-    task = steps.task
-    records = fixed_sample(steps.prepared.records("train"), max_samples, steps.experiment.seed)
+def _conversations(run: RunContext, max_samples: int | None) -> Iterator[Conversation]:
+    task = run.task
+    records = fixed_sample(run.prepared.records("train"), max_samples, run.experiment.seed)
     shown = track(records, description="measuring", total=len(records), transient=True)
-    return (task.conversation(record, steps.shots) for record in shown)
+    return (task.conversation(record, run.shots) for record in shown)

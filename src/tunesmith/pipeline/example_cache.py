@@ -11,9 +11,9 @@ import tunesmith
 from tunesmith.config.experiment import Stage
 from tunesmith.config.renamed import with_former_names
 from tunesmith.files import files_sha256, read_json, whole_folder, write_json
+from tunesmith.pipeline.context import RunContext
 from tunesmith.pipeline.folder import at_work, key_of
-from tunesmith.pipeline.runs import task_key
-from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline.keys import task_key
 from tunesmith.train.examples import Examples, Rendered
 
 LEAST = 2000
@@ -24,25 +24,25 @@ RENDERERS = ("records", "images", "batching", "tasks", "model/families", "train/
 LIBRARIES = ("transformers", "tokenizers", "jinja2")
 
 
-def kept(steps: Steps, stage: Stage, make: Callable[[], Rendered]) -> Rendered:
+def cached_examples(run: RunContext, stage: Stage, make: Callable[[], Rendered]) -> Rendered:
     """The stage's examples, from the experiment's folder if they are there and whole; else made, and kept there."""
-    if steps.prepared.counts["train"] < LEAST:
+    if run.prepared.counts["train"] < LEAST:
         return make()
-    key = examples_key(steps, stage)
-    folder = steps.shared.examples(key)
-    with at_work(steps.shared.lock(folder.name), wait=True):
-        found = _read(folder, key)
-        if found is None:
-            found = make()
-            _write(found, folder, key)
-    return found
+    key = examples_key(run, stage)
+    folder = run.shared.examples(key)
+    with at_work(run.shared.lock(folder.name), wait=True):
+        rendered = _read(folder, key)
+        if rendered is None:
+            rendered = make()
+            _write(rendered, folder, key)
+    return rendered
 
 
-def examples_key(steps: Steps, stage: Stage) -> str:
+def examples_key(run: RunContext, stage: Stage) -> str:
     """Changes when a stage's examples would: with the records and which of them are taken, the task, what is trained of
     them, tokenizer, template and picture settings, and the code that renders. Weights and methods do not matter."""
-    experiment, family = steps.experiment, steps.family
-    places = [str(place.resolve()) for place in (steps.where, steps.prepared.folder)]
+    experiment, family = run.experiment, run.family
+    places = [str(place.resolve()) for place in (run.where, run.prepared.folder)]
     with TemporaryDirectory() as saved:
         family.save(Path(saved))
         words = files_sha256(sorted(file for file in Path(saved).rglob("*") if file.is_file()))
@@ -54,11 +54,11 @@ def examples_key(steps: Steps, stage: Stage) -> str:
         if file.is_file()
     ]
     return key_of(
-        [steps.data_key, steps.prepared.certificate.checksum, places],
+        [run.data_key, run.prepared.certificate.checksum, places],
         experiment.seed if experiment.task.num_shots or stage.balance else None,
         [task_key(experiment), experiment.data.length.model_dump(mode="json")],
         with_former_names(stage.model_dump(mode="json", include={"where", "balance", "loss_on"}), "stages.*"),
-        steps.model.model_dump(mode="json", include={"thinking", "pixels"}),
+        run.model.model_dump(mode="json", include={"thinking", "pixels"}),
         [family.config.model_type, family.max_tokens, family.stop_tokens, words],
         [files_sha256(code), *map(metadata.version, LIBRARIES)],
     )

@@ -16,18 +16,18 @@ from tunesmith.forecast.memory import GIB, Forecast, forecast
 from tunesmith.forecast.outlook import CARDS, Fits, Outlook, StageOutlook, Way, Work, fits, ways_of
 from tunesmith.forecast.time import matrix_rate
 from tunesmith.model.checkpointing import LEVELS, Level
-from tunesmith.pipeline.checks import refuse_unknown_parts
-from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import loss_of
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.preflight import refuse_unknown_parts
 from tunesmith.precision.formats import all_precisions
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.examples import Examples
+from tunesmith.train.objective import build_loss
 
 _MOST_GIB = 100_000
 
 
 def outlook(
-    steps: Steps, examples: Examples, gib: float | None = None, records: int | None = None
+    run: RunContext, examples: Examples, gib: float | None = None, records: int | None = None
 ) -> Outlook:
     """Memory and time of every stage on these examples, which ways of training fit which card, and how much fits into
     `gib`, or else into this machine's GPU. Of `records` in all, if the examples are of some of them. ModelError names
@@ -35,40 +35,40 @@ def outlook(
 
     The forecast is for a GPU, this machine's or not; time is for the device that training would take here.
     """
-    refuse_unknown_parts(steps)
+    refuse_unknown_parts(run)
     gib = gib or _own_gib()
     device, name = _device()
     rate = matrix_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     try:
-        stages, cards = _forecast(steps, examples, gib, rate, records or len(examples))
+        stages, cards = _forecast(run, examples, gib, rate, records or len(examples))
     except ModelError:
         raise
     except Exception as error:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelError(
-            f"audit: the memory of {steps.family.config.model_type} cannot be forecast ({why}). Leave it out with "
+            f"audit: the memory of {run.family.config.model_type} cannot be forecast ({why}). Leave it out with "
             "--no-forecast"
         ) from error
     return Outlook(stages, cards, gib, name)
 
 
 def _forecast(
-    steps: Steps, examples: Examples, gib: float | None, rate: float, records: int
+    run: RunContext, examples: Examples, gib: float | None, rate: float, records: int
 ) -> tuple[tuple[StageOutlook, ...], tuple[Fits, ...]]:
-    stages = steps.experiment.stages
+    stages = run.experiment.stages
     share = records / len(examples)
-    ways = ways_of(stages[0].parts, tuple(steps.family.prefixes), _suggested_precisions())
+    ways = ways_of(stages[0].parts, tuple(run.family.prefixes), _suggested_precisions())
     with Progress(transient=True) as progress:
         task = progress.add_task("forecasting memory", total=len(stages) + len(ways))
-        found = []
+        outlooks = []
         for stage in stages:
-            found.append(_Stage(steps, stage, examples).outlook(gib, rate, share))
+            outlooks.append(_Stage(run, stage, examples).outlook(gib, rate, share))
             progress.advance(task)
-        first, cards = _Stage(steps, stages[0], examples), []
+        first, cards = _Stage(run, stages[0], examples), []
         for way in ways:
             cards.append(first.fits(way))
             progress.advance(task)
-    return tuple(found), tuple(cards)
+    return tuple(outlooks), tuple(cards)
 
 
 def _suggested_precisions() -> tuple[str, ...]:
@@ -81,45 +81,45 @@ def _suggested_precisions() -> tuple[str, ...]:
 class _Stage:
     """A stage on the examples of the audit."""
 
-    def __init__(self, steps: Steps, stage: Stage, examples: Examples) -> None:
-        self._steps, self._stage = steps, stage
-        self._updates = Updates.of(stage, examples, steps.experiment.seed)
-        self._shape, _ = largest_shape(self._updates, self._updates.tokens_per_device)
-        self._loss = loss_of(steps.experiment.task, stage, None)
+    def __init__(self, run: RunContext, stage: Stage, examples: Examples) -> None:
+        self._run, self._stage = run, stage
+        self._plan = BatchPlan.of(stage, examples, run.experiment.seed)
+        self._shape, _ = largest_shape(self._plan, self._plan.tokens_per_device)
+        self._loss = build_loss(run.experiment.task, stage.loss, None)
 
     def outlook(self, gib: float | None, rate: float, share: float) -> StageOutlook:
         """Memory by level of checkpointing, what fits into `gib`, and time if there are `share` times as many
         examples."""
-        settings = self._steps.model
-        precisions = {part: settings.precision(part) for part in self._steps.family.prefixes}
+        settings = self._run.model
+        precisions = {part: settings.precision(part) for part in self._run.family.prefixes}
         made = self._fake_model(Way("", self._stage.parts, precisions))
         asked = settings.checkpointing
         levels: list[Level] = list(LEVELS) if asked == "auto" else [asked]
-        tokens = self._updates.tokens_per_device
-        told = {level: self._told(made, level, tokens) for level in levels}
-        most = {} if gib is None else fits("", levels, partial(self._told, made)).most_tokens(gib)
-        size, first = told[levels[0]]
-        seen = range(min(self._updates.steps_per_epoch, 32))
-        mean = sum(self._updates.tokens(step) for step in seen) / len(seen)
-        steps = self._updates.steps * (1 if self._stage.steps else share)
+        tokens = self._plan.tokens_per_device
+        forecasts = {level: self._forecast(made, level, tokens) for level in levels}
+        most = {} if gib is None else fits("", levels, partial(self._forecast, made)).most_tokens(gib)
+        size, first = forecasts[levels[0]]
+        seen = range(min(self._plan.steps_per_epoch, 32))
+        mean = sum(self._plan.tokens(step) for step in seen) / len(seen)
+        steps = self._plan.steps * (1 if self._stage.steps else share)
         work = Work(first.flop / size * mean * steps, rate)
         return StageOutlook(
-            self._stage.name, size, {level: one for level, (_, one) in told.items()}, most, work
+            self._stage.name, size, {level: result for level, (_, result) in forecasts.items()}, most, work
         )
 
     def fits(self, way: Way) -> Fits:
         """Which cards a way of training fits."""
         made = self._fake_model(way)
-        return fits(way.name, LEVELS, partial(self._told, made), min(CARDS))
+        return fits(way.name, LEVELS, partial(self._forecast, made), min(CARDS))
 
     def _fake_model(self, way: Way) -> FakeModel:
-        task = self._steps.experiment.task
+        task = self._run.experiment.task
         head = (task.head, task.labels_in_order or ()) if task.head is not None else None
-        return build_fake_model(self._steps.family, way.precisions, way.methods, self._machine(way), head)
+        return build_fake_model(self._run.family, way.precisions, way.methods, self._machine(way), head)
 
     def _machine(self, way: Way) -> Machine:
         """A GPU with all that is fast, but for what the experiment says otherwise."""
-        settings, usual = self._steps.model, Machine()
+        settings, usual = self._run.model, Machine()
         if way.precisions["language"] == "fp32":
             usual = Machine("sdpa", usual.kernels)
         return Machine(
@@ -127,10 +127,10 @@ class _Stage:
             usual.kernels if settings.kernels == "auto" else settings.kernels,
         )
 
-    def _told(self, made: FakeModel, level: Level, tokens: int) -> tuple[int, Forecast]:
+    def _forecast(self, made: FakeModel, level: Level, tokens: int) -> tuple[int, Forecast]:
         """The forecast for about so many tokens at once, and for how many exactly."""
         shape = self._shape.scaled(tokens)
-        several = 1 if shape.tokens >= self._updates.tokens(0) else 2
+        several = 1 if shape.tokens >= self._plan.tokens(0) else 2
         return shape.tokens, forecast(made, shape, self._loss, self._stage.optimizer, level, several)
 
 

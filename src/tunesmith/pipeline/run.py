@@ -8,9 +8,11 @@ from rich.console import Console as Terminal
 
 from tunesmith.config.experiment import Experiment, Model
 from tunesmith.config.read import refuse_unchosen
-from tunesmith.pipeline.checks import check
-from tunesmith.pipeline.steps import MAIN, Steps
-from tunesmith.pipeline.training import train
+from tunesmith.pipeline.claim import claimed
+from tunesmith.pipeline.context import MAIN, RunContext
+from tunesmith.pipeline.evaluation import baseline, evaluation
+from tunesmith.pipeline.preflight import check
+from tunesmith.pipeline.stage import train
 from tunesmith.report.page import write_report
 from tunesmith.runs.sealing import is_sealed, seal
 
@@ -28,20 +30,20 @@ def run(
     refuse_unchosen(experiment)
     terminal = terminal or Terminal()
     label = "" if variant == MAIN else f" ({variant}, {precision_in_words(experiment.model)})"
-    steps = Steps(
+    context = RunContext(
         experiment,
         where,
         variant,
         say=lambda text: terminal.print(f"{text}{label}", style="bold", markup=False, soft_wrap=True),
     )
-    check(steps)
-    with steps.claimed() as folder:
-        was_finished = steps.is_finished
+    check(context)
+    with claimed(context) as folder:
+        was_finished = context.is_finished
         if was_finished:
-            steps.say(f"finished before, with the same settings: {folder.path}")
-        steps.baseline()
-        trained = train(steps, terminal)
-        steps.evaluation(trained.result, trained.fingerprint)
+            context.say(f"finished before, with the same settings: {folder.path}")
+        baseline(context)
+        trained = train(context, terminal)
+        evaluation(context, trained.folder, trained.fingerprint)
         if not was_finished or not is_sealed(folder.path):
             seal(folder.path)
         if not was_finished or not (folder.path / "report.html").exists():

@@ -17,10 +17,12 @@ from tunesmith.errors import counted, visible
 from tunesmith.images.boxes import Box, Boxes
 from tunesmith.images.picture import Picture
 from tunesmith.model.families import Family
+from tunesmith.pipeline.context import RunContext
 from tunesmith.pipeline.drawing import as_seen, draw, preview
-from tunesmith.pipeline.steps import Steps
+from tunesmith.pipeline.stage_examples import stage_records
 from tunesmith.records.conversation import Conversation
 from tunesmith.records.sampling import fixed_sample
+from tunesmith.train.examples import renderer
 
 TRAINED, SEEN, CONTROL, FOLDED = "bold green", "dim", "reverse", "cyan"
 MOST_OF_A_NAME = 100
@@ -42,8 +44,8 @@ class ShownPicture:
         """Write the drawing; DataError if the picture's file is not what it was when the data was prepared."""
         draw(self._image, self.boxes, self.path)
 
-    def told(self, has_colours: bool) -> Text:
-        """Where it is drawn; before that, for a terminal with colours, the picture in a few lines."""
+    def caption(self, has_colours: bool) -> Text:
+        """The path of the drawing, after a preview of the picture for a terminal with colours."""
         text = preview(self._image, self.boxes) if has_colours else Text()
         boxes = f" with {len(self.boxes)} box{'es' if len(self.boxes) > 1 else ''}" if self.boxes else ""
         return text.append(f"picture {self.number}{boxes}, as the model sees it: {self.path}")
@@ -85,16 +87,17 @@ class Shown:
         }
 
 
-def rendered_examples(steps: Steps, number: int, drawings: Path | None = None) -> Iterator[Shown]:
+def rendered_examples(run: RunContext, number: int, drawings: Path | None = None) -> Iterator[Shown]:
     """A fixed sample of the first stage's training examples, coloured; `drawings` is the folder for their pictures, by
     default a temporary one."""
-    family = steps.family
-    task, stage = steps.task, steps.experiment.stages[0]
+    family = run.family
+    task, stage = run.task, run.experiment.stages[0]
     folder = drawings
     names: set[str] = set()
-    for record in fixed_sample(steps.stage_records(stage), number, steps.experiment.seed):
-        conversation = task.conversation(record, steps.shots)
-        example = next(steps.render(stage)([conversation]))
+    render = renderer(family, run.experiment.task, stage.loss_on)
+    for record in fixed_sample(stage_records(run, stage), number, run.experiment.seed):
+        conversation = task.conversation(record, run.shots)
+        example = next(render([conversation]))
         name = re.sub(r"[^\w.-]+", "-", record.id).strip("-.")[-MOST_OF_A_NAME:]
         while name in names:
             name += "_"
@@ -169,8 +172,8 @@ def folded(index: int, placed: Placed) -> str:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Neighbouring tokens that are alike."""
+class TokenRun:
+    """Neighbouring tokens of the same kind."""
 
     tokens: list[int]
     trained: bool
@@ -179,7 +182,7 @@ class Run:
     """Index of the picture that they all stand for."""
 
 
-def runs(example: Example, special: set[int]) -> Iterator[Run]:
+def runs(example: Example, special: set[int]) -> Iterator[TokenRun]:
     """All tokens of an example in runs."""
     owners: list[int | None] = [None] * len(example)
     for index, placed in enumerate(example.pictures):
@@ -188,8 +191,8 @@ def runs(example: Example, special: set[int]) -> Iterator[Run]:
     kind: tuple[bool, bool, int | None] = (False, False, None)
     for token, trained, owner in zip(example.tokens.tolist(), example.trained.tolist(), owners, strict=True):
         if run and kind != (trained, token in special, owner):
-            yield Run(run, *kind)
+            yield TokenRun(run, *kind)
             run = []
         kind = (trained, token in special, owner)
         run.append(token)
-    yield Run(run, *kind)
+    yield TokenRun(run, *kind)

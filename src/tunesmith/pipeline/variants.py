@@ -13,9 +13,9 @@ from rich.console import Console as Terminal
 from tunesmith.config.experiment import Experiment
 from tunesmith.errors import TunesmithError
 from tunesmith.files import DISK_FULL
-from tunesmith.pipeline.checks import check_settings
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.preflight import check_settings
 from tunesmith.pipeline.run import precision_in_words, run
-from tunesmith.pipeline.steps import Steps
 from tunesmith.report.compare import compare_folders, write_compared
 from tunesmith.report.terminal import print_comparison, print_summary
 
@@ -53,9 +53,9 @@ def run_all(variants: Mapping[str, Experiment], where: Path, terminal: Terminal)
             torch.cuda.empty_cache()
     compare_finished(folders, terminal)
     if faults:
-        told = "\n".join(f"{name}: {fault}" for name, fault in faults.items())
+        named = "\n".join(f"{name}: {fault}" for name, fault in faults.items())
         first = next(iter(faults.values()))
-        raise type(first)(f"{len(faults)} of {len(variants)} variants failed, the others are done:\n{told}")
+        raise type(first)(f"{len(faults)} of {len(variants)} variants failed, the others are done:\n{named}")
     return folders
 
 
@@ -75,7 +75,7 @@ def _faults_of_settings(variants: Mapping[str, Experiment], where: Path) -> dict
     faults = {}
     for name, experiment in variants.items():
         try:
-            check_settings(Steps(experiment, where, name, say=lambda text: None))
+            check_settings(RunContext(experiment, where, name, say=lambda text: None))
         except TunesmithError as error:
             faults[name] = error
     return faults

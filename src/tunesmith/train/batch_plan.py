@@ -1,4 +1,4 @@
-"""What each update of a stage sees: a pure function of its number, so that an interrupted stage goes on exactly."""
+"""The batches of a stage. Each is a pure function of the update's number, so that a stage resumes exactly."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from tunesmith.batching.batch import Batch
 from tunesmith.batching.collator import collate, default_workers, pinned, to_device
 from tunesmith.batching.packer import pack
 from tunesmith.batching.sampler import epoch_order, steps_per_epoch
-from tunesmith.batching.shared_prefixes import siblings
+from tunesmith.batching.shared_prefixes import prefix_groups
 from tunesmith.config.experiment import Stage
 from tunesmith.errors import ModelError
 from tunesmith.train.examples import Examples
 from tunesmith.train.memory import peak_memory_gib
 
-_AHEAD = 2
-"""Updates whose micro-batches are made while the device works."""
+_PREFETCHED = 2
+"""Updates whose micro-batches are prepared while the device works."""
 TOKENS = 8192
 """In a micro-batch, where nobody says otherwise."""
 _CPU = torch.device("cpu")
 
 
 @dataclass(eq=False)
-class Updates:
-    """All updates of one stage. How they are cut into micro-batches may change on the way, what they see does not."""
+class BatchPlan:
+    """The batches of all updates of one stage.
+
+    The split into micro-batches may change during training, the examples of an update do not.
+    """
 
     stage: str
     examples: Examples
@@ -42,10 +45,10 @@ class Updates:
     seed: int
     sort_by: Sequence[Any] | None = None
     """Value of the field to order by, for each example."""
-    together: Sequence[Any] | None = None
-    """Value of the field of which equal ones stay together, for each example."""
-    share: bool = False
-    """Lay out once what examples of a micro-batch begin with."""
+    group_by: Sequence[Any] | None = None
+    """For each example, the value whose equal ones stay next to each other."""
+    share_prefixes: bool = False
+    """Compute common prefixes within a micro-batch only once."""
     workers: int | None = None
     """Processes that read pictures; none is what suits the device."""
     expected_gib: Callable[[int], float] | None = None
@@ -60,15 +63,15 @@ class Updates:
         examples: Examples,
         seed: int,
         sort_by: Sequence[Any] | None = None,
-        together: Sequence[Any] | None = None,
-    ) -> Updates:
+        group_by: Sequence[Any] | None = None,
+    ) -> BatchPlan:
         """The updates that a stage's settings ask for."""
         size = stage.batch.num_examples
         steps = stage.length.steps(steps_per_epoch(len(examples), size))
-        room, workers = stage.batch.max_tokens_per_microbatch, stage.batch.num_workers
-        room = TOKENS if room == "auto" else room
+        tokens, workers = stage.batch.max_tokens_per_microbatch, stage.batch.num_workers
+        tokens = TOKENS if tokens == "auto" else tokens
         share = stage.batch.share_prefixes
-        return Updates(stage.name, examples, size, room, steps, seed, sort_by, together, share, workers)
+        return BatchPlan(stage.name, examples, size, tokens, steps, seed, sort_by, group_by, share, workers)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -82,40 +85,42 @@ class Updates:
             [self.examples[index] for index in members]
             for members in self.members(step, self.tokens_per_device)
         )
-        return [pinned(collate(examples, workers, self.share), device) for examples in packed]
+        return [pinned(collate(examples, workers, self.share_prefixes), device) for examples in packed]
 
     def members(self, step: int, tokens: int) -> list[list[int]]:
         """Indices of the examples in each micro-batch of update `step` if those have at most so many tokens."""
         members = self._members(step)
         lengths = [self.examples.length(index) for index in members]
-        if not self.share:
+        if not self.share_prefixes:
             return [[members[place] for place in places] for places in pack(lengths, tokens)]
-        found = siblings([self.examples[index] for index in members])
-        units = [unit for group in found for unit in group.within(tokens, lengths)]
+        groups = prefix_groups([self.examples[index] for index in members])
+        units = [unit for group in groups for unit in group.split(tokens, lengths)]
         bins = pack([unit.tokens(lengths) for unit in units], tokens)
-        return [[members[place] for unit in bins_of for place in units[unit].members] for bins_of in bins]
+        return [[members[place] for unit in packed for place in units[unit].members] for packed in bins]
 
     @property
     def forecast_gib(self) -> float | None:
         """The forecast for micro-batches as they are now, corrected by what has been seen."""
         return self.expected_gib and self.expected_gib(self.tokens_per_device) * self._correction
 
-    def ahead(self, start: int, device: torch.device) -> Iterator[tuple[int, list[Batch]]]:
-        """Number and micro-batches of each update from `start` on, on the device, the next ones always being made."""
+    def prefetch(self, start: int, device: torch.device) -> Iterator[tuple[int, list[Batch]]]:
+        """Number and micro-batches of each update from `start` on, on the device; the next are prepared meanwhile."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as maker:
             coming = deque(
                 maker.submit(self.micro_batches, step, device)
-                for step in range(start, min(start + _AHEAD, self.steps))
+                for step in range(start, min(start + _PREFETCHED, self.steps))
             )
             for step in range(start, self.steps):
                 batches = coming.popleft().result()
-                if step + _AHEAD < self.steps:
-                    coming.append(maker.submit(self.micro_batches, step + _AHEAD, device))
+                if step + _PREFETCHED < self.steps:
+                    coming.append(maker.submit(self.micro_batches, step + _PREFETCHED, device))
                 yield step, [to_device(batch, device) for batch in batches]
 
-    def smaller(self, step: int, batches: Sequence[Batch], device: torch.device) -> list[Batch]:
-        """The micro-batches of an update for which memory ran out, cut to half of the largest; so are all later ones.
-        ModelError if the largest is one example."""
+    def split(self, step: int, batches: Sequence[Batch], device: torch.device) -> list[Batch]:
+        """The micro-batches of an update that ran out of memory, split to at most half the size of the largest.
+
+        All later ones are split likewise. ModelError if the largest is a single example.
+        """
         largest = max(batches, key=lambda batch: len(batch.tokens))
         size = len(largest.tokens)
         if len(largest.segments.lengths) == 1:
@@ -139,7 +144,7 @@ class Updates:
         """Ids of the records of update `step`. Not for use during training, whose thread continues
         meanwhile: the order of the epoch is computed again."""
         epoch, number = divmod(step, self.steps_per_epoch)
-        order = epoch_order(len(self.examples), self.seed, epoch, self.sort_by, self.together)
+        order = epoch_order(len(self.examples), self.seed, epoch, self.sort_by, self.group_by)
         members = order[number * self.examples_per_update :][: self.examples_per_update].tolist()
         return [self.examples[index].record for index in members]
 
@@ -153,6 +158,6 @@ class Updates:
         if epoch not in self._latest_order:
             self._latest_order.clear()
             self._latest_order[epoch] = epoch_order(
-                len(self.examples), self.seed, epoch, self.sort_by, self.together
+                len(self.examples), self.seed, epoch, self.sort_by, self.group_by
             )
         return self._latest_order[epoch]

@@ -18,7 +18,7 @@ from tunesmith.config.experiment import Stage
 from tunesmith.errors import ModelError, counted
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.checkpoint import latest_checkpoint, step_of
 from tunesmith.train.observers import Diverged, Event, Update
 
@@ -36,7 +36,12 @@ class Watchdog:
     """Looks at the updates of one stage and raises ModelError when training has diverged."""
 
     def __init__(
-        self, stage: Stage, updates: Updates, checkpoints: Path, blind: float, listen: Callable[[Event], None]
+        self,
+        stage: Stage,
+        updates: BatchPlan,
+        checkpoints: Path,
+        blind: float,
+        listen: Callable[[Event], None],
     ) -> None:
         """`checkpoints` is the folder of the stage's checkpoints, `blind` the loss of a blind guess; `listen` gets the
         updates, and `Diverged` before a ModelError is raised."""

@@ -13,23 +13,23 @@ from tunesmith.batching.batch import Batch
 from tunesmith.config.experiment import Optimizer as OptimizerSettings
 from tunesmith.model.loaded import LoadedModel
 from tunesmith.model.trainable import Trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.loss import Loss
 from tunesmith.train.memory import peak_memory_gib
 from tunesmith.train.observers import Update
 from tunesmith.train.optimizer import clipped_step, set_learning_rate
-from tunesmith.train.pending_update import Underway, Watch
+from tunesmith.train.pending_update import CudaTimer, PendingUpdate
 from tunesmith.train.schedule import factor, warmup_steps
 
 
 def fit(
     trainable: Trainable,
-    updates: Updates,
+    plan: BatchPlan,
     optimizer: torch.optim.Optimizer,
     settings: OptimizerSettings,
     loss: Loss,
     start: int = 0,
-) -> Iterator[Underway]:
+) -> Iterator[PendingUpdate]:
     """Train from update `start` (0 for the first) to the last, giving each once it has been started: who asks for its
     result waits for it, and who does not lets the GPU work on while the next one is prepared.
 
@@ -39,31 +39,31 @@ def fit(
     """
     loaded = trainable.loaded
     weights = [weight for group in trainable.groups for weight in group.parameters.values()]
-    warmup = warmup_steps(settings.warmup, updates.steps)
+    warmup = warmup_steps(settings.warmup, plan.steps)
     loaded.train()
-    watch = Watch(loaded.device)
-    for step, batches in updates.ahead(start, loaded.device):
-        rate = set_learning_rate(optimizer, factor(step, updates.steps, warmup, settings.schedule))
+    timer = CudaTimer(loaded.device)
+    for step, batches in plan.prefetch(start, loaded.device):
+        rate = set_learning_rate(optimizer, factor(step, plan.steps, warmup, settings.schedule))
         while (mean := backward(loaded, batches, loss)) is None:
             optimizer.zero_grad(set_to_none=True)
-            batches = updates.smaller(step, batches, loaded.device)
+            batches = plan.split(step, batches, loaded.device)
         norm = clipped_step(optimizer, weights, settings.max_grad_norm)
         optimizer.zero_grad(set_to_none=True)
         note = partial(
             Update,
-            stage=updates.stage,
+            stage=plan.stage,
             step=step + 1,
-            steps=updates.steps,
-            epoch=(step + 1) / updates.steps_per_epoch,
+            steps=plan.steps,
+            epoch=(step + 1) / plan.steps_per_epoch,
             learning_rate=rate,
             tokens=sum(len(batch.tokens) for batch in batches),
             trained_tokens=sum(loss.num_trained(batch) for batch in batches),
             memory_gib=peak_memory_gib(loaded.device),
-            tokens_per_device=updates.tokens_per_device,
-            forecast_gib=updates.forecast_gib,
+            tokens_per_device=plan.tokens_per_device,
+            forecast_gib=plan.forecast_gib,
         )
-        yield Underway(note, watch, torch.stack([mean, norm]))
-        watch = Watch(loaded.device)
+        yield PendingUpdate(note, timer, torch.stack([mean, norm]))
+        timer = CudaTimer(loaded.device)
 
 
 def backward(loaded: LoadedModel, batches: Sequence[Batch], loss: Loss) -> Float[Tensor, ""] | None:

@@ -1,4 +1,4 @@
-"""Updates whose kernels have been started: while a GPU is at one, the next can be prepared and started after it."""
+"""Updates that are still running on the GPU while the next one is prepared."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch import Tensor
 from tunesmith.train.observers import Update
 
 
-class Watch:
-    """Seconds from when it was made to `stop`: on a GPU by its own clock, as it gets to both."""
+class CudaTimer:
+    """Seconds from its creation to `stop`, measured on a GPU by CUDA events and else by the host's clock."""
 
     def __init__(self, device: torch.device) -> None:
         self._on_gpu = device.type == "cuda"
         self._marks = [self._mark()]
 
     def stop(self) -> None:
-        """No more is counted."""
+        """Record the end."""
         self._marks.append(self._mark())
 
     def seconds(self) -> float:
-        """What was counted; waits until the GPU is there."""
+        """The measured seconds; waits for the GPU."""
         began, ended = self._marks
         if not self._on_gpu:
             return float(ended - began)
@@ -40,18 +40,18 @@ class Watch:
         return event
 
 
-class Underway:
-    """An update that has been started."""
+class PendingUpdate:
+    """An update that was launched and whose loss has not been read yet."""
 
-    def __init__(self, note: Callable[..., Update], watch: Watch, numbers: Float32[Tensor, "2"]) -> None:
+    def __init__(self, note: Callable[..., Update], timer: CudaTimer, numbers: Float32[Tensor, "2"]) -> None:
         """`numbers` are the mean loss and the gradient's norm."""
-        self._note, self._watch = note, watch
+        self._note, self._timer = note, timer
         # Into pinned memory, without waiting for it.
         self._numbers = numbers.to("cpu", non_blocking=True)
-        watch.stop()
+        timer.stop()
 
     def result(self) -> Update:
-        """What is to be told of it; waits until the weights have moved."""
-        seconds = self._watch.seconds()
+        """The event of the finished update; waits for the GPU."""
+        seconds = self._timer.seconds()
         loss, norm = self._numbers.tolist()
         return self._note(loss=loss, gradient_norm=norm, seconds=seconds)

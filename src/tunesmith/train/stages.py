@@ -12,7 +12,7 @@ from typing import Literal
 from tunesmith.config.experiment import Checkpoints, Stage
 from tunesmith.config.settings import Duration
 from tunesmith.model.trainable import Trainable
-from tunesmith.train.batch_plan import Updates
+from tunesmith.train.batch_plan import BatchPlan
 from tunesmith.train.checkpoint import (
     Progress,
     discard_checkpoints,
@@ -27,7 +27,7 @@ from tunesmith.train.loss import Loss
 from tunesmith.train.memory import forget_peak
 from tunesmith.train.observers import Evaluation, Event, StageEnd, StageStart
 from tunesmith.train.optimizer import build_optimizer
-from tunesmith.train.pending_update import Underway
+from tunesmith.train.pending_update import PendingUpdate
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Judge:
 
 def train_stage(
     trainable: Trainable,
-    updates: Updates,
+    plan: BatchPlan,
     stage: Stage,
     checkpoints: Checkpoints,
     folder: Path,
@@ -73,20 +73,18 @@ def train_stage(
     optimizer = build_optimizer(trainable.groups, stage.optimizer)
     newest = latest_checkpoint(folder)
     progress = restore_checkpoint(newest, trainable, optimizer) if newest else Progress()
-    at_once, per_epoch = updates.tokens_per_device, updates.steps_per_epoch
-    listen(StageStart(stage.name, progress.step, updates.steps, per_epoch, trainable.summary, notes, at_once))
+    at_once, per_epoch = plan.tokens_per_device, plan.steps_per_epoch
+    listen(StageStart(stage.name, progress.step, plan.steps, per_epoch, trainable.summary, notes, at_once))
     save_every = checkpoints.every.steps(per_epoch)
-    judge_every = judge.every.steps(per_epoch) if judge else updates.steps
+    judge_every = judge.every.steps(per_epoch) if judge else plan.steps
     stopped = judge is not None and judge.has_lost_patience(progress)
-    watchdog = Watchdog(stage, updates, folder, blind_loss(trainable.loaded), listen)
-    started: deque[Underway] = deque()
-    for underway in (
-        () if stopped else fit(trainable, updates, optimizer, stage.optimizer, loss, progress.step)
-    ):
+    watchdog = Watchdog(stage, plan, folder, blind_loss(trainable.loaded), listen)
+    started: deque[PendingUpdate] = deque()
+    for pending in () if stopped else fit(trainable, plan, optimizer, stage.optimizer, loss, progress.step):
         step, is_best = progress.step + len(started) + 1, False
-        is_last = step == updates.steps
+        is_last = step == plan.steps
         is_judged, is_saved = is_last or step % judge_every == 0, is_last or step % save_every == 0
-        started.append(underway)
+        started.append(pending)
         # The newest is told of when the next one has been started, so that a GPU never waits for that.
         while len(started) > (0 if is_judged or is_saved else 1):
             update = watchdog.watched(started.popleft().result())
@@ -105,5 +103,5 @@ def train_stage(
             break
     if progress.best_step is not None and progress.best_step != progress.step:
         restore_weights(folder / f"step-{progress.best_step}", trainable)
-    listen(StageEnd(stage.name, progress.step, stopped and progress.step < updates.steps, progress.seconds))
+    listen(StageEnd(stage.name, progress.step, stopped and progress.step < plan.steps, progress.seconds))
     return progress

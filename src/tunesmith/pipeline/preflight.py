@@ -1,5 +1,4 @@
-"""Everything that can go wrong and be known before: told before a run folder is written to, and all faults of the
-settings at once."""
+"""Checks before a run begins: all faults of settings, records and trackers, before the run folder is written to."""
 
 from __future__ import annotations
 
@@ -12,44 +11,45 @@ from tunesmith.evaluate.defaults import metric_faults, primary_metric, resolve_e
 from tunesmith.evaluate.evaluate import conversations_of
 from tunesmith.evaluate.groups import check_fields
 from tunesmith.evaluate.units import check_unit
-from tunesmith.pipeline.runs import is_trained
-from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import judged_records, ordered_by, stage_examples
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.resume import is_trained
+from tunesmith.pipeline.stage_data import ordering_fields
+from tunesmith.pipeline.stage_examples import stage_examples, stage_records
+from tunesmith.pipeline.validation import validation_records
 from tunesmith.records.conversation import Conversation
 from tunesmith.records.filter import compile_filter
 from tunesmith.records.record import Record
-from tunesmith.train.batch_plan import Updates
-from tunesmith.train.examples import Render
+from tunesmith.train.batch_plan import BatchPlan
+from tunesmith.train.examples import Render, renderer
 from tunesmith.train.schedule import warmup_note
 
 _MOST_NAMED = 20
 
 
-def check(steps: Steps) -> None:
-    """Raise ExperimentError, DataError or ModelError for whatever would stop the run later. Records are prepared, and
-    rendered for every stage that is not trained yet; nothing is written that belongs to one run.
+def check(run: RunContext) -> None:
+    """Raise ExperimentError, DataError or ModelError for whatever would stop the run later.
 
-    A run that is over is not looked at.
+    Records are prepared, and rendered for every stage that is not trained yet. Nothing is written to the run folder. A
+    finished run is not checked.
     """
-    check_settings(steps)
-    if steps.is_finished:
+    check_settings(run)
+    if run.is_finished:
         return
-    check_records(steps)
-    stages = steps.experiment.stages
-    left = [stage for stage in stages if not is_trained(steps, stage.name)]
+    check_records(run)
+    stages = run.experiment.stages
+    left = [stage for stage in stages if not is_trained(run, stage.name)]
     if left:
-        check_trackers(steps)
-        refuse_lacking_fields(steps)
+        check_trackers(run)
+        refuse_lacking_fields(run)
     for stage in left:
-        check_stage(steps, stage)
+        check_stage(run, stage)
         if stage is not left[0]:
-            steps.rendered.pop(stage.name)
+            run.examples.pop(stage.name)
 
 
-def check_settings(steps: Steps) -> None:
-    """Tell all that is wrong with the settings themselves, or with the model's parts that they name: without a record
-    and without weights."""
-    experiment = steps.experiment
+def check_settings(run: RunContext) -> None:
+    """Raise ExperimentError or ModelError for all faults of the settings that need no record and no weights."""
+    experiment = run.experiment
     faults = metric_faults(experiment.task, experiment.evaluate)
     if experiment.evaluate.every is not None and experiment.data.split.validation == 0:
         what = (
@@ -63,7 +63,7 @@ def check_settings(steps: Steps) -> None:
         except ExperimentError as fault:
             faults.append((setting, str(fault).removeprefix("where: ")))
     try:
-        parts = unknown_parts(steps)
+        parts = unknown_parts(run)
     except ModelError as error:
         if not faults:
             raise
@@ -71,68 +71,68 @@ def check_settings(steps: Steps) -> None:
         parts = [(setting, what) if setting.startswith("model.") else ("model", str(error))]
     if faults:
         experiment.refuse([*faults, *parts])
-    refuse_parts(steps, parts)
+    refuse_parts(run, parts)
 
 
-def refuse_unknown_parts(steps: Steps) -> None:
+def refuse_unknown_parts(run: RunContext) -> None:
     """ModelError names every part of every stage that the model does not have."""
-    refuse_parts(steps, unknown_parts(steps))
+    refuse_parts(run, unknown_parts(run))
 
 
-def refuse_parts(steps: Steps, parts: Sequence[tuple[str, str]]) -> None:
+def refuse_parts(run: RunContext, parts: Sequence[tuple[str, str]]) -> None:
     """ModelError for parts that the model does not have: the fault lies between the two files."""
     try:
-        steps.experiment.refuse(parts)
+        run.experiment.refuse(parts)
     except ExperimentError as error:
         raise ModelError(str(error)) from None
 
 
-def unknown_parts(steps: Steps) -> list[tuple[str, str]]:
+def unknown_parts(run: RunContext) -> list[tuple[str, str]]:
     """Setting and fault of every part of every stage that the model does not have."""
-    model_type = steps.family.config.model_type
-    known = [*steps.family.prefixes, *(["head"] if steps.experiment.task.head else [])]
+    model_type = run.family.config.model_type
+    known = [*run.family.prefixes, *(["head"] if run.experiment.task.head else [])]
     return [
         (
             f"stages.{number}.parts.{part}",
             f"{model_type} has no such part ({', '.join(known)}).{did_you_mean(part, known)}",
         )
-        for number, stage in enumerate(steps.experiment.stages)
+        for number, stage in enumerate(run.experiment.stages)
         for part in stage.parts
         if part not in known
     ]
 
 
-def check_records(steps: Steps) -> None:
-    """Tell of held-out and validation records that are not there, lack a field, cannot be asked, cannot give the metric
-    that decides, or have reference answers over `max_new_tokens`."""
-    settings = steps.experiment.evaluate
-    if not steps.test_records:
+def check_records(run: RunContext) -> None:
+    """Raise ExperimentError or DataError for held-out or validation records that cannot be evaluated.
+
+    They may be missing, lack a field, be impossible to ask, or not allow the primary metric.
+    """
+    settings = run.experiment.evaluate
+    if not run.test_records:
         raise DataError("data.split.holdout: there are no records to evaluate on; hold some out")
-    check_fields(steps.test_records, settings.by)
+    check_fields(run.test_records, settings.by)
     if settings.unit is not None:
-        check_unit(steps.test_records, settings.unit)
-    for side, records in (("test", steps.test_records), ("validation", judged_records(steps))):
+        check_unit(run.test_records, settings.unit)
+    for side, records in (("test", run.test_records), ("validation", validation_records(run))):
         if records:
-            conversations = conversations_of(steps.task, records, steps.shots)
-            _refuse_missing_metric(steps, side, records, conversations)
-            for warning in resolve_engine(steps.task, settings).warnings(
-                steps.family, steps.task, conversations
-            ):
-                steps.say(f"warning: {warning}")
-            render = steps.render(steps.experiment.stages[-1])
-            _refuse_unshown(conversations, render, steps.family.max_tokens)
+            conversations = conversations_of(run.task, records, run.shots)
+            _refuse_missing_metric(run, side, records, conversations)
+            for warning in resolve_engine(run.task, settings).warnings(run.family, run.task, conversations):
+                run.say(f"warning: {warning}")
+            render = renderer(run.family, run.experiment.task, run.experiment.stages[-1].loss_on)
+            _refuse_unshown(conversations, render, run.family.max_tokens)
 
 
 def _refuse_missing_metric(
-    steps: Steps, side: str, records: Sequence[Record], conversations: Sequence[Conversation]
+    run: RunContext, side: str, records: Sequence[Record], conversations: Sequence[Conversation]
 ) -> None:
     """ExperimentError if the metric that decides cannot be had of these records, whatever is answered."""
-    task, settings = steps.task, steps.experiment.evaluate
+    task, settings = run.task, run.experiment.evaluate
     name = primary_metric(task, settings)[0]
     if name in missing_metrics([name], task, settings, records, conversations):
         what = f"{name!r} cannot be had of the {counted(len(records), f'{side} record')}, whatever the answers are"
-        classes = sorted({one.answer for one in conversations})
-        told = (
+        classes = sorted({conversation.answer for conversation in conversations})
+        reason = (
             f": all of them are of the class {classes[0]!r}"
             if task.labels_in_order and len(classes) == 1
             else ""
@@ -140,7 +140,7 @@ def _refuse_missing_metric(
         ways = (
             "Hold out other records (data.split.stratify keeps the shares of classes), or take another metric"
         )
-        steps.experiment.refuse([("evaluate.metric", f"{what}{told}. {ways}")])
+        run.experiment.refuse([("evaluate.metric", f"{what}{reason}. {ways}")])
 
 
 def _refuse_unshown(conversations: Sequence[Conversation], render: Render, most: int) -> None:
@@ -162,32 +162,32 @@ def _named(faults: Sequence[str]) -> str:
     return "\n".join(faults[:_MOST_NAMED]) + more
 
 
-def check_trackers(steps: Steps) -> None:
+def check_trackers(run: RunContext) -> None:
     """ExperimentError names every tracker that could not be written to."""
     faults = []
-    for number, tracker in enumerate(steps.experiment.track):
+    for number, tracker in enumerate(run.experiment.track):
         try:
             tracker.check()
         except TunesmithError as fault:
             faults.append((f"track.{number}", str(fault).removeprefix("track: ")))
-    steps.experiment.refuse(faults)
+    run.experiment.refuse(faults)
 
 
-def check_stage(steps: Steps, stage: Stage) -> None:
-    """Tell of records that a stage cannot be trained on; says if the stage ends before its warmup does."""
-    examples, sort_by, together = stage_examples(steps, stage)
-    updates = Updates.of(stage, examples.examples, steps.experiment.seed, sort_by, together)
-    if note := warmup_note(stage.optimizer, updates.steps):
-        steps.say(f"stage {stage.name}: {note}")
+def check_stage(run: RunContext, stage: Stage) -> None:
+    """Raise DataError for records that a stage cannot be trained on; warn about a warmup longer than the stage."""
+    rendered, sort_by, group_by = stage_examples(run, stage)
+    plan = BatchPlan.of(stage, rendered.examples, run.experiment.seed, sort_by, group_by)
+    if note := warmup_note(stage.optimizer, plan.steps):
+        run.say(f"stage {stage.name}: {note}")
 
 
-def refuse_lacking_fields(steps: Steps) -> None:
+def refuse_lacking_fields(run: RunContext) -> None:
     """DataError names every field that a stage's `order` or `group_by` names and a record of it lacks."""
     faults = []
-    for number, stage in enumerate(steps.experiment.stages):
-        for setting, field in ordered_by(stage).items():
+    for number, stage in enumerate(run.experiment.stages):
+        for setting, field in ordering_fields(stage).items():
             try:
-                check_fields(steps.stage_records(stage), [field], f"stages.{number}.{setting}")
+                check_fields(stage_records(run, stage), [field], f"stages.{number}.{setting}")
             except DataError as fault:
                 faults.append(str(fault))
     if faults:

@@ -8,9 +8,9 @@ import pytest
 
 from tests.pipeline.small import QUICK, short, small_experiment, steps_of, write_rows
 from tunesmith.errors import DataError, ExperimentError, ModelError
-from tunesmith.pipeline.checks import check
-from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import judged_records
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.preflight import check
+from tunesmith.pipeline.validation import validation_records
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_limit_that_cuts_reference_answers_is_told_before_anything_is_trained(
     path = small_experiment(tmp_path, stages=[short()], evaluate=quick, task=task)
     said: list[str] = []
 
-    def with_limit(limit: int) -> Steps:
+    def with_limit(limit: int) -> RunContext:
         said.clear()
         return steps_of(path, f"evaluate.engine={{kind: generate, max_new_tokens: {limit}}}", said=said)
 
@@ -76,7 +76,7 @@ def test_evaluations_during_training_without_validation_records_are_refused_earl
         ExperimentError, match=r"evaluate\.every: there are no validation records.*set data\.spl"
     ):
         check(steps)
-    assert list(judged_records(steps_of(path, "data.split.validation=0"))) == []
+    assert list(validation_records(steps_of(path, "data.split.validation=0"))) == []
 
 
 def test_a_condition_of_a_later_stage_that_is_none_is_told_before_the_first_is_trained(

@@ -8,11 +8,10 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from tests.pipeline.small import QUICK, short, small_experiment, steps_of
-from tunesmith.errors import ExperimentError
 from tunesmith.files import read_json
-from tunesmith.pipeline.runs import Trained
-from tunesmith.pipeline.steps import Steps
-from tunesmith.pipeline.training import judged_records, stage_examples, train, trained_result
+from tunesmith.pipeline.context import RunContext
+from tunesmith.pipeline.resume import TrainingResult
+from tunesmith.pipeline.stage import train
 
 
 @pytest.fixture(scope="module")
@@ -20,46 +19,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_experiment(tmp_path_factory.mktemp("training"), stages=[short()], evaluate=QUICK)
 
 
-def trained(steps: Steps) -> Trained:
+def trained(steps: RunContext) -> TrainingResult:
     return train(steps, Console(quiet=True))
-
-
-def test_solved_examples_in_the_prompt_are_not_trained_on(path: Path) -> None:
-    steps = steps_of(path, "task.num_shots=5")
-    rendered, sort_by, _ = stage_examples(steps, steps.experiment.stages[0])
-    seen = {example.record for example in rendered.examples}
-    shots = {shot.record for shot in steps.shots}
-    train_side = {record.id for record in steps.prepared.records("train")}
-    assert len(shots) == 5
-    assert seen == train_side - shots
-    assert sort_by is None
-
-
-def test_records_are_put_in_the_order_of_the_field_that_was_asked_for(path: Path) -> None:
-    steps = steps_of(path, "stages.0.order=text", "data.length={max_tokens: 34, over: drop}")
-    rendered, sort_by, _ = stage_examples(steps, steps.experiment.stages[0])
-    assert rendered.too_long
-    texts = {record.id: record.fields["text"] for record in steps.prepared.records("train")}
-    assert sort_by == [texts[example.record] for example in rendered.examples]
-
-
-def test_evaluations_during_training_look_at_a_fixed_sample_of_the_validation_side(path: Path) -> None:
-    sample = [record.id for record in judged_records(steps_of(path, "evaluate.every=1 epoch"))]
-    assert len(sample) == 8
-    validation = [record.id for record in steps_of(path).prepared.records("validation")]
-    assert sample == [record for record in validation if record in sample]
-    assert sample == [record.id for record in judged_records(steps_of(path, "evaluate.every=1 epoch"))]
-
-
-def test_results_are_refused_until_they_are_trained_with_the_same_settings(tmp_path: Path) -> None:
-    path = small_experiment(tmp_path, stages=[short(steps=1)], evaluate=QUICK)
-    with pytest.raises(ExperimentError, match=r"stage 'adapt' is not trained yet.*tunesmith train"):
-        trained_result(steps_of(path))
-    result = trained(steps_of(path))
-    assert trained_result(steps_of(path)) == result
-    assert trained_result(steps_of(path, "evaluate.max_test_records=5")) == result
-    with pytest.raises(ExperimentError, match="not trained yet with these settings"):
-        trained_result(steps_of(path, "seed=4"))
 
 
 @pytest.fixture(scope="module")
