@@ -23,7 +23,7 @@ def measure(chosen: Sequence[Cell], processes: int, seconds: float = math.inf) -
     """The rows of each table, in the order of the cells; of what was computed when the time is over."""
     parts = [(place, part) for place, cell in enumerate(chosen) for part in cell.parts()]
     # The first part of every cell, then the second, ..., so that all cells have come equally far if time is over.
-    parts.sort(key=lambda one: one[1].number)
+    parts.sort(key=lambda part: part[1].number)
     computed: list[list[list[Row]]] = [[] for _ in chosen]
     began = last = time.monotonic()
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"

@@ -33,8 +33,8 @@ LARGE = 400_000
 def share(number: int, truth: float) -> Row:
     """Exact coverage of a share's interval, and its mean over truths within 0.75 standard errors."""
     right = np.arange(number + 1)
-    parts = (np.arange(number) < right[:, None]).astype(float)
-    low, high = share_interval(parts, np.ones_like(parts))
+    numerators = (np.arange(number) < right[:, None]).astype(float)
+    low, high = share_interval(numerators, np.ones_like(numerators))
 
     def coverage(at: float) -> float:
         return float(binom.pmf(right, number, at)[(low <= at) & (at <= high)].sum())
@@ -61,12 +61,12 @@ def _percentile_coverage(number: int, truth: float) -> float:
 def share_in_groups(groups: int, size: int, correlation: float, truth: float, sets: int, seed: int) -> Row:
     """Coverage of a share's interval where records come in groups."""
     chance = np.random.default_rng(seed)
-    parts = correct_in_groups(chance, sets, groups, size, truth, correlation)
-    wholes = np.full_like(parts, float(size))
-    low, high = share_interval(parts, wholes)
-    reported = ~tells_little(parts, wholes)
+    numerators = correct_in_groups(chance, sets, groups, size, truth, correlation)
+    denominators = np.full_like(numerators, float(size))
+    low, high = share_interval(numerators, denominators)
+    reported = ~tells_little(numerators, denominators)
     covered = (low <= truth) & (truth <= high)
-    naive = wilson(parts.sum(1) / (groups * size), groups * size)
+    naive = wilson(numerators.sum(1) / (groups * size), groups * size)
     return {
         "groups": groups,
         "size": size,

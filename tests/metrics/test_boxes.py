@@ -13,10 +13,10 @@ def test_counts_are_those_of_each_row() -> None:
     (both,), (said,), (there,) = (
         list(counts(outcomes)) for counts in (box_f1_counts, box_precision_counts, box_recall_counts)
     )
-    assert list(there.whole) == [len(one.true) for one in made]
-    assert list(said.whole) == [len(one.said) for one in made]
-    np.testing.assert_array_equal(both.whole, there.whole + said.whole - there.part)
-    assert 0 < both.part.sum() <= min(there.whole.sum(), said.whole.sum())
+    assert list(there.denominator) == [len(one.true) for one in made]
+    assert list(said.denominator) == [len(one.said) for one in made]
+    np.testing.assert_array_equal(both.denominator, there.denominator + said.denominator - there.numerator)
+    assert 0 < both.numerator.sum() <= min(there.denominator.sum(), said.denominator.sum())
 
 
 def test_thresholds_are_averaged() -> None:

@@ -1,4 +1,4 @@
-"""Whether records can give a metric at all, whatever the model will answer: told before it is trained."""
+"""Whether records can give a metric at all, whatever the model will answer: checked before training."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Change:
     p_value: FloatOrNull
     """Two-sided, of no change; corrected for the family of changes that are tested together."""
     test: Literal["mcnemar", "swaps", "sign flips", "bootstrap"]
-    """`bootstrap` stands in files from before there were tests by swaps."""
+    """`bootstrap` is in files from before there were tests by swaps."""
     verdict: Verdict
     """`better` or `worse` only if the corrected test and the interval agree."""
     p_alone: float | None = None
@@ -117,7 +117,7 @@ class Draft:
 
     @property
     def is_clear(self) -> bool:
-        """True if the interval lies wholly on one side of 0, and can be told from it on the page."""
+        """True if the interval excludes 0, also as it is rounded on the page."""
         return (self.low > 0 or self.high < 0) and max(abs(self.low), abs(self.high)) >= _SMALLEST_CHANGE
 
     @property

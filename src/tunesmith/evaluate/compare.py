@@ -212,7 +212,7 @@ class _Groups:
             if draft in chosen
         ]
         fields = list(dict.fromkeys(field for field, _ in self.drafts))
-        return tuple(sorted(found, key=lambda one: (fields.index(one.field), -abs(one.change))))
+        return tuple(sorted(found, key=lambda group: (fields.index(group.field), -abs(group.change))))
 
 
 def in_order_of(first: Sequence[Row], second: Sequence[Row]) -> list[Row]:
@@ -261,7 +261,7 @@ def _named_classes(drafts: Iterable[Draft]) -> tuple[WorseClass, ...]:
         for draft in drafts
         for metric, _, label in [draft.name.partition("/")]
     ]
-    return tuple(sorted(found, key=lambda one: one.change))
+    return tuple(sorted(found, key=lambda group: group.change))
 
 
 def _what_became(draft: Draft) -> tuple[float, float, float, float, float]:

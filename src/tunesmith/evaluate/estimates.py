@@ -77,13 +77,13 @@ class Units:
 class UnitShare:
     """What a share counts in each unit."""
 
-    part: Float[np.ndarray, " unit"]
-    whole: Float[np.ndarray, " unit"]
+    numerator: Float[np.ndarray, " unit"]
+    denominator: Float[np.ndarray, " unit"]
     is_f1: bool
 
     def interval(self) -> tuple[float, float]:
         """Its 95 % limits; NaN where there is nothing to count."""
-        low, high = share_interval(self.part, self.whole)
+        low, high = share_interval(self.numerator, self.denominator)
         if self.is_f1:
             low, high = f1_of_share(low), f1_of_share(high)
         return float(low), float(high)
@@ -131,14 +131,14 @@ def all_estimates_of(metric: str, outcomes: Outcomes, units: Units) -> Iterator[
     """The numbers of a metric, NaN where one does not exist for these rows: the same names for any rows."""
     statistic = metric_of(metric).statistic
     if isinstance(statistic, Shares):
-        return _of_shares(statistic, outcomes, units)
+        return _share_estimates(statistic, outcomes, units)
     if isinstance(statistic, MeanOfShares):
-        return _of_means(statistic, outcomes, units)
+        return _mean_estimates(statistic, outcomes, units)
     if isinstance(statistic, Sums):
-        return _of_sums(statistic, outcomes, units)
+        return _sum_estimates(statistic, outcomes, units)
     if isinstance(statistic, Median):
-        return iter([_of_median(statistic, outcomes, units)])
-    return _of_function(metric, outcomes, units)
+        return iter([_median_estimate(statistic, outcomes, units)])
+    return _function_estimates(metric, outcomes, units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +146,8 @@ class UnitCount:
     """A count summed over the rows of each unit."""
 
     name: str
-    part: Float[np.ndarray, " unit"]
-    whole: Float[np.ndarray, " unit"]
+    numerator: Float[np.ndarray, " unit"]
+    denominator: Float[np.ndarray, " unit"]
     seen: Float[np.ndarray, " unit"]
     size: Float[np.ndarray, " unit"]
 
@@ -155,37 +155,39 @@ class UnitCount:
     def of(count: Count, units: Units) -> UnitCount:
         """The sums of a count's columns."""
         return UnitCount(
-            count.name, *(units.sums(one) for one in (count.part, count.whole, count.seen, count.size))
+            count.name,
+            *(units.sums(one) for one in (count.numerator, count.denominator, count.seen, count.size)),
         )
 
 
 def share_without(statistic: Shares, count: UnitCount) -> Float[np.ndarray, " unit"]:
     """A share without each unit."""
-    return statistic.value(*(one.sum() - one for one in (count.part, count.whole, count.seen)))
+    return statistic.value(*(one.sum() - one for one in (count.numerator, count.denominator, count.seen)))
 
 
-def _of_shares(statistic: Shares, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
+def _share_estimates(statistic: Shares, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
     for rows in statistic.counts(outcomes):
         count = UnitCount.of(rows, units)
-        value = float(statistic.value(count.part.sum(), count.whole.sum(), count.seen.sum()))
-        share = UnitShare(count.part, count.whole, statistic.is_f1)
+        value = float(statistic.value(count.numerator.sum(), count.denominator.sum(), count.seen.sum()))
+        share = UnitShare(count.numerator, count.denominator, statistic.is_f1)
         yield Estimate(count.name, value, share_without(statistic, count), units, share)
 
 
-def _of_means(statistic: MeanOfShares, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
+def _mean_estimates(statistic: MeanOfShares, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
     total, weight = np.zeros(units.number + 1), np.zeros(units.number + 1)
     unseen = 0.0
     for rows in statistic.shares.counts(outcomes):
         count = UnitCount.of(rows, units)
         # Without each unit, and of all units last.
-        part, whole, seen, size = (
-            np.append(one.sum() - one, one.sum()) for one in (count.part, count.whole, count.seen, count.size)
+        numerator, denominator, seen, size = (
+            np.append(one.sum() - one, one.sum())
+            for one in (count.numerator, count.denominator, count.seen, count.size)
         )
-        value = statistic.shares.value(part, whole, seen)
+        value = statistic.shares.value(numerator, denominator, seen)
         counts = np.where(seen > 0, size if statistic.by_size else 1.0, 0.0)
         total += counts * np.nan_to_num(value)
         weight += counts
-        share = UnitShare(count.part, count.whole, statistic.shares.is_f1)
+        share = UnitShare(count.numerator, count.denominator, statistic.shares.is_f1)
         if statistic.with_shares:
             yield Estimate(count.name, float(value[-1]), value[:-1], units, share)
         unseen += float(counts[-1]) ** 2 * _unseen_variance(share, value[:-1])
@@ -197,7 +199,7 @@ def _of_means(statistic: MeanOfShares, outcomes: Outcomes, units: Units) -> Iter
 
 
 def _unseen_variance(share: UnitShare, without: Array) -> float:
-    """By how much the variance that a share's own interval stands for is above the jackknife's, such as of a share of
+    """By how much the variance that belongs to a share's own interval is above the jackknife's, such as of a share of
     1, which no unit left out changes."""
     low, high = share.interval()
     if math.isnan(low):
@@ -205,7 +207,7 @@ def _unseen_variance(share: UnitShare, without: Array) -> float:
     return max(0.0, ((high - low) / _NORMAL_WIDTH) ** 2 - _variance(without))
 
 
-def _of_sums(statistic: Sums, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
+def _sum_estimates(statistic: Sums, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
     sums = units.sums(statistic.columns(outcomes))
     total = sums.sum(0)
     without = (statistic.smooth or statistic.values)(total - sums)
@@ -213,7 +215,7 @@ def _of_sums(statistic: Sums, outcomes: Outcomes, units: Units) -> Iterator[Esti
         yield Estimate(name, float(value), without[name], units)
 
 
-def _of_median(statistic: Median, outcomes: Outcomes, units: Units) -> Estimate:
+def _median_estimate(statistic: Median, outcomes: Outcomes, units: Units) -> Estimate:
     """The median with limits that are quantiles: at Wilson's limits of a half (Woodruff 1952). What it would be without
     each unit follows from how dense the values lie between the limits."""
     values = statistic.values(outcomes)
@@ -223,10 +225,10 @@ def _of_median(statistic: Median, outcomes: Outcomes, units: Units) -> Estimate:
     ordered = np.sort(values[known])
     middle = float(np.median(ordered))
     below = np.where(known, (values < middle) + (values == middle) / 2, 0.0)
-    part, whole = units.sums(below), units.sums(known.astype(float))
-    number, share = whole.sum(), part.sum() / whole.sum()
-    effect = float(design_effect(units.sums(np.where(known, values <= middle, 0.0)), whole))
-    quantile = student(max((whole > 0).sum() - 1, 1)) if (whole > 1).any() else _NORMAL_WIDTH / 2
+    numerator, denominator = units.sums(below), units.sums(known.astype(float))
+    number, share = denominator.sum(), numerator.sum() / denominator.sum()
+    effect = float(design_effect(units.sums(np.where(known, values <= middle, 0.0)), denominator))
+    quantile = student(max((denominator > 0).sum() - 1, 1)) if (denominator > 1).any() else _NORMAL_WIDTH / 2
     ends = wilson(0.5, number / effect, quantile)
     places = (math.floor(number * float(ends[0])), math.ceil(number * float(ends[1])) - 1)
     low, high = (float(ordered[min(max(place, 0), len(ordered) - 1)]) for place in places)
@@ -234,11 +236,11 @@ def _of_median(statistic: Median, outcomes: Outcomes, units: Units) -> Estimate:
         low = float(max(ordered[ordered < low], default=low))
         high = float(min(ordered[ordered > high], default=high))
     slope = (high - low) / float(ends[1] - ends[0])
-    without = middle + (part - share * whole) / number * slope
+    without = middle + (numerator - share * denominator) / number * slope
     return Estimate(statistic.name, middle, without, units, limits=(low, high))
 
 
-def _of_function(metric: str, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
+def _function_estimates(metric: str, outcomes: Outcomes, units: Units) -> Iterator[Estimate]:
     """Numbers of any function of weighted rows, computed without each unit, or each block of units where they are many
     (delete-a-group jackknife: Kott 2001)."""
     function = function_of(metric)
@@ -259,49 +261,49 @@ def _variance(without: Array) -> float:
     return float(jackknife_variance(known)) if len(known) > 1 else 0.0
 
 
-def _interval_of(one: Estimate, metric: Metric) -> Interval:
-    units = one.units
-    if one.share is not None:
-        return _of_share(one.share, units)
+def _interval_of(estimate: Estimate, metric: Metric) -> Interval:
+    units = estimate.units
+    if estimate.share is not None:
+        return _share_limits(estimate.share, units)
     if units.number < FEWEST_UNITS:
         number = counted(units.number, "record" if units.are_records else "unit")
         return Interval(math.nan, math.nan, f"only {number}: too few for an interval")
-    if one.limits is not None:
-        return Interval(*one.limits)
-    without = one.without[~np.isnan(one.without)]
+    if estimate.limits is not None:
+        return Interval(*estimate.limits)
+    without = estimate.without[~np.isnan(estimate.without)]
     is_known = isinstance(metric.statistic, MeanOfShares | Sums)
     degrees = len(without) - 1 if units.are_records and is_known else float(concentrated_degrees(without))
     weighs = float(kish(np.bincount(units.index).astype(float)))
-    variance = float(jackknife_variance(without)) + one.floor
-    if one.has_bias:
-        centre = float(jackknife_centre(one.value, without))
+    variance = float(jackknife_variance(without)) + estimate.floor
+    if estimate.has_bias:
+        centre = float(jackknife_centre(estimate.value, without))
         low, high = centred_interval(centre, variance, degrees, (0.0, 1.0))
         # The interval is centred on the value without bias, and must contain the printed value too.
-        low, high = min(float(low), one.value), max(float(high), one.value)
-        is_told = abs(centre - one.value) > (high - low) / 4
+        low, high = min(float(low), estimate.value), max(float(high), estimate.value)
+        is_told = abs(centre - estimate.value) > (high - low) / 4
         return Interval(low, high, corrected=min(max(centre, 0.0), 1.0) if is_told else None)
     if metric.bounds is None:
-        low, high = centred_interval(one.value, variance, degrees)
+        low, high = centred_interval(estimate.value, variance, degrees)
         return Interval(float(low), float(high))
-    low, high = bounded_interval(one.value, variance, weighs, degrees, metric.bounds)
+    low, high = bounded_interval(estimate.value, variance, weighs, degrees, metric.bounds)
     return Interval(float(low), float(high))
 
 
-def _of_share(share: UnitShare, units: Units) -> Interval:
+def _share_limits(share: UnitShare, units: Units) -> Interval:
     low, high = share.interval()
     if math.isnan(low):
         return Interval(0.0, 1.0, "nothing was answered that it could be counted of")
-    there = int((share.whole > 0).sum())
-    if not (share.whole > 1).any():
+    there = int((share.denominator > 0).sum())
+    if not (share.denominator > 1).any():
         return Interval(low, high)
     if there < FEWEST_UNITS:
         return Interval(math.nan, math.nan, f"only {counted(there, 'unit')}: too few for an interval")
-    rarer = int(units_of_rarer(share.part, share.whole))
+    rarer = int(units_of_rarer(share.numerator, share.denominator))
     if rarer < FEWEST_OF_RARER:
         holds = "none holds" if rarer == 0 else f"only {rarer} hold{'s' if rarer == 1 else ''}"
         reason = f"of {there} units {holds} an answer of the rarer kind: the interval may be too narrow"
         return Interval(low, high, reason)
-    if tells_little(share.part, share.whole):
+    if tells_little(share.numerator, share.denominator):
         reason = f"few of {there} units hold most answers of the rarer kind: the interval may be too narrow"
         return Interval(low, high, reason)
     return Interval(low, high)

@@ -119,7 +119,7 @@ def score_predictions(
     """Scores of predictions, with intervals that count independent units.
 
     Args:
-        task: the task as it stands in an experiment file, such as `{"kind": "classify", "labels": [...], ...}`.
+        task: the task as in an experiment file, such as `{"kind": "classify", "labels": [...], ...}`.
         records: mappings with an `id` and the fields that the task asks about, references among them; pictures are
             paths relative to the current folder, or bytes.
         predictions: for each record's id an answer's text, or a mapping with `answer` (or `reading`, the value that it

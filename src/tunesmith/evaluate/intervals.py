@@ -68,23 +68,25 @@ def concentrated_degrees(without: Float[np.ndarray, "*many unit"]) -> Numbers:
     return np.where(fourth > 0, np.minimum(matched, units - 1), units - 1.0)
 
 
-def design_effect(parts: Float[np.ndarray, "*many unit"], wholes: Float[np.ndarray, "*many unit"]) -> Numbers:
+def design_effect(
+    numerators: Float[np.ndarray, "*many unit"], denominators: Float[np.ndarray, "*many unit"]
+) -> Numbers:
     """How many times the variance of a share is larger than if its answers were independent, at least 1.
 
     The larger of two estimates: of the ratio's variance between units (Cochran 1977, section 9A.7), and of the
     intraclass correlation by analysis of variance (Donner and Klar 2000; Kish 1965, section 5.4).
     """
-    number, units = wholes.sum(-1), (wholes > 0).sum(-1)
-    share = parts.sum(-1) / np.where(number > 0, number, 1)
+    number, units = denominators.sum(-1), (denominators > 0).sum(-1)
+    share = numerators.sum(-1) / np.where(number > 0, number, 1)
     independent = share * (1 - share) * number
-    residuals = parts - share[..., None] * wholes
+    residuals = numerators - share[..., None] * denominators
     spread = (residuals**2).sum(-1)
     several = (units > 1) & (independent > 0)
     ratio = units / np.maximum(units - 1, 1) * spread / np.where(several, independent, 1)
-    own = parts / np.where(wholes > 0, wholes, 1)
-    between = (wholes * (own - share[..., None]) ** 2).sum(-1) / np.maximum(units - 1, 1)
-    within = (wholes * own * (1 - own)).sum(-1) / np.maximum(number - units, 1)
-    squares = (wholes**2).sum(-1)
+    own = numerators / np.where(denominators > 0, denominators, 1)
+    between = (denominators * (own - share[..., None]) ** 2).sum(-1) / np.maximum(units - 1, 1)
+    within = (denominators * own * (1 - own)).sum(-1) / np.maximum(number - units, 1)
+    squares = (denominators**2).sum(-1)
     size = (number - squares / np.where(number > 0, number, 1)) / np.maximum(units - 1, 1)
     total = between + (size - 1) * within
     correlation = np.where(total > 0, (between - within) / np.where(total > 0, total, 1), 0.0)
@@ -93,49 +95,55 @@ def design_effect(parts: Float[np.ndarray, "*many unit"], wholes: Float[np.ndarr
 
 
 def units_of_rarer(
-    parts: Float[np.ndarray, "*many unit"], wholes: Float[np.ndarray, "*many unit"]
+    numerators: Float[np.ndarray, "*many unit"], denominators: Float[np.ndarray, "*many unit"]
 ) -> Numbers:
     """How many units hold an answer of the rarer kind: one that counts, or one that does not."""
-    return np.minimum((parts > 0).sum(-1), (wholes - parts > 0).sum(-1))
+    return np.minimum((numerators > 0).sum(-1), (denominators - numerators > 0).sum(-1))
 
 
-def units_of_risk(parts: Float[np.ndarray, "*many unit"], wholes: Float[np.ndarray, "*many unit"]) -> Numbers:
+def units_of_risk(
+    numerators: Float[np.ndarray, "*many unit"], denominators: Float[np.ndarray, "*many unit"]
+) -> Numbers:
     """Over how many units the risk of an answer of the rarer kind spreads: their number if all have the same, fewer
     where few units hold most such answers, beyond what chance does (the inverse of Simpson's 1949 concentration)."""
-    rest = wholes - parts
-    rarer = np.where((parts.sum(-1) <= rest.sum(-1))[..., None], parts, rest)
+    rest = denominators - numerators
+    rarer = np.where((numerators.sum(-1) <= rest.sum(-1))[..., None], numerators, rest)
     pairs = (rarer * (rarer - 1)).sum(-1)
-    units = (wholes > 0).sum(-1)
+    units = (denominators > 0).sum(-1)
     spread = rarer.sum(-1) ** 2 / np.where(pairs > 0, pairs, 1)
     return np.where(pairs > 0, np.minimum(spread, units), units)
 
 
-def tells_little(parts: Float[np.ndarray, "*many unit"], wholes: Float[np.ndarray, "*many unit"]) -> Numbers:
+def tells_little(
+    numerators: Float[np.ndarray, "*many unit"], denominators: Float[np.ndarray, "*many unit"]
+) -> Numbers:
     """True where answers of the rarer kind are in so few units that how far units differ cannot be known."""
-    return (units_of_rarer(parts, wholes) < FEWEST_OF_RARER) | (
-        units_of_risk(parts, wholes) < FEWEST_OF_RARER
+    return (units_of_rarer(numerators, denominators) < FEWEST_OF_RARER) | (
+        units_of_risk(numerators, denominators) < FEWEST_OF_RARER
     )
 
 
 def share_interval(
-    parts: Float[np.ndarray, "*many unit"], wholes: Float[np.ndarray, "*many unit"]
+    numerators: Float[np.ndarray, "*many unit"], denominators: Float[np.ndarray, "*many unit"]
 ) -> tuple[Numbers, Numbers]:
-    """Limits of a share of counts: the sum of `parts` by the sum of `wholes`.
+    """Limits of a share of counts: the sum of `numerators` by the sum of `denominators`.
 
     Where no unit has more than one answer they are Wilson's. Else Wilson's with the effective number of answers (their
     number by the design effect) and Student's t (Korn and Graubard 1998 have this with another interval), whose
     degrees of freedom are the units that the risk spreads over, less one. Where the rarer answer is in too few units
     to tell how units differ, at most the units count.
     """
-    number = wholes.sum(-1)
-    share = parts.sum(-1) / np.where(number > 0, number, 1)
-    single = (wholes <= 1).all(-1)
-    effective = number / design_effect(parts, wholes)
-    effective = np.where(tells_little(parts, wholes), np.minimum(effective, kish(wholes)), effective)
-    quantile = np.where(single, NORMAL, student(units_of_risk(parts, wholes) - 1))
+    number = denominators.sum(-1)
+    share = numerators.sum(-1) / np.where(number > 0, number, 1)
+    single = (denominators <= 1).all(-1)
+    effective = number / design_effect(numerators, denominators)
+    effective = np.where(
+        tells_little(numerators, denominators), np.minimum(effective, kish(denominators)), effective
+    )
+    quantile = np.where(single, NORMAL, student(units_of_risk(numerators, denominators) - 1))
     low, high = wilson(share, np.where(single, number, effective).clip(1e-9), quantile)
-    told = number > 0
-    return np.where(told, low, np.nan), np.where(told, high, np.nan)
+    is_there = number > 0
+    return np.where(is_there, low, np.nan), np.where(is_there, high, np.nan)
 
 
 def f1_of_share(share: Numbers) -> Numbers:
@@ -151,7 +159,7 @@ def bounded_interval(
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[Numbers, Numbers]:
     """Limits of a number between two bounds, in Wilson's form: its variance gives the effective number of answers
-    v(1 - v)/V, for which `units` stands where nothing varied (Korn and Graubard 1998; Dean and Pagano 2015)."""
+    v(1 - v)/V, or `units` where nothing varied (Korn and Graubard 1998; Dean and Pagano 2015)."""
     least, most = bounds
     scaled = np.clip((np.asarray(value, float) - least) / (most - least), 0.0, 1.0)
     variance = np.asarray(variance, float) / (most - least) ** 2
@@ -216,27 +224,27 @@ def tango(
 def share_change_interval(
     gained: Float[np.ndarray, "*many unit"],
     lost: Float[np.ndarray, "*many unit"],
-    wholes: Float[np.ndarray, "*many unit"],
+    denominators: Float[np.ndarray, "*many unit"],
 ) -> tuple[Numbers, Numbers]:
     """Limits of the paired change of a share, from what each unit gained and lost.
 
     Tango's where no unit has more than one answer; else his with counts divided by the design effect of the change (at
     least a half) and Student's t of units less one.
     """
-    number, units = wholes.sum(-1), (wholes > 0).sum(-1)
+    number, units = denominators.sum(-1), (denominators > 0).sum(-1)
     b, c = gained.sum(-1), lost.sum(-1)
-    single = (wholes <= 1).all(-1)
+    single = (denominators <= 1).all(-1)
     safe = np.where(number > 0, number, 1.0)
     change = (b - c) / safe
-    residuals = (gained - lost) - change[..., None] * wholes
-    left = np.where(safe[..., None] > wholes, safe[..., None] - wholes, 1.0)
+    residuals = (gained - lost) - change[..., None] * denominators
+    left = np.where(safe[..., None] > denominators, safe[..., None] - denominators, 1.0)
     without = change[..., None] - residuals / left
-    variance = np.where(units > 1, _variance_of(without, wholes > 0), 0.0)
+    variance = np.where(units > 1, _variance_of(without, denominators > 0), 0.0)
     independent = (b + c - (b - c) ** 2 / safe) / safe**2
     varied = independent > 1e-18
     effect = np.where(varied, variance / np.where(varied, independent, 1), 1.0)
     effect = np.maximum(effect, _LOWEST_DEFF_OF_A_CHANGE)
-    effect = np.where(b + c > 0, effect, safe / np.maximum(kish(wholes), 1e-9))
+    effect = np.where(b + c > 0, effect, safe / np.maximum(kish(denominators), 1e-9))
     effect = np.where(single, 1.0, effect)
     quantile = np.where(single, NORMAL, student(np.maximum(units - 1, 1)))
     low, high = tango(b / effect, c / effect, safe / effect, quantile)

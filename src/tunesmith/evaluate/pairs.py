@@ -52,7 +52,7 @@ class PairedShare:
 
     gained: Float[np.ndarray, " unit"]
     lost: Float[np.ndarray, " unit"]
-    whole: Float[np.ndarray, " unit"]
+    denominator: Float[np.ndarray, " unit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Pair:
     def test(self) -> Literal["mcnemar", "swaps", "sign flips"]:
         """How no change is tested."""
         if self.exchange.paired is not None:
-            return "mcnemar" if (self.exchange.paired.whole <= 1).all() else "sign flips"
+            return "mcnemar" if (self.exchange.paired.denominator <= 1).all() else "sign flips"
         statistic = metric_of(self.name).statistic
         return "swaps" if isinstance(statistic, Shares | MeanOfShares | Sums) else "sign flips"
 
@@ -87,7 +87,7 @@ class Pair:
         """95 % limits of the change."""
         paired = self.exchange.paired
         if paired is not None:
-            low, high = share_change_interval(paired.gained, paired.lost, paired.whole)
+            low, high = share_change_interval(paired.gained, paired.lost, paired.denominator)
             return float(low), float(high)
         without = self.second.without - self.first.without
         without = without[~np.isnan(without)]
@@ -111,18 +111,18 @@ def pairs_of(metric: str, first: Outcomes, second: Outcomes, units: Units, signs
     before, after = (all_estimates_of(metric, outcomes, units) for outcomes in (first, second))
     exchanges: Iterator[Exchange] | None = None
     if isinstance(statistic, Shares):
-        exchanges = _of_shares(statistic, first, second, units, signs)
+        exchanges = _share_exchanges(statistic, first, second, units, signs)
     elif isinstance(statistic, MeanOfShares):
-        exchanges = _of_mean(statistic, first, second, units, signs)
+        exchanges = _mean_exchanges(statistic, first, second, units, signs)
     elif isinstance(statistic, Sums):
-        exchanges = _of_sums(metric, statistic, first, second, units, signs)
+        exchanges = _sum_exchanges(metric, statistic, first, second, units, signs)
     for one, other in zip(before, after, strict=True):
-        exchange = next(exchanges) if exchanges is not None else _of_estimates(one, other, units, signs)
+        exchange = next(exchanges) if exchanges is not None else _estimate_exchange(one, other, units, signs)
         if not math.isnan(one.value + other.value):
             yield Pair(one.name, one, other, exchange, signs.is_exact)
 
 
-def _of_shares(
+def _share_exchanges(
     statistic: Shares, first: Outcomes, second: Outcomes, units: Units, signs: Signs
 ) -> Iterator[Exchange]:
     for rows in zip(statistic.counts(first), statistic.counts(second), strict=True):
@@ -142,7 +142,7 @@ def _of_shares(
         )
 
 
-def _of_mean(
+def _mean_exchanges(
     statistic: MeanOfShares, first: Outcomes, second: Outcomes, units: Units, signs: Signs
 ) -> Iterator[Exchange]:
     """The exchanges of the shares, if they are the metric's too, and of their mean."""
@@ -156,10 +156,10 @@ def _of_mean(
         values = np.zeros((2, signs.number + 1))
         for side, (drawn, measured) in enumerate(zip(sides, (before, after), strict=True)):
             # As exchanged, and as it was measured last.
-            part, whole, seen, size = (
+            numerator, denominator, seen, size = (
                 np.append(*both) for both in zip(drawn, _totals(measured), strict=True)
             )
-            values[side] = statistic.shares.value(part, whole, seen)
+            values[side] = statistic.shares.value(numerator, denominator, seen)
             counts = np.where(seen > 0, size if statistic.by_size else 1.0, 0.0)
             totals[side] += counts * np.nan_to_num(values[side])
             weights[side] += counts
@@ -178,7 +178,7 @@ def _of_mean(
     yield Exchange(statistic.name, float(change[-1]), change[:-1], int(any_changed.sum()), step)
 
 
-def _of_sums(
+def _sum_exchanges(
     metric: str, statistic: Sums, first: Outcomes, second: Outcomes, units: Units, signs: Signs
 ) -> Iterator[Exchange]:
     before, after = (units.sums(statistic.columns(outcomes)) for outcomes in (first, second))
@@ -196,15 +196,15 @@ def _of_sums(
         yield Exchange(name, change, high[name] - low[name], len(changed), step)
 
 
-def _of_estimates(one: Estimate, other: Estimate, units: Units, signs: Signs) -> Exchange:
+def _estimate_exchange(before: Estimate, after: Estimate, units: Units, signs: Signs) -> Exchange:
     """Flips of what each unit, or block of units, adds to the change (its pseudo-value: Tukey 1958)."""
-    without, change = other.without - one.without, other.value - one.value
+    without, change = after.without - before.without, after.value - before.value
     blocks = len(without)
     added = np.nan_to_num(blocks * change - (blocks - 1) * without)
     changed = np.flatnonzero(np.abs(added) > 0)
     flipped = signs.sums(units.place[changed], added[changed, None])[:, 0] / blocks
-    step = _step(one.name, one.without, units)
-    return Exchange(one.name, float(added.mean()), flipped, len(changed), step)
+    step = _step(before.name, before.without, units)
+    return Exchange(before.name, float(added.mean()), flipped, len(changed), step)
 
 
 def _step(metric: str, without: Array, units: Units) -> float:
@@ -218,33 +218,40 @@ def _step(metric: str, without: Array, units: Units) -> float:
 
 
 def _deviation(statistic: Shares, before: UnitCount, after: UnitCount) -> float:
-    """Standard deviation of a share's change over all exchanges of units, by how it depends on its part and its whole
-    half way between both evaluations; NaN where nothing is counted there."""
-    part, whole = (
+    """Standard deviation of a share's change over all exchanges of units, linearised in numerator and denominator half
+    way between both evaluations; NaN where nothing is counted there."""
+    numerator, denominator = (
         (one.sum() + other.sum()) / 2
-        for one, other in ((before.part, after.part), (before.whole, after.whole))
+        for one, other in ((before.numerator, after.numerator), (before.denominator, after.denominator))
     )
-    if whole <= 0:
+    if denominator <= 0:
         return math.nan
-    by_part, by_whole = 1 / whole, -part / whole**2
+    by_part, by_whole = 1 / denominator, -numerator / denominator**2
     if statistic.is_f1:
-        by_part, by_whole = 2 * whole / (part + whole) ** 2, -2 * part / (part + whole) ** 2
-    each = by_part * (after.part - before.part) + by_whole * (after.whole - before.whole)
+        by_part, by_whole = (
+            2 * denominator / (numerator + denominator) ** 2,
+            -2 * numerator / (numerator + denominator) ** 2,
+        )
+    each = by_part * (after.numerator - before.numerator) + by_whole * (
+        after.denominator - before.denominator
+    )
     return math.sqrt(float((each**2).sum()))
 
 
 def _step_of_share(before: UnitCount, after: UnitCount) -> float:
     """What one more answer that counts does to a share; 0 of nothing."""
-    wholes = np.maximum(before.whole, after.whole)
-    total, units = wholes.sum(), (wholes > 0).sum()
+    denominators = np.maximum(before.denominator, after.denominator)
+    total, units = denominators.sum(), (denominators > 0).sum()
     return 1 / math.sqrt(total * units) if units else 0.0
 
 
 def _exchanged(
     before: UnitCount, after: UnitCount, units: Units, signs: Signs
 ) -> tuple[Array, tuple[list[Array], list[Array]]]:
-    """The units whose counts changed, and part, whole, seen and size of both evaluations by exchange."""
-    columns = [np.stack([one.part, one.whole, one.seen, one.size], axis=1) for one in (before, after)]
+    """The units whose counts changed, and numerator, denominator, seen and size of both evaluations by exchange."""
+    columns = [
+        np.stack([one.numerator, one.denominator, one.seen, one.size], axis=1) for one in (before, after)
+    ]
     difference = columns[1] - columns[0]
     changed = np.flatnonzero((difference != 0).any(1))
     middle = (columns[0].sum(0) + columns[1].sum(0)) / 2
@@ -253,18 +260,21 @@ def _exchanged(
 
 
 def _totals(count: UnitCount) -> list[float]:
-    return [float(one.sum()) for one in (count.part, count.whole, count.seen, count.size)]
+    return [float(one.sum()) for one in (count.numerator, count.denominator, count.seen, count.size)]
 
 
 def _units_of_rarer(before: UnitCount, after: UnitCount) -> int:
-    holds = (before.part > 0) | (after.part > 0)
-    lacks = (before.whole > before.part) | (after.whole > after.part)
+    holds = (before.numerator > 0) | (after.numerator > 0)
+    lacks = (before.denominator > before.numerator) | (after.denominator > after.numerator)
     return int(min(holds.sum(), lacks.sum()))
 
 
 def _paired(before: Count, after: Count, units: Units) -> PairedShare | None:
     """What each unit gained and lost, if the same rows are counted, each once, in both evaluations."""
-    if (before.whole != after.whole).any() or (before.whole > 1).any():
+    if (before.denominator != after.denominator).any() or (before.denominator > 1).any():
         return None
-    gained, lost = np.maximum(after.part - before.part, 0.0), np.maximum(before.part - after.part, 0.0)
-    return PairedShare(*(units.sums(column) for column in (gained, lost, before.whole)))
+    gained, lost = (
+        np.maximum(after.numerator - before.numerator, 0.0),
+        np.maximum(before.numerator - after.numerator, 0.0),
+    )
+    return PairedShare(*(units.sums(column) for column in (gained, lost, before.denominator)))

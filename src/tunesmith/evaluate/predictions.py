@@ -73,7 +73,7 @@ def read_predictions(path: Path) -> dict[str, ExternalPrediction]:
     """The predictions of a file by record id.
 
     The file has JSON lines as `tunesmith predict` writes them: objects with `id`, `answer` (or `reading`) and
-    optionally `probabilities`. DataError names each line that is not one, and each id that stands there twice.
+    optionally `probabilities`. DataError names each line that is not one, and each id that occurs twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

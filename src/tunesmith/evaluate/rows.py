@@ -1,4 +1,4 @@
-"""A sample's journey, form 6: one answered record, as it stands in `rows.jsonl` (docs/run-folder.md)."""
+"""A sample's journey, form 6: one answered record, as in `rows.jsonl` (docs/run-folder.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From rows to numbers with intervals, as they stand in `scores.json` (docs/run-folder.md)."""
+"""From rows to numbers with intervals, as in `scores.json` (docs/run-folder.md)."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def score(
 
     def group_scores(group: Sequence[int]) -> GroupScores:
         few, some = outcomes_of([rows[index] for index in group], task), units.some(group)
-        told = [metric for metric in names if tells(metric, primary) or metric == primary.partition("/")[0]]
-        every = _measured(told, few, some)
+        given = [metric for metric in names if tells(metric, primary) or metric == primary.partition("/")[0]]
+        every = _measured(given, few, some)
         whole = {metric: one for metric, one in every.items() if tells(metric, primary)}
         return GroupScores(len(group), whole, some.number)
 
@@ -163,9 +163,9 @@ def _measured(names: Sequence[str], outcomes: Outcomes, units: Units) -> dict[st
     return {one.name: _score_of(one) for metric in names for one in estimates_of(metric, outcomes, units)}
 
 
-def _score_of(one: Estimate) -> Score:
-    metric, ends = metric_of(one.name), one.interval()
-    return Score(one.value, ends.low, ends.high, metric.better, metric.unit, ends.reason, ends.corrected)
+def _score_of(estimate: Estimate) -> Score:
+    metric, ends = metric_of(estimate.name), estimate.interval()
+    return Score(estimate.value, ends.low, ends.high, metric.better, metric.unit, ends.reason, ends.corrected)
 
 
 def outcomes_of(rows: Sequence[Row], task: Task) -> Outcomes:

@@ -28,7 +28,7 @@ class Signs:
 
     @staticmethod
     def drawn(units: int, draws: int, seed: int) -> Signs:
-        """So many exchanges, each unit being exchanged with a chance of one half."""
+        """Random exchanges, `draws` of them; each unit is exchanged with a chance of one half."""
         chance = np.random.default_rng(seed)
         return Signs(chance.integers(0, 256, size=(draws, -(-units // 8)), dtype=np.uint8), is_exact=False)
 

@@ -66,7 +66,7 @@ def _values(records: Sequence[Record], field: str) -> tuple[str, ...]:
     if nulls:
         raise DataError(
             f"{nulls[0]}: evaluate.unit: field {field!r} is null, as in {counted(len(nulls), 'record')} of "
-            f"{len(records):,}; every record needs a value, for one that stands alone a value of its own"
+            f"{len(records):,}; every record needs a value, also one that is a unit of its own"
         )
     return tuple(map(_name_of, values))
 

@@ -16,14 +16,14 @@ def mean(values: Float[np.ndarray, " value"], weights: Float[np.ndarray, " value
 
 
 def ratio(
-    parts: Float[np.ndarray, " value"],
-    wholes: Float[np.ndarray, " value"],
+    numerators: Float[np.ndarray, " value"],
+    denominators: Float[np.ndarray, " value"],
     weights: Float[np.ndarray, " value"],
 ) -> float:
-    """Weighted sum of parts by weighted sum of wholes, over rows that have both; NaN if there are none."""
-    weights = np.where(np.isnan(parts) | np.isnan(wholes), 0.0, weights)
-    whole = weights @ np.nan_to_num(wholes)
-    return float(weights @ np.nan_to_num(parts) / whole) if whole > 0 else float("nan")
+    """Weighted sum of numerators by weighted sum of denominators, over rows that have both; NaN if there are none."""
+    weights = np.where(np.isnan(numerators) | np.isnan(denominators), 0.0, weights)
+    denominator = weights @ np.nan_to_num(denominators)
+    return float(weights @ np.nan_to_num(numerators) / denominator) if denominator > 0 else float("nan")
 
 
 def median(values: Float[np.ndarray, " value"], weights: Float[np.ndarray, " value"]) -> float:

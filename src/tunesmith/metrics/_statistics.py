@@ -19,21 +19,27 @@ class Count:
 
     name: str
     """Of the metric: `accuracy`, `f1/World`."""
-    part: Float[np.ndarray, " row"]
+    numerator: Float[np.ndarray, " row"]
     """What counts."""
-    whole: Float[np.ndarray, " row"]
+    denominator: Float[np.ndarray, " row"]
     """Of how many."""
     seen: Float[np.ndarray, " row"]
-    """Above 0 where the row makes the number exist: without any such row it is NaN, without any whole it is 0."""
+    """Above 0 where the row makes the number exist: without any such row it is NaN, with a denominator of 0 it is 0."""
     size: Float[np.ndarray, " row"]
     """What the row adds to the weight of this share in a mean by size."""
 
 
 def count_of(
-    name: str, part: Array, whole: Array, seen: Array | None = None, size: Array | None = None
+    name: str, numerator: Array, denominator: Array, seen: Array | None = None, size: Array | None = None
 ) -> Count:
-    """A count of columns of numbers or truth values; by default it exists where its whole is, and weighs as much."""
-    columns = (part, whole, whole if seen is None else seen, whole if size is None else size)
+    """A count of columns of numbers or truth values; by default it exists where its denominator does, and weighs as
+    much."""
+    columns = (
+        numerator,
+        denominator,
+        denominator if seen is None else seen,
+        denominator if size is None else size,
+    )
     return Count(name, *(np.asarray(column, float) for column in columns))
 
 
@@ -45,16 +51,18 @@ class Shares:
     is_f1: bool = False
     """True if the number is F1, 2q / (1 + q) of the share q of right answers among those of the class or said to be."""
 
-    def value(self, part: Array | float, whole: Array | float, seen: Array | float) -> Array:
+    def value(self, numerator: Array | float, denominator: Array | float, seen: Array | float) -> Array:
         """The number from sums; any shape."""
-        part, whole = np.asarray(part, float), np.asarray(whole, float)
-        share = np.where(whole > 0, part / np.where(whole > 0, whole, 1), 0.0)
+        numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
+        share = np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), 0.0)
         return np.where(np.asarray(seen) > 0, 2 * share / (1 + share) if self.is_f1 else share, np.nan)
 
     def of(self, outcomes: Outcomes, weights: Float[np.ndarray, " row"]) -> dict[str, float]:
         """The numbers by name for rows that weigh so much."""
         return {
-            one.name: float(self.value(weights @ one.part, weights @ one.whole, weights @ one.seen))
+            one.name: float(
+                self.value(weights @ one.numerator, weights @ one.denominator, weights @ one.seen)
+            )
             for one in self.counts(outcomes)
         }
 
@@ -129,13 +137,15 @@ def ratio_of(
         found = both(outcomes)
         if found is None:
             return np.zeros((len(outcomes.unread), 2))
-        parts, wholes = found
-        known = ~(np.isnan(parts) | np.isnan(wholes))
-        return np.stack([np.where(known, parts, 0.0), np.where(known, wholes, 0.0)], axis=1)
+        numerators, denominators = found
+        known = ~(np.isnan(numerators) | np.isnan(denominators))
+        return np.stack([np.where(known, numerators, 0.0), np.where(known, denominators, 0.0)], axis=1)
 
     def values(sums: Array) -> dict[str, Array]:
-        part, whole = sums[..., 0], sums[..., 1]
-        return {name: np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)}
+        numerator, denominator = sums[..., 0], sums[..., 1]
+        return {
+            name: np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), np.nan)
+        }
 
     return Sums(columns, values)
 

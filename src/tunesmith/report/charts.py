@@ -9,7 +9,7 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 20, 24
 MAX_POINTS = 300
-"""A line is drawn with at most this many points, each the mean of what it stands for."""
+"""A line is drawn with at most this many points, each the mean of the points that it replaces."""
 
 Point = tuple[float, float]
 

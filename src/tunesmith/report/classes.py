@@ -75,7 +75,7 @@ def class_curves(run: RunView) -> Plot | None:
     are_few = len(names) <= NUM_STYLES
     series = []
     for number, name in enumerate(names):
-        points = [point for points in course.of_evaluations(name) for point in points]
+        points = [point for points in course.from_evaluations(name) for point in points]
         style = f"s{number}" if are_few else "faint"
         series.append(Series(name.partition("/")[2], points, style, markers=are_few))
     if not are_few:
@@ -90,7 +90,7 @@ def class_curves(run: RunView) -> Plot | None:
 
 
 def baselines(run: RunView) -> Iterator[tuple[str, str]]:
-    """What is had without a model, as name and text: the share right by chance, and of always the class that is most
+    """What is reached without a model, as name and text: by chance, and by always answering the class that is most
     frequent in training, or any of those that are equally frequent."""
     evaluated = run.tuned or run.base
     if evaluated is None or evaluated.scores.confusion is None:

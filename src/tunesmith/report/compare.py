@@ -82,13 +82,13 @@ def write_compared(compared: Compared, output: Path) -> Path:
     return write_page("comparison.html.jinja", output, compared=compared)
 
 
-def compare_folders(run_folders: Sequence[Path], beside: Path) -> Compared:
-    """The comparison of runs, for a page in the folder `beside`; raises as `write_comparison` does.
+def compare_folders(run_folders: Sequence[Path], page_folder: Path) -> Compared:
+    """The comparison of runs, for a page in `page_folder`; raises as `write_comparison` does.
 
-    The folder of an experiment stands for all its runs.
+    The folder of an experiment means all its runs.
     """
     folders = [run for folder in run_folders for run in _runs_in(folder)]
-    return compare_runs([read_run_folder(folder) for folder in folders], beside)
+    return compare_runs([read_run_folder(folder) for folder in folders], page_folder)
 
 
 def _runs_in(folder: Path) -> list[Path]:
@@ -105,15 +105,15 @@ def comparison_as_json(compared: Compared) -> str:
     return as_json(values, indent=2)
 
 
-def compare_runs(runs: Sequence[RunView], beside: Path) -> Compared:
-    """The comparison of runs, for a page in the folder `beside`. DataError if none of them is evaluated."""
+def compare_runs(runs: Sequence[RunView], page_folder: Path) -> Compared:
+    """The comparison of runs, for a page in `page_folder`. DataError if none of them is evaluated."""
     evaluated = [run.tuned for run in runs if run.tuned is not None]
     if not evaluated:
         raise DataError("compare: none of these runs is evaluated yet; `tunesmith run` finishes them")
     primary = evaluated[0].scores.primary
     names = short_names(runs)
-    models = [*references(runs, names), *itertools.starmap(Model.of_run, zip(runs, names, strict=True))]
-    entries = [_entry(model, primary, beside) for model in models]
+    models = [*references(runs, names), *itertools.starmap(Model.from_run, zip(runs, names, strict=True))]
+    entries = [_entry(model, primary, page_folder) for model in models]
     metrics = dict.fromkeys(metric for entry in entries for metric in entry.measures if "/" not in metric)
     metrics.pop(primary, None)
     class_metric, classes = _class_table(entries)
@@ -139,7 +139,7 @@ def compare_runs(runs: Sequence[RunView], beside: Path) -> Compared:
     )
 
 
-def _entry(model: Model, primary: str, beside: Path) -> Entry:
+def _entry(model: Model, primary: str, page_folder: Path) -> Entry:
     measures = model.evaluated.scores.metrics if model.evaluated else {}
     groups = _groups(model.evaluated, primary) if model.evaluated else {}
     if model.kind != "run":
@@ -154,7 +154,7 @@ def _entry(model: Model, primary: str, beside: Path) -> Entry:
         measures=measures,
         facts={fact: known[fact] for fact in shown if fact in known},
         change=run.comparison.metrics.get(primary) if run.comparison else None,
-        page=Path(os.path.relpath(page, beside)).as_posix() if page.exists() else None,
+        page=Path(os.path.relpath(page, page_folder)).as_posix() if page.exists() else None,
         groups=groups,
     )
 
@@ -180,7 +180,7 @@ def _group_tables(entries: Sequence[Entry]) -> dict[str, dict[str, list[Score | 
 
 
 def _class_table(entries: Sequence[Entry]) -> tuple[str, dict[str, list[Score | None]]]:
-    """The last metric that is had per class (F1, where there is one), by class: a value of each entry."""
+    """The last metric per class (F1, where there is one), by class: a value of each entry."""
     split = [metric.partition("/")[::2] for entry in entries for metric in entry.measures if "/" in metric]
     if not split:
         return "", {}

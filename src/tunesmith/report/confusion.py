@@ -18,11 +18,11 @@ MAX_CLASSES = 40
 MAX_MAPPED = 500
 """A map shows at most this many."""
 DENSE_FROM = 12
-"""With more classes than this, cells are small and confused classes stand side by side."""
+"""With more classes than this, cells are small and confused classes are next to each other."""
 NUM_DEPTHS = 5
 """Depths of colour in a map."""
 MAX_SPOTS = 300
-"""So many mistakes of a map, the most frequent, say which they are."""
+"""Number of mistakes of a map, the most frequent, that are labelled."""
 _MOST_ANSWERS = 3
 
 
@@ -40,7 +40,7 @@ class Matrix:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """What a column stands for."""
+        """The class of a column."""
         return (*self.labels, "unread")
 
 
@@ -156,7 +156,7 @@ def confusion_map(title: str, confusion: Confusion, shown: Sequence[int]) -> Map
                 if x != y:
                     mistakes.append((count, x, y))
     totals = [sum(confusion.counts[index]) for index in shown]
-    spots = sorted(mistakes, key=lambda found: -found[0])[:MAX_SPOTS]
+    spots = sorted(mistakes, key=lambda mistake: -mistake[0])[:MAX_SPOTS]
     return Map(
         title,
         drawn.labels,
@@ -175,6 +175,6 @@ def _in_words(confusion: Confusion, true: int) -> str:
     row, answers = confusion.counts[true], (*confusion.labels, "unread")
     wrong = [index for index in range(len(row)) if row[index] and index != true]
     wrong.sort(key=lambda index: -row[index])
-    told = ", ".join(f"{answers[index]} {words.count(row[index])}" for index in wrong[:_MOST_ANSWERS])
+    shown = ", ".join(f"{answers[index]} {words.count(row[index])}" for index in wrong[:_MOST_ANSWERS])
     right = f"{confusion.labels[true]}: {words.count(row[true])} of {words.count(sum(row))} right"
-    return f"{right}; answered {told}" if told else right
+    return f"{right}; answered {shown}" if shown else right

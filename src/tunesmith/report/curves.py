@@ -49,9 +49,9 @@ def overlaid_curves(runs: Sequence[RunView], names: Sequence[str], metric: str) 
     for number, (run, name) in enumerate(zip(runs, names, strict=True)):
         course, style = Course(run.stages), f"s{number % NUM_STYLES}"
         losses = [
-            point for points in course.of_updates(lambda update: update.loss) for point in smoothed(points)
+            point for points in course.from_updates(lambda update: update.loss) for point in smoothed(points)
         ]
-        scored = [point for points in course.of_evaluations(metric) for point in points]
+        scored = [point for points in course.from_evaluations(metric) for point in points]
         loss.append(Series(name, losses, style))
         validation.append(Series(name, scored, style, markers=True))
     plots = [
@@ -84,12 +84,12 @@ class Course:
         every = (name for stage in self.stages for event in stage.evaluations for name in event.metrics)
         return list(dict.fromkeys(name for name in every if "/" not in name))
 
-    def of_updates(self, value: Callable[[Update], float]) -> Iterator[list[Point]]:
+    def from_updates(self, value: Callable[[Update], float]) -> Iterator[list[Point]]:
         """A value of each update, stage by stage."""
         for start, stage in zip(self.starts, self.stages, strict=True):
             yield [(start + update.step, value(update)) for update in stage.updates]
 
-    def of_evaluations(self, metric: str) -> Iterator[list[Point]]:
+    def from_evaluations(self, metric: str) -> Iterator[list[Point]]:
         """A metric of each evaluation that has it, stage by stage."""
         for start, stage in zip(self.starts, self.stages, strict=True):
             yield [
@@ -107,7 +107,7 @@ class Course:
     ) -> Plot | None:
         """A value of each update; a noisy one faintly, with its running mean over it."""
         series = []
-        for stage, points in zip(self.stages, self.of_updates(value), strict=True):
+        for stage, points in zip(self.stages, self.from_updates(value), strict=True):
             series.append(Series(stage.name, points, "faint" if is_noisy else "tuned"))
             if is_noisy:
                 series.append(Series(f"{stage.name}, running mean", smoothed(points), "tuned"))
@@ -117,7 +117,7 @@ class Course:
         """A metric of the evaluations during training."""
         series = [
             Series(stage.name, points, markers=True)
-            for stage, points in zip(self.stages, self.of_evaluations(metric), strict=True)
+            for stage, points in zip(self.stages, self.from_evaluations(metric), strict=True)
         ]
         return line_plot(
             f"{words.title(metric)} on validation records", series, _short, dividers=self.dividers

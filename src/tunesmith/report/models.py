@@ -23,7 +23,7 @@ class Model:
     """The run itself, or the runs that share a base or the questions of predictions from elsewhere."""
 
     @staticmethod
-    def of_run(run: RunView, name: str) -> Model:
+    def from_run(run: RunView, name: str) -> Model:
         """The tuned model of a run."""
         return Model(name, "run", run.tuned, (run,))
 

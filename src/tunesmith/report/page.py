@@ -45,7 +45,7 @@ def write_reports_with(predictions: Path) -> list[Path]:
 
 
 def write_page(template: str, path: Path, **values: Any) -> Path:
-    """The path, once the page stands there whole."""
+    """The path, once the page is completely written."""
     page = _templates().get_template(template).render(**values)
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")

@@ -23,7 +23,7 @@ _QUALITY = 80
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small copy of a picture. It stands in the page once, by its id, however often it is shown."""
+    """A small copy of a picture. It is in the page once, by its id, however often it is shown."""
 
     id: str
     uri: str

@@ -83,7 +83,7 @@ class RunView:
     settings: Mapping[str, Any]
     """The resolved experiment, parsed."""
     settings_text: str
-    """The resolved experiment as it stands on disk."""
+    """The text of the resolved experiment."""
     environment: Environment | None
     lineage: tuple[StageLineage, ...]
     manifest: Manifest | None

@@ -27,7 +27,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric of the base model beside the tuned one. What is not there yet is None."""
+    """One metric of the base model and of the tuned one. What is not there yet is None."""
 
     name: str
     base: Score | None

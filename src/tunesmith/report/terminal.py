@@ -18,7 +18,7 @@ _STYLES = {"better": ("▲", "green"), "worse": ("▼", "red")}
 
 
 def print_summary(run_folder: Path, console: Console) -> None:
-    """Print what a run came to: headline, metrics of base beside tuned, what got worse, what is missing."""
+    """Print what a run came to: headline, metrics of base and tuned, what got worse, what is missing."""
     run = read_run_folder(run_folder)
     found = summary.headline(run)
     console.print()

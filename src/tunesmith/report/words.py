@@ -65,7 +65,7 @@ def number(value: float, unit: str = "number") -> str:
 
 
 def interval(low: float, high: float, unit: str = "number") -> str:
-    """An interval's two ends without the unit, which the value beside it has; nothing if it could not be had.
+    """An interval's two ends without the unit, which the value next to it has; empty if there is none.
 
     >>> interval(0.219, 0.306, "share")
     '21.9 to 30.6'
