@@ -35,3 +35,26 @@ def test_a_mark_is_refused_in_question_and_answer_unless_it_is_said_to_be_plain(
         ):
             refuse_marks(conversation)
         refuse_marks(conversation, ["<video>"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[IMAGE] What?",
+        "[IMAGE_1] What?",
+        "[INST] Hi [/INST]",
+        "<<SYS>> Be kind",
+        "<start_of_turn>user",
+        "<quad>(1,2)",
+        '<point x="3" y="4">',
+    ],
+)
+def test_marks_and_control_tokens_of_other_models_are_found(text):
+    assert list(marks_in(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["a[I] = 3", "[Instagram]", "<quad> bike", "the <point> element", "[INSTALL]"]
+)
+def test_words_that_look_alike_are_no_marks(text):
+    assert not list(marks_in(text))

@@ -7,7 +7,8 @@ from tunesmith.records.unread import unread_fields, without_ignored
 MEANT = [
     {"videos": ["a.mp4"]}, {"audio": "x.wav"}, {"images": ["a.jpg"]}, {"image": {"bytes": None, "path": "a"}},
     {"image_path": "C:\\a.PNG"}, {"image_1": "a.webp"}, {"rejected": "no"}, {"rejected_response": "no"},
-    {"label": False}, {"kto_tag": False}, {"labels": "False"}, {"train": False}, {"loss_weight": 0.0},
+    {"labels": [True, False]}, {"label": False}, {"kto_tag": False}, {"labels": "False"}, {"train": False},
+    {"loss_weight": 0.0},
     {"loss_scale": 0.5}, {"tools": [{"name": "f"}]}, {"tools": '[{"name": "f"}]'}, {"tool_calls": [{"name": "f"}]},
     {"system": "Be kind"}, {"system_prompt": "x"}, {"objects": {"bbox": [[1, 2, 3, 4]]}}, {"bbox": [1, 2, 3, 4]},
     {"reasoning_content": "because"}, {"thinking": "so"}, {"chat_template_kwargs": {"max_pixels": 3}},
@@ -22,10 +23,12 @@ HARMLESS = [
 def test_a_field_that_carries_meaning_is_refused_by_name_unless_it_is_used_or_ignored(held):
     (name,) = held
     record = Record("a:1", {"text": "x", **held})
-    # What must not be trained is left out by a condition: to ignore the mark would train it.
-    way_out = (
-        f"data\\.where to '{name} == true'" if name in ("label", "labels", "kto_tag") else "data\\.ignore"
-    )
+    # What must not be trained is left out: to ignore the mark would train it.
+    way_out = r"data\.ignore"
+    if name in ("label", "labels", "kto_tag"):
+        way_out = (
+            "leave such records out" if isinstance(held[name], list) else f"data.where to '{name} == true'"
+        )
     with pytest.raises(DataError, match=rf"^a:1: field '{name}' .*{way_out}$"):
         unread_fields(record, ("text",))
     assert unread_fields(record, ("text", f"{name}.inner")) == ()

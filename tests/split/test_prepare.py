@@ -457,3 +457,10 @@ def test_records_that_contradict_one_another_are_said(made):
     )
     (remark,) = (one for one in prepared.certificate.notes if "more than one answer" in one)
     assert remark == "2 records ask 1 question that has more than one answer: d.jsonl:1 0 and d.jsonl:21 3"
+
+
+def test_a_condition_that_holds_for_no_record_is_named(tmp_path):
+    (tmp_path / "d.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    data = Data.model_validate({"source": {"kind": "jsonl", "path": "d.jsonl"}, "where": "text == 'c'"})
+    with pytest.raises(DataError, match=r"^data\.where: \"text == 'c'\" holds for no record$"):
+        prepare(data, ("text",), tmp_path, tmp_path / "made")

@@ -24,7 +24,7 @@ def test_a_message_that_is_marked_as_not_to_be_trained_is_not(marks, trained):
     ("message", "fault"),
     [
         ({**ANSWER, "weight": 0.5}, "'weight' is 0.5; possible are 0 and 1"),
-        ({**ANSWER, "weight": "0"}, "'weight' is '0'; possible are 0 and 1"),
+        ({**ANSWER, "weight": "low"}, "'weight' is 'low'; possible are 0 and 1"),
         (
             {**ANSWER, "weight": 0, "train": True},
             "'train' says that it is trained, and 'weight' that it is not",

@@ -16,11 +16,13 @@ _PICTURE, _CONTROL = "the place of a picture", "a control token"
 _KINDS = (
     (rf"<(?:image|img|picture){_NUMBER}>", _PICTURE),
     (r"<(?:image_placeholder|start_of_image|image_soft_token|im_patch|image_here)>|\[IMG\]", _PICTURE),
+    (rf"\[IMAGE{_NUMBER}\]", _PICTURE),
     (rf"<(?:video|vid){_NUMBER}>", "the place of a video"),
     (rf"<(?:audio|speech|sound){_NUMBER}>", "the place of a sound"),
     (r"<(?:bbox|ref-object|cls-object)>", "the place of a box or a name from the field `objects`"),
     (r"<box>(?=\s*[(\[])|<loc_?\d+>", "a box in the form of another model"),
-    (r"<\|[A-Za-z]\w*\|>", _CONTROL),
+    (r"<quad>(?=\s*[(\[])|<points?\s+(?:x|coords)\d*=", "a point or a shape in the form of another model"),
+    (r"<\|[A-Za-z]\w*\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>", _CONTROL),
 )
 _MARK = re.compile(
     "|".join(f"(?P<kind{number}>{kind})" for number, (kind, _) in enumerate(_KINDS)), re.IGNORECASE
@@ -38,7 +40,7 @@ def marks_in(text: str, around: str = "") -> Iterator[tuple[str, str]]:
     >>> list(marks_in("Write `<video>` or <video></video>."))
     []
     """
-    if "<" not in text and "[IMG]" not in text:
+    if "<" not in text and "[I" not in text and "[/I" not in text:
         return
     plain = _CODE.sub(" ", text) if "`" in text else text
     for match in _MARK.finditer(plain):

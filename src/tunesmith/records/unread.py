@@ -85,6 +85,11 @@ def _is_bad(value: Any) -> bool:
     return value is False or (isinstance(value, str) and value.strip().lower() == "false")
 
 
+def _are_marks(value: Any) -> bool:
+    """True for a list of true and false with a false in it."""
+    return isinstance(value, list) and False in value and all(isinstance(member, bool) for member in value)
+
+
 def _is_off(value: Any) -> bool:
     """True for a weight other than 1, and for false."""
     if isinstance(value, str):
@@ -143,6 +148,13 @@ MEANINGS = (
         _is_bad,
         "is false, which marks the answer as bad (KTO), so it must not be trained",
         "To leave such records out on every side, set data.where to '{name} == true'",
+        is_trained_if_ignored=True,
+    ),
+    Meaning(
+        _named(r"labels|completion_labels|step_labels"),
+        _are_marks,
+        "marks some of several answers or steps as bad, and all of them would be trained alike",
+        "Write a row for each answer, or leave such records out",
         is_trained_if_ignored=True,
     ),
     Meaning(

@@ -207,6 +207,8 @@ class _Preparation:
         keys = builder.keys()
         store = RecordStore(self.folder / _RECORDS)
         if not len(store):
+            if not reader.bad.count:
+                raise DataError(f"data.where: {self.data.where!r} holds for no record")
             first = ": ".join(reader.bad.first[0])
             raise DataError(
                 f"data: no row can be used, of {counted(reader.bad.count, 'row')}; the first is {first}"

@@ -197,7 +197,9 @@ class Reader:
                 count += 1
                 if count % often == 0:
                     report("reading records", count)
-        self._refuse_no_pictures()
+        # Bad rows may be those with the pictures, and are the better reason.
+        if not self.bad.count or data.on_bad_rows == "skip":
+            self._refuse_no_pictures()
 
     def _refuse_no_pictures(self) -> None:
         """Raise DataError for a field of pictures in which no record has one."""
@@ -206,6 +208,11 @@ class Reader:
             raise DataError(
                 f"task: no record has a picture in {' or '.join(map(repr, lacking))}. Name the fields that hold the "
                 "pictures, or leave these out"
+                + (
+                    f". The first row that was left out is {': '.join(self.bad.first[0])}"
+                    if self.bad.count
+                    else ""
+                )
             )
 
     def _rows(

@@ -186,9 +186,17 @@ def _call(call: Any) -> str:
 def _is_trained(message: Mapping[str, Any], role: str) -> bool:
     """False if the message is marked as not to be trained; ValueError for a mark that cannot be kept."""
     marks = {key: message[key] for key in (*_TRAINED, *_UNTRAINED) if message.get(key) is not None}
+    words = {"true": True, "false": False, "0": False, "1": True}
+    marks = {
+        key: words.get(value.strip().lower(), value) if isinstance(value, str) else value
+        for key, value in marks.items()
+    }
     for key, value in marks.items():
         if value not in (0, 1):
-            raise ValueError(f"{key!r} is {value!r:.60}; possible are 0 and 1, or false and true")
+            raise ValueError(
+                f"{key!r} is {value!r:.60}; possible are 0 and 1, or false and true. To train the message like all "
+                f"others, add {key!r} to data.ignore"
+            )
     told = {bool(value) is (key in _TRAINED): key for key, value in marks.items()}
     if len(told) == 2:
         raise ValueError(f"{told[True]!r} says that it is trained, and {told[False]!r} that it is not")

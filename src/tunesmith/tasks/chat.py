@@ -176,7 +176,9 @@ def _turns(record: Record, messages: Sequence[Message], pictures: Sequence[Pictu
     try:
         order = order_of_places(texts, len(pictures))
     except ValueError as fault:
-        raise DataError(f"{record.id}: the users' messages {fault}") from fault
+        names_own = any(name is not None for message in messages for name in message.own_pictures)
+        own = "; or, since the messages name their pictures, set task.pictures to their own field, such as [messages]"
+        raise DataError(f"{record.id}: the users' messages {fault}{own if names_own else ''}") from fault
     placed = list(pictures) if order is None else [pictures[index] for index in order]
     _refuse_other_pictures(record, messages, placed)
     left, turns = iter(placed), []

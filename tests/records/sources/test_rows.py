@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from tunesmith.errors import DataError
+from tunesmith.records.record import Record
+from tunesmith.records.sources._rows import row
 from tunesmith.records.sources.jsonl import Jsonl
 
 
@@ -102,3 +104,11 @@ def test_a_row_that_is_nested_too_deep_is_a_bad_row(folder, depth, kind):
     (folder / "a.jsonl").write_text('{"x": ' + "[" * depth + "]" * depth + "}")
     (row,) = Jsonl(path="a.jsonl").rows(folder)
     assert type(row).__name__ == kind
+
+
+def test_a_column_may_be_inside_an_object():
+    fields = {"sample": {"view": {"file": "a.png"}}, "id": 3}
+    made = row("a:1", fields, {"image": "sample.view.file"})
+    assert made == Record("a:1", {**fields, "image": "a.png"})
+    bad = row("a:2", {"sample": {"view": {}}}, {"image": "sample.view.file"})
+    assert bad.why.startswith("data.source.columns: 'sample.view.file': 'file' is not in")

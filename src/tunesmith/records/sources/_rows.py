@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from tunesmith.errors import DataError, did_you_mean, in_words
 from tunesmith.files import expanded
+from tunesmith.records.fields import value_at
 from tunesmith.records.record import Record
 from tunesmith.records.sources import BadRow, Source
 
@@ -167,12 +168,16 @@ def row(where: str, fields: Mapping[str, Any], columns: Mapping[str, str]) -> Re
         return BadRow(where, f"holds objects and lists that are nested more than {_DEEPEST} deep.")
     if not columns:
         return Record(where, fields)
-    missing = [column for column in columns.values() if column not in fields]
-    if missing:
-        return BadRow(where, _lacks(missing[0], fields))
+    named = {}
+    for field, column in columns.items():
+        try:
+            named[field] = value_at(fields, column)
+        except ValueError as fault:
+            is_plain = column.split(".")[0] not in fields
+            return BadRow(where, _lacks(column, fields) if is_plain else f"data.source.columns: {fault}.")
     renamed = set(columns.values())
     kept = {name: value for name, value in fields.items() if name not in renamed}
-    return Record(where, kept | {field: fields[column] for field, column in columns.items()})
+    return Record(where, kept | named)
 
 
 def _is_deep(fields: Mapping[str, Any]) -> bool:
@@ -193,7 +198,7 @@ def _is_deep(fields: Mapping[str, Any]) -> bool:
 def require_columns(where: str, columns: Mapping[str, str], present: Collection[str]) -> None:
     """DataError if a mapped column is not among those that a whole table has."""
     for column in columns.values():
-        if column not in present:
+        if not {column, column.split(".")[0]} & set(present):
             raise DataError(f"{where}: {_lacks(column, present)}")
 
 

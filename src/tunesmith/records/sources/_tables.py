@@ -35,8 +35,9 @@ def rows_at_once(num_bytes: int, num_rows: int) -> int:
 
 
 def columns_of(fields: Collection[str], columns: Mapping[str, str]) -> set[str]:
-    """Names of the columns of these fields."""
-    return {columns.get(name, name) for name in fields}
+    """Names of the columns of these fields, and of those that dotted names begin with."""
+    named = [columns.get(name, name) for name in fields]
+    return {part for name in named for part in (name, name.split(".")[0])}
 
 
 def rows_of_batch(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
+_LONGEST_CAUSE = 200
+
 
 class Hub(Source):
     """A data set by the `datasets` library. A class label reads as its name, also inside lists and objects; columns of
@@ -123,7 +125,11 @@ class Hub(Source):
             path = str(folder) if folder.is_dir() else self.path
             return datasets.load_dataset(path, self.config, split=self.split, revision=self.revision)
         except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
-            raise DataError(f"hub data set {self.path!r}: {str(error) or type(error).__name__}") from error
+            cause = error.__cause__
+            reason = f" ({type(cause).__name__}: {str(cause)[:_LONGEST_CAUSE]})" if cause is not None else ""
+            raise DataError(
+                f"hub data set {self.path!r}: {str(error) or type(error).__name__}{reason}"
+            ) from error
 
     def _saved(self, folder: Path) -> Dataset:
         import datasets
