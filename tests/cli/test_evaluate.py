@@ -41,7 +41,7 @@ def test_a_trained_model_can_be_evaluated_on_other_records_without_training_it_a
     assert ended.code == 0, ended.err
     run = untouched.parent / "runs" / "small" / "main"
     assert read_json(run / "evaluation" / "comparison.json")["records"] == 5
-    assert "test_examples: 5" in (run / "experiment.yaml").read_text()
+    assert "max_test_records: 5" in (run / "experiment.yaml").read_text()
     ended = call("evaluate", untouched, "evaluate.max_test_records=6")
     assert ended.code == 0, ended.err
     assert "train: stage adapt is trained already" in ended.out

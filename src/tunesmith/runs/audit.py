@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tunesmith.runs.json_file import JsonFile
+from tunesmith.runs.json_file import OMITTED, JsonFile
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ class Audit:
     mode: Literal["tokens", "characters"]
     samples: int
     histogram: Histogram
-    tokens: Mapping[str, float] | None = None
+    tokens: Annotated[Mapping[str, float] | None, OMITTED] = None
     """min, mean, p50, p90, p95, p99 and max; None if characters were counted."""
-    characters: Mapping[str, float] | None = None
+    characters: Annotated[Mapping[str, float] | None, OMITTED] = None
     """The same in characters; None if tokens were counted."""
-    text_tokens: Mapping[str, float] | None = None
+    text_tokens: Annotated[Mapping[str, float] | None, OMITTED] = None
     """The same of the tokens that are not image tokens; None without images."""
-    picture_tokens: PictureTokens | None = None
+    picture_tokens: Annotated[PictureTokens | None, OMITTED] = None
     """None without images."""
-    pictures_not_counted: int = 0
+    pictures_not_counted: Annotated[int, OMITTED] = 0
     """Images that were left out because characters were counted."""
     trained_share: float | None = None
     """Share of all tokens (or characters) that carry loss."""

@@ -7,13 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from tunesmith.errors import ExperimentError
 from tunesmith.files import as_json, damaged, whole_file
 
 Value = TypeVar("Value")
+
+OMITTED = Field(exclude_if=lambda value: not value)
+"""Annotation of a field that is left out of the file if it is None, 0 or empty."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tunesmith.runs.json_file import JsonFile
+from tunesmith.runs.json_file import OMITTED, JsonFile
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class LeakSummary:
     action: str
     near: float | None = None
     """Share of common words from which texts are near-duplicates; None if only equal texts were looked for."""
-    pictures: float | None = None
+    pictures: Annotated[float | None, OMITTED] = None
     """Agreement (up to 1) from which two images are near-duplicates; None if only files were compared."""
     exact_pairs: int = 0
     near_pairs: int = 0
@@ -113,11 +113,11 @@ class Manifest:
     """What records were compared by."""
     duplicates: Mapping[str, int] | None = None
     """Numbers of records (images) that repeat an earlier one, by what they repeat: content, text, near, picture."""
-    earlier: EarlierManifest | None = None
+    earlier: Annotated[EarlierManifest | None, OMITTED] = None
     contradictions: Contradictions | None = None
     notes: tuple[str, ...] = ()
     """What a reader should know about the split, in sentences."""
-    pictures_beside: tuple[tuple[int, str], ...] | None = None
+    pictures_beside: Annotated[tuple[tuple[int, str], ...] | None, OMITTED] = None
     """From which record on image paths are relative to which folder; None for records without images."""
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from tunesmith.runs.json_file import JsonFile
+from tunesmith.runs.json_file import OMITTED, JsonFile
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Environment:
     """Memory of the machine."""
     gpu: Gpu | None = None
     command: str = ""
-    later: tuple[Environment, ...] = ()
+    later: Annotated[tuple[Environment, ...], OMITTED] = ()
     """Other environments that the run was continued in."""
 
 
