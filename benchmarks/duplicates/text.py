@@ -30,7 +30,7 @@ def alike_among(texts: Iterable[str], near: float = NEAR) -> Alike:
         builder = AlikeBuilder(Path(folder) / "alike", near)
         for number, text in enumerate(texts):
             builder.add(number, *keys.add(f"t:{number}", "0" * 64, {"text": text}))
-        return builder.found(keys.keys(), lambda what, done: None)
+        return builder.similar_texts(keys.keys(), lambda what, done: None)
 
 
 @dataclass

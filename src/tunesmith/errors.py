@@ -61,10 +61,10 @@ def in_words(folder: Path) -> str:
     return "the current folder" if folder == Path() else str(folder)
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
+def counted(number: int, singular: str, plural: str | None = None) -> str:
     """A number, its thousands apart, and what there is of it in the singular or the plural.
 
     >>> counted(1, "record"), counted(1234, "record"), counted(1, "class leaks", "classes leak")
     ('1 record', '1,234 records', '1 class leaks')
     """
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

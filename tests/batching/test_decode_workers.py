@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tunesmith.batching.decode_workers import Readers, readers, serve
+from tunesmith.batching.decode_workers import Readers, read_patches, readers, serve
 from tunesmith.batching.example import Placed
-from tunesmith.batching.patches import empty, fill, read_patches
+from tunesmith.batching.patches import empty, fill
 from tunesmith.errors import DataError
 from tunesmith.images.picture import Picture
 

@@ -11,8 +11,8 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from tunesmith.batching.collator import collate
+from tunesmith.batching.decode_workers import read_patches
 from tunesmith.batching.example import Example, Placed
-from tunesmith.batching.patches import read_patches
 from tunesmith.config.experiment import Pixels
 from tunesmith.errors import DataError
 from tunesmith.images.picture import Picture

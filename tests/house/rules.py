@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -206,6 +207,119 @@ def thin_commands(source: Source) -> Iterator[str]:
             yield source.at(
                 node, f"{node.name} has {length(node)} lines, more than {MOST_COMMAND_LINES} in cli/"
             )
+
+
+PRIVATE_WORDS = re.compile(r"_*(of_\w+|told|found|one|whole)")
+MOST_WORDS = 20
+
+
+def standard_names(source: Source) -> Iterator[str]:
+    """Parameters, fields, attributes and methods are not named by the project's former private words."""
+    for node in ast.walk(source.tree):
+        for name in _names_given(node):
+            if PRIVATE_WORDS.fullmatch(name):
+                yield source.at(node, f"{name!r} does not say what it is")
+
+
+def _names_given(node: ast.AST) -> Iterator[str]:
+    """The parameters, fields, methods or attributes that a node defines."""
+    if isinstance(node, Function | ast.Lambda):
+        given = node.args
+        yield from (argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs))
+    elif isinstance(node, ast.ClassDef):
+        for inner in node.body:
+            if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+                yield inner.target.id
+            elif isinstance(inner, Function):
+                yield inner.name
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield node.attr
+
+
+def short_summaries(source: Source) -> Iterator[str]:
+    """The first line of a docstring has at most 20 words."""
+    for node, text in _docstrings(source.tree):
+        words = len(text.partition("\n")[0].split())
+        if words > MOST_WORDS:
+            yield source.at(
+                node, f"the first line of the docstring has {words} words, more than {MOST_WORDS}"
+            )
+
+
+def saying_docstrings(source: Source) -> Iterator[str]:
+    """A docstring says what there is to say, and does not only point elsewhere."""
+    for node, text in _docstrings(source.tree):
+        if re.fullmatch(r"See [^.]*(\.\w[^.]*)*\.?", text.strip()):
+            yield source.at(node, f"the docstring only points elsewhere: {text.strip()!r}")
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, Function | ast.ClassDef) and (text := ast.get_docstring(node)):
+            yield node, text
+
+
+BY_NAME = {
+    "config/experiment": "the registries of an experiment's sources, tasks, methods, engines and observers",
+    "config/reference": "the same, for the page of all settings",
+}
+"""Files that name modules of rooms to their left as text, to import them when an experiment file does, and which."""
+
+
+def one_way_names(source: Source) -> Iterator[str]:
+    """Modules that are imported by name at run time are in the same room or to its right, as those imported at once."""
+    own = level_of(source.room)
+    if own is None or "/".join(source.parts) in BY_NAME:
+        return
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            match = re.fullmatch(r"tunesmith\.(\w+)(\.\w+)*", node.value)
+            there = level_of(match[1]) if match and match[1] != source.room else None
+            if there is not None and there <= own:
+                yield source.at(node, f"{source.room} must not import {node.value} by name")
+
+
+def classes_in_two_files(sources: Iterable[Source]) -> Iterator[str]:
+    """Every public class has a name of its own."""
+    files: dict[str, list[str]] = {}
+    for source in sources:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                files.setdefault(node.name, []).append("/".join(source.parts))
+    yield from (f"{name}: {', '.join(sorted(places))}" for name, places in files.items() if len(places) > 1)
+
+
+def import_circles(sources: Iterable[Source]) -> Iterator[str]:
+    """Files that import each other, directly or through others, within functions too."""
+    known = {".".join(("tunesmith", *source.parts)).removesuffix(".__init__"): source for source in sources}
+    targets = {
+        name: {target for target in _modules(source, known) if target != name}
+        for name, source in known.items()
+    }
+    settled: set[str] = set()
+    for start in sorted(known):
+        reached, waiting = set(), [*targets[start]]
+        while waiting:
+            name = waiting.pop()
+            if name not in reached and name not in settled:
+                reached.add(name)
+                waiting += targets[name]
+        if start in reached:
+            yield start
+        else:
+            settled.add(start)
+
+
+def _modules(source: Source, known: Collection[str]) -> Iterator[str]:
+    """The modules of this project that a file imports, but not under TYPE_CHECKING."""
+    for node, target in imports(source.tree):
+        if isinstance(node, ast.ImportFrom):
+            inner = [f"{target}.{alias.name}" for alias in node.names]
+            yield from (name for name in inner if name in known)
+            if target in known and not all(name in known for name in inner):
+                yield target
+        elif target in known:
+            yield target
 
 
 def test_file_of(source: Source) -> Path:

@@ -22,7 +22,7 @@ def clusters_of(tmp_path, texts):
     keys, builder = KeyBuilder(DedupFields(("text",), True)), AlikeBuilder(tmp_path / "alike", 0.85)
     for number, text in enumerate(texts):
         builder.add(number, *keys.add(f"t:{number}", "0" * 64, {"text": text}))
-    alike = builder.found(keys.keys(), lambda what, done: None)
+    alike = builder.similar_texts(keys.keys(), lambda what, done: None)
     clusters = Clusters(len(texts))
     alike.link(clusters)
     return clusters.roots().tolist()

@@ -49,7 +49,7 @@ def test_boxes_are_told_in_pixels_of_the_original_picture() -> None:
     reading = task().read(
         Answer("x", boxes=(Box("cat", (0.1, 0.25, 0.5, 1.0)), Box("dog", (0.0, 0.0, 1.0, 0.501))))
     )
-    assert task().told(asked, reading) == [
+    assert task().reported(asked, reading) == [
         {"label": "cat", "pixels": [64, 120, 320, 480]},
         {"label": "dog", "pixels": [0, 0, 640, 240]},
     ]

@@ -64,7 +64,7 @@ def collate_pixels(examples: Sequence[Example], starts: Sequence[int], workers: 
     ]
     if not placed:
         return None
-    from tunesmith.batching.patches import read_patches
+    from tunesmith.batching.decode_workers import read_patches
 
     pictures = [one for _, one in placed]
     spans = [start + one.start + np.arange(one.num_tokens) for start, one in placed]

@@ -24,9 +24,11 @@ from jaxtyping import UInt8
 
 from tunesmith.batching.example import Placed
 from tunesmith.batching.patches import empty, fill
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, counted
 
 Patches = UInt8[np.ndarray, "_ value"]
+_NUM_LISTED = 20
+_AGAIN = "Put back what was there, or remove the prepared data and prepare it again."
 Pipe = Any
 """A buffered stream of bytes; typeshed and the standard library do not agree on its class."""
 
@@ -79,6 +81,24 @@ def readers(number: int) -> Readers:
     return Readers(number)
 
 
+def read_patches(pictures: Sequence[Placed], workers: int) -> Patches:
+    """Patches of all pictures end to end, read here (one worker) or by so many processes.
+
+    A value is a colour as it is in the picture (0 to 255): channel, row, column of a patch. Patches of one token
+    stand together, tokens from left to right and top to bottom. Equal, pixel by pixel, to what Qwen-VL's image
+    processors make with Pillow, before they rescale, normalise and repeat it in time. DataError names all
+    pictures whose files are not what they were when the data was prepared.
+    """
+    patches = empty(pictures)
+    places = np.split(patches, np.cumsum([placed.num_patches for placed in pictures])[:-1])
+    if workers == 1 or len(pictures) == 1:
+        faults = [fill(*pair) for pair in zip(pictures, places, strict=True)]
+    else:
+        faults = readers(workers).fill(pictures, places)
+    _refuse([fault for fault in faults if fault is not None])
+    return patches
+
+
 def _start() -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tunesmith.batching.decode_workers"]
     places = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -123,6 +143,17 @@ def serve(asking: Pipe, answering: Pipe) -> None:
             if fault is None:
                 answering.write(place.data.cast("B"))
         answering.flush()
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if len(faults) == 1:
+        raise DataError(f"{faults[0]} {_AGAIN}")
+    if faults:
+        listed = [f"  {fault}" for fault in faults[:_NUM_LISTED]]
+        more = [f"  ... and {len(faults) - _NUM_LISTED} more"] if len(faults) > _NUM_LISTED else []
+        raise DataError(
+            "\n".join([f"{counted(len(faults), 'picture')} cannot be used:", *listed, *more, _AGAIN])
+        )
 
 
 if __name__ == "__main__":

@@ -9,31 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from tunesmith.batching.example import Placed
-from tunesmith.errors import DataError, counted
 from tunesmith.images.decode import decode_rgb
-
-_NUM_LISTED = 20
-_AGAIN = "Put back what was there, or remove the prepared data and prepare it again."
-
-
-def read_patches(pictures: Sequence[Placed], workers: int) -> UInt8[np.ndarray, "patch value"]:
-    """Patches of all pictures end to end, read here (one worker) or by so many processes.
-
-    A value is a colour as it is in the picture (0 to 255): channel, row, column of a patch. Patches of one token
-    stand together, tokens from left to right and top to bottom. Equal, pixel by pixel, to what Qwen-VL's image
-    processors make with Pillow, before they rescale, normalise and repeat it in time. DataError names all
-    pictures whose files are not what they were when the data was prepared.
-    """
-    patches = empty(pictures)
-    places = np.split(patches, np.cumsum([placed.num_patches for placed in pictures])[:-1])
-    if workers == 1 or len(pictures) == 1:
-        faults = [fill(*pair) for pair in zip(pictures, places, strict=True)]
-    else:
-        from tunesmith.batching.decode_workers import readers
-
-        faults = readers(workers).fill(pictures, places)
-    _refuse([fault for fault in faults if fault is not None])
-    return patches
 
 
 def empty(pictures: Sequence[Placed]) -> UInt8[np.ndarray, "patch value"]:
@@ -69,14 +45,3 @@ def _cut(
     grid = image.reshape(placed.rows, merge, patch, placed.columns, merge, patch, 3)
     laid_out = place.reshape(placed.rows, placed.columns, merge, merge, 3, patch, patch)
     laid_out[...] = grid.transpose(0, 3, 1, 4, 6, 2, 5)
-
-
-def _refuse(faults: Sequence[str]) -> None:
-    if len(faults) == 1:
-        raise DataError(f"{faults[0]} {_AGAIN}")
-    if faults:
-        listed = [f"  {fault}" for fault in faults[:_NUM_LISTED]]
-        more = [f"  ... and {len(faults) - _NUM_LISTED} more"] if len(faults) > _NUM_LISTED else []
-        raise DataError(
-            "\n".join([f"{counted(len(faults), 'picture')} cannot be used:", *listed, *more, _AGAIN])
-        )

@@ -147,7 +147,7 @@ class Result:
         labels, given = self.task.labels_in_order, answer.probabilities
         return Prediction(
             id=question.record,
-            reading=None if is_unread else self.task.told(question, reading),
+            reading=None if is_unread else self.task.reported(question, reading),
             unread=reading.why if is_unread else None,
             answer=answer.text,
             ended=answer.ended,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.text import Text
 
+from tunesmith.batching.decode_workers import read_patches
 from tunesmith.batching.example import Placed
-from tunesmith.batching.patches import read_patches
 from tunesmith.files import whole_file
 from tunesmith.images.boxes import Box
 

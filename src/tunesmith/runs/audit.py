@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from tunesmith.runs.json_file import OMITTED, JsonFile
+from tunesmith.runs.json_file import JsonFile
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ class Audit:
     mode: Literal["tokens", "characters"]
     samples: int
     histogram: Histogram
-    tokens: Annotated[Mapping[str, float] | None, OMITTED] = None
+    tokens: Mapping[str, float] | None = None
     """min, mean, p50, p90, p95, p99 and max; None if characters were counted."""
-    characters: Annotated[Mapping[str, float] | None, OMITTED] = None
+    characters: Mapping[str, float] | None = None
     """The same in characters; None if tokens were counted."""
-    text_tokens: Annotated[Mapping[str, float] | None, OMITTED] = None
+    text_tokens: Mapping[str, float] | None = None
     """The same of the tokens that are not image tokens; None without images."""
-    picture_tokens: Annotated[PictureTokens | None, OMITTED] = None
+    picture_tokens: PictureTokens | None = None
     """None without images."""
-    pictures_not_counted: Annotated[int, OMITTED] = 0
+    pictures_not_counted: int = 0
     """Images that were left out because characters were counted."""
     trained_share: float | None = None
     """Share of all tokens (or characters) that carry loss."""
@@ -93,4 +93,8 @@ class Audit:
         return self.tokens or self.characters or {}
 
 
-AUDIT = JsonFile[Audit]("audit.json", Audit)
+AUDIT = JsonFile[Audit](
+    "audit.json",
+    Audit,
+    omitted=("tokens", "characters", "text_tokens", "picture_tokens", "pictures_not_counted"),
+)

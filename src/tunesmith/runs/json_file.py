@@ -7,16 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from tunesmith.errors import ExperimentError
 from tunesmith.files import as_json, damaged, whole_file
 
 Value = TypeVar("Value")
-
-OMITTED = Field(exclude_if=lambda value: not value)
-"""Annotation of a field that is left out of the file if it is None, 0 or empty."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,8 @@ class JsonFile(Generic[Value]):
     """File name, such as `run.json`."""
     type: Any
     """The type of the value: `Value`, or an alias such as `tuple[Value, ...]`."""
+    omitted: tuple[str, ...] = ()
+    """Dotted names of fields that are left out of the file if they are None, 0 or empty."""
 
     def write(self, folder: Path, value: Value) -> None:
         """Write the value to the file in a folder, completely or not at all.
@@ -50,6 +49,11 @@ class JsonFile(Generic[Value]):
             plain = self._adapter.dump_python(value, by_alias=True, warnings="error")
         except PydanticSerializationError as error:
             raise TypeError(f"{self.name}: {' '.join(str(error).split())}") from error
+        for path in self.omitted:
+            holder, _, name = path.rpartition(".")
+            fields = plain[holder] if holder else plain
+            if fields is not None and not fields[name]:
+                del fields[name]
         return plain
 
     def read(self, folder: Path) -> Value | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tunesmith.runs.json_file import OMITTED, JsonFile
+from tunesmith.runs.json_file import JsonFile
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class LeakSummary:
     action: str
     near: float | None = None
     """Share of common words from which texts are near-duplicates; None if only equal texts were looked for."""
-    pictures: Annotated[float | None, OMITTED] = None
+    pictures: float | None = None
     """Agreement (up to 1) from which two images are near-duplicates; None if only files were compared."""
     exact_pairs: int = 0
     near_pairs: int = 0
@@ -113,11 +113,11 @@ class Manifest:
     """What records were compared by."""
     duplicates: Mapping[str, int] | None = None
     """Numbers of records (images) that repeat an earlier one, by what they repeat: content, text, near, picture."""
-    earlier: Annotated[EarlierManifest | None, OMITTED] = None
+    earlier: EarlierManifest | None = None
     contradictions: Contradictions | None = None
     notes: tuple[str, ...] = ()
     """What a reader should know about the split, in sentences."""
-    pictures_beside: Annotated[tuple[tuple[int, str], ...] | None, OMITTED] = None
+    pictures_beside: tuple[tuple[int, str], ...] | None = None
     """From which record on image paths are relative to which folder; None for records without images."""
 
     @property
@@ -126,4 +126,6 @@ class Manifest:
         return self.pictures_beside is not None
 
 
-MANIFEST = JsonFile[Manifest]("manifest.json", Manifest)
+MANIFEST = JsonFile[Manifest](
+    "manifest.json", Manifest, omitted=("leaks.pictures", "earlier", "pictures_beside")
+)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
 
-from tunesmith.runs.json_file import OMITTED, JsonFile
+from tunesmith.runs.json_file import JsonFile
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,11 @@ class Environment:
     """Memory of the machine."""
     gpu: Gpu | None = None
     command: str = ""
-    later: Annotated[tuple[Environment, ...], OMITTED] = ()
+    later: tuple[Environment, ...] = ()
     """Other environments that the run was continued in."""
 
 
-ENVIRONMENT = JsonFile[Environment]("environment.json", Environment)
+ENVIRONMENT = JsonFile[Environment]("environment.json", Environment, omitted=("later",))
 
 
 @dataclass(frozen=True)

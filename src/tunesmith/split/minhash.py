@@ -105,7 +105,7 @@ class AlikeTexts:
         with path.open("ab") as file:
             for start, stop in self._shingles.parts():
                 hashes, sizes = self._shingles.between(start, stop)
-                told = counts.of_hashes(hashes) <= counts.most_shared
+                told = counts.count(hashes) <= counts.most_shared
                 ends = np.cumsum(
                     np.concatenate([[0], np.add.reduceat(told, np.cumsum(sizes) - sizes, dtype=np.int64)])
                 )
@@ -256,7 +256,7 @@ class _Counts:
             table[places] = np.minimum(table[places] + counts, np.iinfo(np.uint16).max)
         return _Counts(table, min(MOST_RARE, max(3, num_texts // 10)), min(50, max(4, num_texts // 4)))
 
-    def of_hashes(self, hashes: UInt64[np.ndarray, "hash"]) -> UInt16[np.ndarray, "hash"]:
+    def count(self, hashes: UInt64[np.ndarray, "hash"]) -> UInt16[np.ndarray, "hash"]:
         """In how many texts each shingle is."""
         return self.table[hashes & np.uint64(_COUNTERS - 1)]
 
@@ -304,7 +304,7 @@ class _Rule:
         """By shingles: what two texts share must weigh more than what each has of its own."""
         hashes, owner, shared = _intersection(self.shingles, first, second)
         others, other_owner = self.shingles.of(second)
-        counts, other_counts = self.counts.of_hashes(hashes), self.counts.of_hashes(others)
+        counts, other_counts = self.counts.count(hashes), self.counts.count(others)
 
         def tally(which: Bool[np.ndarray, "hash"]) -> Int[np.ndarray, " pair"]:
             return np.bincount(owner[which], minlength=len(first))

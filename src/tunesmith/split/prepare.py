@@ -215,7 +215,7 @@ class _Preparation:
             )
         alike = None
         if gathered is not None:
-            alike = gathered.found(keys, self.report)
+            alike = gathered.similar_texts(keys, self.report)
             shutil.rmtree(self.folder / _SIGNATURES)
         pictures = self._alike(keys, thumbnails)
         chosen = _Sides(self.data, self.base, keys, alike, pictures, store).chosen()

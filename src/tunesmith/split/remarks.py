@@ -74,7 +74,7 @@ class Remarks:
             most["group"] = _commonest(keys.group[members])
         if keys.images is not None:
             most["picture"] = int(np.isin(members, keys.images.record).sum()) // 2 + 1
-        best = max(most, key=lambda one: most[one])
+        best = max(most, key=lambda reason: most[reason])
         return best if most[best] * 2 > len(members) or "near" not in self.repeats else "near"
 
     def _sizes(self, sides: Int[np.ndarray, " record"], asked: list[Amount]) -> list[str]:

@@ -58,7 +58,7 @@ class AlikeBuilder:
         if program is not None:
             self._programs.setdefault(hash64(program), []).append(record)
 
-    def found(self, keys: DedupKeys, report: Report) -> Alike:
+    def similar_texts(self, keys: DedupKeys, report: Report) -> Alike:
         """All that look alike among the records of `keys`."""
         forms, text = np.unique(np.stack([keys.loose, keys.marks]), axis=1, return_inverse=True)
         pairs = [*_same_words(forms)]
@@ -92,9 +92,9 @@ def _same_words(forms: UInt64[np.ndarray, "2 form"]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _agree(one: int, other: int) -> bool:
-    if one >> 48 >= _LONG:
+def _agree(first: int, second: int) -> bool:
+    if first >> 48 >= _LONG:
         return True
     places = range(0, 4 * _NUM_MARKS, 4)
-    more = any((one >> place & 15) > (other >> place & 15) for place in places)
-    return not (more and any((one >> place & 15) < (other >> place & 15) for place in places))
+    more = any((first >> place & 15) > (second >> place & 15) for place in places)
+    return not (more and any((first >> place & 15) < (second >> place & 15) for place in places))

@@ -181,7 +181,7 @@ class Task(Settings):
     def read(self, answer: Answer) -> Any | Unread:
         """The value that the answer states (JSON-like), or why it cannot be read."""
 
-    def told(self, conversation: Conversation, reading: Any) -> Any:
+    def reported(self, conversation: Conversation, reading: Any) -> Any:
         """The value that was read as someone who asked would want it told (JSON-like); by default as it was read."""
         return reading
 

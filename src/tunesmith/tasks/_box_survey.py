@@ -118,6 +118,8 @@ class BoxSurvey(Survey):
     def _finest(self) -> BoxUnit:
         return next((unit for unit, whole in WHOLE.items() if self._largest <= whole * 1.01), "pixels")
 
-    def _named(self, one: Notation) -> str:
-        changed = [f"task.unit: {one.unit}"] if one.unit != self._stated.unit else []
-        return ", ".join(changed + ([f"task.format: {one.form}"] if one.form != self._stated.form else []))
+    def _named(self, notation: Notation) -> str:
+        changed = [f"task.unit: {notation.unit}"] if notation.unit != self._stated.unit else []
+        return ", ".join(
+            changed + ([f"task.format: {notation.form}"] if notation.form != self._stated.form else [])
+        )

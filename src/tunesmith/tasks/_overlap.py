@@ -34,8 +34,8 @@ def token_f1(answer: str, reference: str, normalise: Normalise = "squad") -> flo
     return 2 * (Counter(said) & Counter(wanted)).total() / (len(said) + len(wanted))
 
 
-def _same_text(one: str, other: str) -> bool:
-    return plain(one) == plain(other)
+def _same_text(first: str, second: str) -> bool:
+    return plain(first) == plain(second)
 
 
 def rouge_l(answer: str, reference: str) -> float:

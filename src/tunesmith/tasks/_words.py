@@ -161,9 +161,9 @@ def in_characters(word: str) -> Iterator[str]:
         yield piece
 
 
-def is_spaceless(one: str) -> bool:
+def is_spaceless(character: str) -> bool:
     """True for a character of a script that is written without spaces between words."""
-    return any(first <= ord(one) <= last for first, last in _SPACELESS)
+    return any(first <= ord(character) <= last for first, last in _SPACELESS)
 
 
 def content_words(text: str) -> list[str]:
@@ -177,8 +177,8 @@ def content_words(text: str) -> list[str]:
     return _split(word for word in kept.replace(_ASIDE["."], " ").replace(_ASIDE[":"], " ").split())
 
 
-def _is_of_a_word(one: str) -> bool:
-    return one in _OF_A_WORD or unicodedata.category(one)[0] in "LNM"
+def _is_of_a_word(character: str) -> bool:
+    return character in _OF_A_WORD or unicodedata.category(character)[0] in "LNM"
 
 
 _OF_A_WORD = {_ASIDE[mark] for mark in "-+/.:#"}

@@ -206,7 +206,7 @@ class Detect(Task):
             return [box.to_json() for box in answer.boxes]
         return Unread(answer.fault or "names no box")
 
-    def told(self, conversation: Conversation, reading: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def reported(self, conversation: Conversation, reading: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The boxes in pixels of the original picture: left, top, right, bottom."""
         assert conversation.boxes is not None
         boxes = [Box(one["label"], tuple(one["corners"])) for one in reading]
