@@ -44,6 +44,7 @@ from tunesmith.model.families._image_processor import ImageProcessorConfig
 from tunesmith.model.gguf import converted, gguf_of_package
 from tunesmith.model.heads import load_head
 from tunesmith.model.loaded import LoadedModel
+from tunesmith.model.mixtures import restrict_mixture
 from tunesmith.model.reading import (
     FROM_ITS_SOURCE,
     first_line,
@@ -79,6 +80,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     model = _weights(settings, place, config, device, family)
     fused, fused_reason = kernels.choose(settings.kernels, device, compute)
     prepared = _prepared(model, settings, device, family, fused)
+    restricted = tuple(restrict_mixture(model, settings.quantised))
     packed.use(model, name)
     kernels.use(model, family, fused, device)
     family.post_load(model)
@@ -87,7 +89,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
     if settings.checkpointing != "auto":
         checkpoint(model, settings.checkpointing)
     adapted = _with_adapter(model, start / "adapter") if start and (start / "adapter").is_dir() else model
-    notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *prepared)
+    notes = (f"attention: {name} ({reason})", f"kernels: {fused} ({fused_reason})", *prepared, *restricted)
     head = load_head(start, config, device) if start else None
     graphs = settings.cuda_graphs and device.type == "cuda"
     return LoadedModel(adapted.eval(), family, device, compute, name, notes, changed, fused, graphs, head)

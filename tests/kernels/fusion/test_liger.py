@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from tests.model.families.pictures import FAMILIES, conversations
 from tests.tiny import tiny_model, tiny_seeing_model
@@ -17,8 +21,11 @@ from tunesmith.batching.collator import collate, to_device
 from tunesmith.config.experiment import Model
 from tunesmith.errors import ModelError
 from tunesmith.kernels.fusion import liger
+from tunesmith.methods.lora import Lora
+from tunesmith.model.families.generic import Generic
 from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.load import load
+from tunesmith.model.trainable import make_trainable
 from tunesmith.records.conversation import Conversation, Turn
 from tunesmith.train.loss import answer_loss
 
@@ -54,6 +61,81 @@ def test_heads_that_are_turned_in_another_way_are_left_to_the_architecture(name:
     vars(architecture).update(plain)
     liger._patch_rope(architecture)
     assert all((vars(architecture)[one] is not plain[one]) == is_known for one in plain)
+
+
+class Reference:
+    """Liger's functions by PyTorch's operations, as its documentation defines them."""
+
+    @staticmethod
+    def rms_norm(
+        x: Tensor, weight: Tensor, eps: float, offset: float, casting: int, in_place: bool
+    ) -> Tensor:
+        assert not in_place
+        normed = x.float() * torch.rsqrt(x.float().square().mean(-1, keepdim=True) + eps)
+        if casting == liger.CAST_NORMALISED:
+            return (offset + weight) * normed.to(x.dtype)
+        return ((offset + weight.float()) * normed).to(x.dtype)
+
+    @staticmethod
+    def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+        return functional.silu(gate) * up
+
+
+@pytest.fixture
+def reference_liger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reference functions in the place of Liger's, which run on a GPU only."""
+    for name, function, apply in (
+        ("rms_norm", "LigerRMSNormFunction", Reference.rms_norm),
+        ("swiglu", "LigerSiLUMulFunction", Reference.swiglu),
+    ):
+        module = ModuleType(f"liger_kernel.ops.{name}")
+        vars(module)[function] = SimpleNamespace(apply=apply)
+        monkeypatch.setitem(sys.modules, "liger_kernel", ModuleType("liger_kernel"))
+        monkeypatch.setitem(sys.modules, "liger_kernel.ops", ModuleType("liger_kernel.ops"))
+        monkeypatch.setitem(sys.modules, f"liger_kernel.ops.{name}", module)
+    monkeypatch.setattr(liger, "_patch_rope", lambda _: None)
+
+
+class DescribedGemma(Generic):
+    """A family with norms of 1 + weight."""
+
+    norm_classes: ClassVar = {"GemmaRMSNorm": 1.0}
+
+
+@pytest.mark.usefixtures("reference_liger")
+@pytest.mark.parametrize(
+    ("model_type", "num_norms", "num_mlps"),
+    [("qwen3", 9, 2), ("llama", 5, 2), ("qwen3_moe", 9, 0), ("gemma", 5, 0), ("olmo2", 0, 0)],
+)
+def test_described_modules_and_no_others_run_by_liger_and_compute_the_same(
+    tmp_path: Path, model_type: str, num_norms: int, num_mlps: int
+) -> None:
+    loaded = load(Model(path=str(tiny_model(tmp_path / "model", model_type)), weights="fp32", device="cpu"))
+    for weight in loaded.model.parameters():
+        weight.data.add_(torch.randn_like(weight), alpha=0.1)
+    batch = collate([loaded.family.render(conversation) for conversation in TEXT])
+    with torch.no_grad():
+        wanted = loaded.logits(batch)
+    family = object.__new__(DescribedGemma) if model_type == "gemma" else loaded.family
+    liger.apply_liger(loaded.model, family)
+    patched = [type(module).__name__ for module in loaded.model.modules() if "forward" in vars(module)]
+    assert sum("Norm" in name for name in patched) == num_norms
+    assert sum("MLP" in name for name in patched) == num_mlps
+    assert len(patched) == num_norms + num_mlps
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.logits(batch), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("reference_liger")
+def test_adapters_that_are_put_on_later_are_part_of_the_mlp(tmp_path: Path) -> None:
+    loaded = load(Model(path=str(tiny_model(tmp_path / "model", "qwen2")), weights="fp32", device="cpu"))
+    liger.apply_liger(loaded.model, loaded.family)
+    trainable = make_trainable(loaded, {"language": Lora(rank=4, targets="mlp")}, seed=0)
+    batch = collate([loaded.family.render(conversation) for conversation in TEXT])
+    answer_loss(trainable.loaded, batch).backward()
+    ups = [weight for name, weight in trainable.groups[0].parameters.items() if "lora_B" in name]
+    assert len(ups) == 6
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in ups)
 
 
 @needs_gpu
