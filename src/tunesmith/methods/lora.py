@@ -25,8 +25,7 @@ PROJECTOR = re.compile(r"(^|[._])\w*merger\w*[._]")
 
 
 class Lora(Method):
-    """Each target's weight W stays, and B A with `rank` inner dimensions is added to it, scaled by alpha /
-    rank."""
+    """The weight W of each target is frozen, and (alpha / rank) B A is added to it."""
 
     adds_adapter: ClassVar[bool] = True
 

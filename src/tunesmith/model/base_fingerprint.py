@@ -1,4 +1,4 @@
-"""Tells whether a base model is the one that something was trained on, and not another of the same shape."""
+"""A fingerprint of the base model, by which another model of the same shape is recognised."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _ROWS = 64
 
 
 def traits_of(loaded: LoadedModel) -> dict[str, str]:
-    """Hashes by full name of the scales of each norm and of the first rows of each embedding, without those that are
-    not as in the model's folder any more.
+    """Hashes of each norm's weight and of the first rows of each embedding, by full name.
+
+    Weights that differ from the model's folder are left out.
 
     No precision quantises them, they are few, and training a whole model changes them: so they tell a model from its
     Instruct version. They do not tell it from one into which an adapter was merged.
@@ -29,8 +30,7 @@ def traits_of(loaded: LoadedModel) -> dict[str, str]:
 
 
 def refuse_other_base(loaded: LoadedModel, stated: Mapping[str, str], path: str, result: str) -> None:
-    """Raise ModelError if the model has not the traits that `traits_of` stated of the one that `result` was trained
-    on."""
+    """Raise ModelError if the model is not the base that `result` was trained on."""
     own = traits_of(loaded)
     both = own.keys() & stated.keys()
     others = sorted(name for name in both if own[name] != stated[name])

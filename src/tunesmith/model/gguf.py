@@ -42,8 +42,10 @@ def gguf_of_package(package: str) -> Path:
 
 
 def converted(file: Path) -> Path:
-    """The folder with the file's model (fp32, so that nothing is lost) and tokenizer, made when it is first
-    asked for. ModelError if the file cannot be read, or the folder not be written."""
+    """The folder with the file's model (fp32) and tokenizer, converted on first use.
+
+    ModelError if the file cannot be read, or the folder not be written.
+    """
     stat = file.stat()
     identity = f"{FORM} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     folder = _cache() / hashlib.sha256(identity.encode()).hexdigest()[:16]

@@ -96,8 +96,7 @@ def load(settings: ModelSettings, start: Path | None = None) -> LoadedModel:
 
 
 def _changed(model: PreTrainedModel, start: Path | None) -> frozenset[str]:
-    """Full names of the weights in which what an earlier stage left differs from the model's folder, once they
-    are in the model."""
+    """Full names of the weights that an earlier stage changed, after they are put into the model."""
     if start is None or not (start / "weights").is_dir():
         return frozenset()
     return put_changed(model, start / "weights")

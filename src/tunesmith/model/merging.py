@@ -22,8 +22,7 @@ Logits = Mapping[str, Tensor]
 
 
 def merge(loaded: LoadedModel) -> LoadedModel:
-    """The model with its adapter, if it has one, in its own weights (dequantised first, where they are quantised) and
-    no adapter left.
+    """The model with its adapter merged into its own weights, dequantised first if necessary.
 
     Raises ModelError if the merged model does not answer as base and adapter did, on text and on pictures, or if a
     weight that has no adapter changed.
@@ -40,8 +39,7 @@ def merge(loaded: LoadedModel) -> LoadedModel:
 
 
 def refuse_other_answers(merged: LoadedModel, before: Logits) -> None:
-    """Raise ModelError if the logits of the merged model are further from what `probe` gave of base and adapter than
-    rounding takes them."""
+    """Raise ModelError if the merged model's logits differ from `probe`'s by more than rounding."""
     allowed = 1e-3 if merged.compute == torch.float32 else 5e-2
     for kind, logits in probe(merged).items():
         difference = ((logits - before[kind]).norm() / before[kind].norm()).item()
@@ -83,8 +81,10 @@ def _adapted(model: nn.Module) -> list[str]:
 
 
 def _without_adapter(model: nn.Module) -> dict[str, int]:
-    """Checksums by full name of the weights that merging must leave as they are: those of layers without an adapter,
-    unless they are quantised."""
+    """Checksums by full name of the weights that merging must leave unchanged.
+
+    These are the float weights of layers without an adapter.
+    """
     modules = dict(model.named_modules())
     adapted = {adapted_layer(name) for name in modules if is_adapter(name)}
     checksums = {}

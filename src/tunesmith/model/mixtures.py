@@ -12,7 +12,7 @@ from tunesmith.precision.quantize import num_weights
 
 
 def restrict_mixture(model: PreTrainedModel, quantised: str | None) -> Iterator[str]:
-    """Switch off what training does not support of a freshly loaded mixture, and yield a note for the log on each."""
+    """Switch off what training does not support of a loaded mixture; yield notes for the log."""
     config = model.config.get_text_config()
     if vars(config).get("output_router_logits"):
         # With it, transformers also computes the loss while it generates, and fails.

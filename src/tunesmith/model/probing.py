@@ -29,9 +29,11 @@ PICTURE_SIZES = ((120, 90), (70, 200))
 
 @torch.no_grad()
 def probe(loaded: LoadedModel) -> dict[str, Tensor]:
-    """Logits (token, vocabulary) on the CPU of random tokens (`text`) and, if the model has vision, of two random
-    pictures (`pictures`); the same input for the same vocabulary. Products are those of the weights as they
-    are, also where training rounds what is multiplied with them (fp8)."""
+    """Logits (token, vocabulary) on the CPU for random tokens (`text`) and pictures (`pictures`).
+
+    The input is the same for the same vocabulary. Products use the weights as they are, also where training rounds its
+    inputs (fp8).
+    """
     was_training = loaded.model.training
     loaded.model.eval()
     with _inputs(loaded) as inputs, loaded.precision(), dequantized_products(loaded.model):
@@ -45,7 +47,7 @@ def probe(loaded: LoadedModel) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def probe_layers(loaded: LoadedModel, names: Iterable[str]) -> dict[str, Tensor]:
-    """Outputs (row, width) on the CPU of linear layers with their adapters for the same random inputs, by full name."""
+    """Outputs on the CPU of linear layers with their adapters, by full name, for fixed random inputs."""
     modules = {own_name(name): module for name, module in reversed(list(loaded.model.named_modules()))}
     outputs = {}
     with loaded.precision(), dequantized_products(loaded.model):

@@ -34,8 +34,10 @@ def reading(describe: Callable[[Exception], str]) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message without its full stop, its kind before it if the message alone says little
-    (KeyError's is only the key)."""
+    """The first line of an error's message, without its full stop.
+
+    The error's class is put before it if the message alone says little (that of KeyError is only the key).
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
@@ -73,7 +75,7 @@ def unreadable(folder: Path) -> str:
 
 
 def refuse_pointers(folder: Path, name: str) -> None:
-    """Raise ModelError if files of a model's folder are Git LFS pointers and not the files that these stand for."""
+    """Raise ModelError if files of a model's folder are Git LFS pointers."""
     pointers = [file.name for file in sorted(folder.iterdir()) if file.is_file() and _is_pointer(file)]
     if pointers:
         raise ModelError(

@@ -25,11 +25,16 @@ CHANGED = "changed.safetensors"
 
 
 def save_result(trainable: Trainable, folder: Path) -> None:
-    """Write `folder/adapter` (PEFT's form) if the model has an adapter and, if own weights of it are not the
-    base's any more, `folder/model` (a complete transformers folder) or, where they are less than half of all,
-    `folder/weights` (those alone, to be put over the base). Own weights are in the precision of the products,
-    rounded as training rounds them. A head is `folder/head.safetensors` and `folder/head.json`, in fp32. Each is whole
-    or not there; ModelError if there is no room."""
+    """Write what a stage trained: an adapter, changed weights, a head.
+
+    - `folder/adapter`: the adapter in PEFT's form, if there is one.
+    - `folder/model`: a complete transformers folder, if most of the model's own weights changed.
+    - `folder/weights`: the changed weights alone, to be put over the base, if fewer did.
+    - `folder/head.safetensors`, `folder/head.json`: the classification head, in fp32.
+
+    The model's own weights are saved in the dtype of the products, rounded as training rounds them. Each item is
+    complete or missing; ModelError if the disk is full.
+    """
     loaded = trainable.loaded
     has_adapter = any(is_adapter(name) for name in trained_state(trainable))
     is_whole = _is_mostly_changed(loaded)
@@ -45,8 +50,10 @@ def save_result(trainable: Trainable, folder: Path) -> None:
 
 
 def _is_mostly_changed(loaded: LoadedModel) -> bool:
-    """True if a complete model is worth its room, or if the one that was changed is what an earlier stage left.
-    One with quantised weights cannot be written whole."""
+    """Whether a complete model is saved rather than the changed weights alone.
+
+    It is if most weights changed, or if an earlier stage left a complete model; never with quantised weights.
+    """
     if not loaded.changed or is_quantised(loaded.model):
         return False
     if is_of_a_stage(Path(str(transformers_model(loaded.model).name_or_path))):
@@ -60,7 +67,7 @@ def _is_mostly_changed(loaded: LoadedModel) -> bool:
 
 
 def is_of_a_stage(model: Path) -> bool:
-    """True if a stage left the model in this folder, and not a user who calls a base model so."""
+    """Whether the model in this folder was left by a stage."""
     return model.name == "model" and model.parent.parent.name == "stages"
 
 

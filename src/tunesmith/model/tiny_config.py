@@ -1,4 +1,4 @@
-"""A model's config with every size made small, so that a random model of its architecture is built in no time.
+"""A model's config with small sizes, so that a random model of its architecture is built quickly.
 
 All that decides how layers are put together is kept: kinds of layers, biases, shared keys and values, experts, rotary
 positions, windows. Sizes are recognised by the words that the configs of transformers use for them.
@@ -42,7 +42,7 @@ Settings = dict[str, Any]
 
 
 def tiny_config(config: PreTrainedConfig) -> PreTrainedConfig:
-    """A copy of a model's config with narrow and few layers, at least one of each kind, and short windows."""
+    """A copy of a config with few, narrow layers, one of each kind at least, and short windows."""
     small = deepcopy(config)
     vars(small).pop("quantization_config", None)
     text = small.get_text_config()
@@ -63,7 +63,7 @@ def tiny_config(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def _shrunk(name: str, value: Any, settings: Settings) -> Any:
-    """A setting, or each number of a list of them, made small if its name is that of a size."""
+    """A setting, or each number in a list, made small if its name is that of a size."""
     if isinstance(value, list):
         return [_shrunk(name, each, settings) for each in value]
     if type(value) is not int or value <= 1 or UNCHANGED.search(name):
@@ -146,7 +146,7 @@ def _short_rotary(settings: Settings, changed: Settings) -> Settings:
 
 
 def _short_factors(parameters: Mapping[str, Any], before: int, after: int) -> Settings:
-    """Rotary settings in which a list with a number for each frequency is as long as the new heads want it."""
+    """Rotary settings with lists of frequencies cut to the new width of heads."""
     short: Settings = {}
     for name, value in parameters.items():
         if isinstance(value, Mapping):

@@ -74,8 +74,11 @@ class Family(ABC):
 
     @abstractmethod
     def check(self, conversation: Conversation) -> None:
-        """Raise DataError if the model cannot be shown the conversation: for control tokens in a text, or for
-        reasoning, tools or tool calls that the chat template does not write."""
+        """Raise DataError if the model cannot be shown the conversation.
+
+        That is so for control tokens in a text, and for reasoning, tools or tool calls that the chat template does not
+        write.
+        """
 
     @property
     @abstractmethod
@@ -96,8 +99,10 @@ class Family(ABC):
     def continuation(
         self, conversation: Conversation, text: str | None = None
     ) -> Int32[np.ndarray, " token"]:
-        """Tokens that `render` would put (and train) after the prompt if the answer were `text` (none is the
-        reference), its end included."""
+        """The tokens after the prompt if the answer were `text` (None: the reference), end of turn included.
+
+        They are what `render` trains.
+        """
 
     @abstractmethod
     def parse(self, tokens: Sequence[int]) -> tuple[str, bool]:
@@ -138,8 +143,7 @@ class Family(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write what belongs in a folder with weights, of a model or an adapter: the tokenizer, the tokens that end an
-        answer, and how pictures are cut up."""
+        """Write what belongs next to saved weights: tokenizer, stop tokens, image processor settings."""
 
     @property
     @abstractmethod

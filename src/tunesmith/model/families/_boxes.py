@@ -1,4 +1,4 @@
-"""How boxes stand in text, as families of models were trained on them: written into answers, and read from them.
+"""Boxes in text: how model families write them into answers, and how they are read.
 
 A family calls these with its own `space`: the width and height in which its models count, such as 1000 x 1000
 or the size of the picture after it was resized. Corners are whole numbers in it, left, top, right, bottom.
@@ -158,7 +158,7 @@ def read(text: str, space: tuple[int, int], labels: Sequence[str]) -> tuple[Box,
 
 
 def _is_fraction(numbers: Sequence[float]) -> bool:
-    """True if four numbers can only be shares of the picture: none over 1, and not all written as whole numbers."""
+    """Whether four numbers can only be shares of the picture: at most 1 and not all integers."""
     return all(0 <= number <= 1 for number in numbers) and any(
         isinstance(number, float) for number in numbers
     )
@@ -225,7 +225,7 @@ def _among_words(text: str, form: re.Pattern[str], labels: Sequence[str]) -> Ite
 
 
 def _last_words(text: str, labels: Sequence[str]) -> str:
-    """What of a text names the box behind it: the last of the labels in it, or else its last line."""
+    """The part of a text that names the box after it: its last label, else its last line."""
     words = _CONTROL.sub("", text).strip(" \t\r\n,;:.`[]")
     ends = {
         match.span()[::-1]: label
@@ -321,7 +321,7 @@ def _boxes_of_pairs(pairs: Sequence[tuple[str, Any]]) -> Iterator[_Found]:
 
 
 def _boxes_of(value: Any) -> list[list[float]]:
-    """The boxes in the value of a key: four numbers, more of them, a text or an object with four numbers."""
+    """The boxes in the value of a key: lists of four numbers, a text, or an object."""
     if isinstance(value, _Pairs):
         numbers = _of_keys(value)
         return [numbers] if numbers else []

@@ -56,7 +56,7 @@ def _gated_mlp(mlp: Any, norm: Any, config: Any) -> MlpSpec | None:
 
 
 def vision_block(block: Any) -> LayerSpec:
-    """A block of a vision tower: attention over all patches of a picture or window, an MLP with or without a gate."""
+    """A block of a vision tower: attention within a picture or window, then an MLP."""
     attention, mlp = block.attn, block.mlp
     config = attention.config
     described = AttentionSpec(

@@ -149,7 +149,7 @@ class VisionLanguage(Qwen2):
         write_json(folder / "preprocessor_config.json", self._images.trained_file)
 
     def check(self, conversation: Conversation) -> None:
-        """Raise DataError as the text family does, and for a picture of a shape that the model does not take."""
+        """Raise DataError as for text, and for a picture of an unsupported shape."""
         super().check(conversation)
         for picture in conversation.pictures:
             self._images.place(conversation.record, picture, 0)

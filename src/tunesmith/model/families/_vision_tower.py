@@ -1,4 +1,4 @@
-"""The vision tower over all pictures of a batch at once: one line of patches, one attention call for all windows."""
+"""The vision tower over all pictures of a batch: one line of patches, one attention call."""
 
 from __future__ import annotations
 
@@ -208,8 +208,7 @@ def _places(rows: int, columns: int, merge: int) -> Int64[np.ndarray, "patch 2"]
 
 
 def _windows(tokens: list[tuple[int, int]], side: int) -> tuple[Int64[np.ndarray, " token"], list[int]]:
-    """Tokens in the order of the windows that they lie in (from left to right and top to bottom), and tokens in
-    each window."""
+    """Tokens in the order of their windows, row by row, and the number of tokens per window."""
     order, sizes, start = [], [], 0
     for rows, columns in tokens:
         numbers = start + np.arange(rows * columns).reshape(rows, columns)
@@ -225,8 +224,10 @@ def _windows(tokens: list[tuple[int, int]], side: int) -> tuple[Int64[np.ndarray
 def _between(
     grids: Grids, places: Int64[np.ndarray, "patch 2"], side: int
 ) -> tuple[Int64[np.ndarray, "patch 4"], Float[np.ndarray, "patch 4"]]:
-    """The four entries of a square grid that each patch lies between when the grid is stretched over its picture
-    corner to corner, and the share of each (bilinear interpolation)."""
+    """Indices and weights of the bilinear interpolation of a square grid at each patch.
+
+    The grid is stretched over the picture corner to corner.
+    """
     sizes = np.repeat(np.array(grids), [rows * columns for rows, columns in grids], axis=0)
     exact = places.astype(np.float32) * (side - 1) / np.maximum(sizes - 1, 1).astype(np.float32)
     low = np.floor(exact).astype(np.int64)

@@ -200,8 +200,7 @@ class Generic(Family):
         )
 
     def check(self, conversation: Conversation) -> None:
-        """Raise DataError if a text would be taken for the template's own marks, or if the template leaves out
-        something that the conversation has."""
+        """Raise DataError for control tokens in a text and for content that the template leaves out."""
         turns = (*conversation.turns, *([conversation.reply] if conversation.reply else []))
         texts = [text for turn in turns for text in (turn.text, turn.reasoning, *turn.tool_calls)]
         control = {token for text in texts for token in self._find_control.findall(text)}
@@ -461,8 +460,7 @@ class Generic(Family):
         return int(places[0]) + 1
 
     def _earlier_answers(self, conversation: Conversation, text: str, trained: bool) -> tuple[int, ...]:
-        """Where in the prompt's text those answers of the assistant's earlier turns begin that are to be trained, or
-        those that are not."""
+        """Offsets in the prompt of the assistant's earlier answers that are trained, or of those that are not."""
         messages, places = self._messages(conversation), []
         for index, turn in enumerate(conversation.turns):
             if turn.role != "assistant" or turn.trained is not trained:
@@ -558,7 +556,7 @@ class Generic(Family):
 
 
 def _class_name(module: nn.Module, known: Iterable[str]) -> str | None:
-    """The name of the module's class, or of one that it is derived from, if it is a known one."""
+    """The first known name among the module's class and its base classes."""
     return next((each.__name__ for each in type(module).__mro__ if each.__name__ in known), None)
 
 
