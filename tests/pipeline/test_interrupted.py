@@ -180,7 +180,7 @@ def headed_experiment(folder: Path) -> Path:
         "num_resamples": 100,
         "max_test_records": 10,
     }
-    every = {"every": "3 steps", "keep": 2}
+    every = {"every": "3 steps", "num_to_keep": 2}
     return small_experiment(folder, task=HEADED, stages=[both, alone], evaluate=evaluate, checkpoints=every)
 
 
