@@ -1,4 +1,4 @@
-"""What pyproject.toml allows is what has been run."""
+"""What pyproject.toml allows is what the constraint files install."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def lower_bounds() -> dict[str, Version]:
     }
 
 
-def test_every_lower_bound_is_the_version_that_the_contracts_run_on() -> None:
+def test_every_lower_bound_is_what_make_lowest_installs() -> None:
     lowest = pins("constraints-lowest.txt")
     for name, bound in lower_bounds().items():
         if name != "torch":
