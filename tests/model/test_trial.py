@@ -75,6 +75,7 @@ def test_architectures_whose_packed_batches_are_exact_are_accepted(
         ("bart", {}, "bart mix examples that are packed together: .* by up to"),
         ("mamba", {}, "layers of mamba"),
         ("qwen3_next", {}, "layers of linear_attention"),
+        ("nemotron_h", {}, "layers of linear_attention"),
         (
             "deepseek_v2",
             {},

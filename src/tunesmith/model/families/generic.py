@@ -512,7 +512,8 @@ class Generic(Family):
         """Raise ModelError for layers that carry a state from token to token, past the end of an example."""
         text = self.config.get_text_config()
         settings = vars(text)
-        kinds = set(settings.get("layer_types") or ())
+        # A property in some configs, so not among their settings.
+        kinds = set(getattr(text, "layer_types", None) or ())
         if not settings.get(text.attribute_map.get("num_attention_heads", "num_attention_heads")):
             kinds = {self.config.model_type}
         if kinds - ATTENDING:
