@@ -8,7 +8,7 @@ import pytest
 from tests.train.small import examples, stage
 from tunesmith.batching.example import Example
 from tunesmith.config.experiment import Batch
-from tunesmith.forecast.choose import choose, largest_shape, most_tokens, needs
+from tunesmith.forecast.choose import choose, largest_shape, most_tokens, required_bytes
 from tunesmith.forecast.memory import GIB, Forecast
 from tunesmith.model.checkpointing import Level
 from tunesmith.train.batch_plan import BatchPlan
@@ -43,7 +43,7 @@ def test_with_less_room_fewer_tokens_go_at_once_and_fill_it() -> None:
     found = choose(told, 40 * GIB, largest=100_000)
     assert found.checkpointing == "none"
     assert 6656 <= found.tokens_per_device <= 7168
-    assert needs(told("none", found.tokens_per_device)) <= 40 * GIB
+    assert required_bytes(told("none", found.tokens_per_device)) <= 40 * GIB
 
 
 def test_where_too_few_tokens_would_fit_activations_are_recomputed_and_it_is_said_why() -> None:
@@ -81,12 +81,12 @@ def test_memory_that_does_not_grow_in_a_straight_line_is_not_overrun() -> None:
 
     found, forecast = most_tokens(curved, 20 * GIB, 16384)
     assert found > 4096
-    assert needs(forecast) <= 20 * GIB
+    assert required_bytes(forecast) <= 20 * GIB
 
 
 def test_the_expected_memory_of_other_sizes_lies_on_the_line() -> None:
     found = choose(told, 40 * GIB, 100_000, tokens=4096)
-    assert found.expected_gib(4096) == pytest.approx(found.told.total / GIB)
+    assert found.expected_gib(4096) == pytest.approx(found.forecast.total / GIB)
     assert found.expected_gib(1024) == pytest.approx(told("none", 1024).total / GIB)
 
 

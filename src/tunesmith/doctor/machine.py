@@ -139,8 +139,8 @@ def _short_attention(device: torch.device) -> str:
     _needs_gpu(device)
     heads, boundaries = _packed(device)
     each = heads.transpose(0, 1)[None]
-    blocks = short.blocks_of(Segments.end_to_end(boundaries.diff().tolist())).to(device)
-    out = short.attended(each, each, each, blocks, 5, 0.125, True)
+    blocks = short.query_blocks(Segments.end_to_end(boundaries.diff().tolist())).to(device)
+    out = short.short_attention(each, each, each, blocks, 5, 0.125, True)
     scores = (each[0] @ each[0].mT).float()[:, :3, :3] * 0.125
     seen = torch.ones(3, 3, device=device).tril().bool()
     wanted = scores.masked_fill(~seen, float("-inf")).softmax(-1) @ each[0, :, :3].float()

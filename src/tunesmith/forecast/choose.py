@@ -1,4 +1,4 @@
-"""Which activations are kept and how many tokens go at once, so that a stage runs as fast as its memory allows."""
+"""Choice of checkpointing level and micro-batch size, so that a stage runs as fast as its memory allows."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tunesmith.model.checkpointing import LEVELS, Level
 from tunesmith.train.batch_plan import BatchPlan
 
 MOST_TOKENS, ENOUGH_TOKENS, FEWEST_TOKENS = 16384, 2048, 256
-"""More tokens at once are no faster; with so many, keeping all activations pays more than having more tokens would; and
-what is tried last."""
+"""Tokens of a micro-batch: the most that still make training faster; enough that keeping all activations pays more than
+having more tokens; the fewest that are tried."""
 MARGIN = 0.05
-"""Share of a device's memory that a choice leaves free."""
+"""Fraction of a device's memory that a choice leaves free."""
 LOOKED_AT = 32
-"""Updates of which the largest micro-batch is looked for."""
+"""Updates among which the largest micro-batch is looked for."""
 
-Told = Callable[[Level, int], Forecast]
-"""The forecast with micro-batches of at most so many tokens."""
+ForecastFor = Callable[[Level, int], Forecast]
+"""From a checkpointing level and the most tokens of a micro-batch to the forecast."""
 
 
 @dataclass(frozen=True)
@@ -30,71 +30,77 @@ class Choice:
     checkpointing: Level
     tokens_per_device: int
     reason: str
-    told: Forecast
-    """What it takes."""
+    forecast: Forecast
 
     def expected_gib(self, tokens: int) -> float:
-        """GiB that PyTorch would have allocated at its peak with micro-batches of so many tokens."""
-        always = sum(self.told.weights.values()) + self.told.optimizer + self.told.gradients
-        return (always + (self.told.total - always) * tokens / self.tokens_per_device) / GIB
+        """Peak memory in GiB that PyTorch would allocate with micro-batches of `tokens` tokens."""
+        always = sum(self.forecast.weights.values()) + self.forecast.optimizer + self.forecast.gradients
+        return (always + (self.forecast.total - always) * tokens / self.tokens_per_device) / GIB
 
 
 def choose(
-    told: Told,
-    room: int,
+    forecast_for: ForecastFor,
+    available: int,
     largest: int,
     checkpointing: Level | Literal["auto"] = "auto",
     tokens: int | Literal["auto"] = "auto",
 ) -> Choice:
-    """The first level of checkpointing with which enough tokens fit into `room` bytes, and as many tokens as fit.
+    """The first checkpointing level with which enough tokens fit into `available` bytes, and as many tokens as fit.
 
-    `largest` are the tokens of the largest update, beyond which nothing is to be had. Where nothing fits, the smallest
-    that can be tried, which the reason says.
+    `largest` is the number of tokens of the largest update; more than that are never needed. If nothing fits, the
+    smallest configuration is returned, and its reason says so.
     """
     levels: list[Level] = list(LEVELS) if checkpointing == "auto" else [checkpointing]
     wanted = min(MOST_TOKENS, largest) if tokens == "auto" else tokens
     why = ""
     for level in levels:
-        found, forecast = most_tokens(partial(told, level), room, wanted, exactly=tokens != "auto")
-        needed = needs(forecast)
-        said = f"{found:,} tokens at once take {needed / GIB:.1f} of {room / GIB:.1f} GiB"
-        if needed > room:
+        most, forecast = most_tokens(
+            partial(forecast_for, level), available, wanted, exactly=tokens != "auto"
+        )
+        needed = required_bytes(forecast)
+        said = f"{most:,} tokens at once take {needed / GIB:.1f} of {available / GIB:.1f} GiB"
+        if needed > available:
             said += ", which do not fit"
-        if level == levels[-1] or (needed <= room and found >= enough(level, wanted)):
+        if level == levels[-1] or (needed <= available and most >= enough(level, wanted)):
             break
         why = f"; with {level}, {said}"
-    return Choice(level, found, f"{said}{why}", forecast)
+    return Choice(level, most, f"{said}{why}", forecast)
 
 
 def enough(level: Level, wanted: int) -> int:
-    """Tokens at once with which a level is taken before those that need less memory. Keeping activations pays more than
-    having more tokens would; keeping on the GPU what layers are done again from does not."""
+    """Tokens with which a level is preferred to those that need less memory.
+
+    Keeping activations pays more than more tokens would; keeping checkpoints on the GPU instead of the host does not.
+    """
     return wanted if level == "full" else min(ENOUGH_TOKENS, wanted)
 
 
-def needs(told: Forecast) -> int:
-    """Bytes that PyTorch's allocator must be able to get for it."""
-    return round(told.total * (1 + FRAGMENTS))
+def required_bytes(forecast: Forecast) -> int:
+    """Bytes that PyTorch's allocator must be able to reserve."""
+    return round(forecast.total * (1 + FRAGMENTS))
 
 
 def most_tokens(
-    told: Callable[[int], Forecast], room: int, wanted: int, exactly: bool = False
+    forecast_for: Callable[[int], Forecast], available: int, wanted: int, exactly: bool = False
 ) -> tuple[int, Forecast]:
-    """As many tokens up to `wanted` as fit into `room` bytes, and what they take; the fewest that were tried if none
-    fit. Bytes grow with tokens nearly in a straight line. `exactly` tries no others."""
-    forecast = told(wanted)
-    if exactly or needs(forecast) <= room or wanted <= FEWEST_TOKENS:
+    """The most tokens up to `wanted` that fit into `available` bytes, and their forecast.
+
+    Bytes grow almost linearly with tokens, so few forecasts are needed. With `exactly` no other number is tried. If
+    nothing fits, the fewest tokens that were tried are returned.
+    """
+    forecast = forecast_for(wanted)
+    if exactly or required_bytes(forecast) <= available or wanted <= FEWEST_TOKENS:
         return wanted, forecast
-    high, at_high = wanted, needs(forecast)
+    high, at_high = wanted, required_bytes(forecast)
     low = max(FEWEST_TOKENS, wanted // 8)
-    while needs(least := told(low)) > room and low > FEWEST_TOKENS:
-        high, at_high = low, needs(least)
+    while required_bytes(least := forecast_for(low)) > available and low > FEWEST_TOKENS:
+        high, at_high = low, required_bytes(least)
         low = max(FEWEST_TOKENS, low // 4)
-    slope = max(1.0, (at_high - needs(least)) / (high - low))
-    tokens = _rounded(min(high, low + (room - needs(least)) / slope))
+    slope = max(1.0, (at_high - required_bytes(least)) / (high - low))
+    tokens = _rounded(min(high, low + (available - required_bytes(least)) / slope))
     while tokens > low:
-        forecast = told(tokens)
-        if needs(forecast) <= room:
+        forecast = forecast_for(tokens)
+        if required_bytes(forecast) <= available:
             return tokens, forecast
         tokens = _rounded(tokens * 15 / 16 - 1)
     return low, least
@@ -105,8 +111,10 @@ def _rounded(tokens: float) -> int:
 
 
 def largest_shape(updates: BatchPlan, tokens: int) -> tuple[BatchShape, int]:
-    """The largest micro-batch, and most micro-batches in an update, if those have at most so many tokens: of the first
-    updates and of the longest example."""
+    """The largest micro-batch of at most `tokens` tokens, and the most micro-batches of an update.
+
+    Looks at the first updates, and at the longest example.
+    """
     examples = updates.examples
     steps = range(min(updates.steps_per_epoch, LOOKED_AT))
     cut = [updates.members(step, tokens) for step in steps]

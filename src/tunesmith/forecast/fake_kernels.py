@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tunesmith.batching.batch import Segments
-from tunesmith.kernels.attention.short import LONGEST
+from tunesmith.kernels.attention.short import MAX_LENGTH
 from tunesmith.kernels.fusion.layer_spec import (
     Architecture,
     MlpSpec,
@@ -230,7 +230,7 @@ def _attention(
     lengths = [query.shape[2]] if segments is None else segments.lengths.tolist()
     pairs = sum(length**2 for length in lengths)
     num_pairs = pairs if options.get("is_causal") is False else pairs // 2
-    return _VarlenAttention.apply(*heads, num_pairs, max(lengths) <= LONGEST)[None], None  # type: ignore[index]
+    return _VarlenAttention.apply(*heads, num_pairs, max(lengths) <= MAX_LENGTH)[None], None  # type: ignore[index]
 
 
 class _VarlenAttention(torch.autograd.Function):

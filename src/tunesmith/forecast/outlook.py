@@ -31,10 +31,10 @@ class Line:
     per_token: float
 
     @staticmethod
-    def through(one: tuple[int, int], other: tuple[int, int]) -> Line:
+    def through(first: tuple[int, int], second: tuple[int, int]) -> Line:
         """The line through two pairs of tokens and bytes."""
-        per_token = (other[1] - one[1]) / (other[0] - one[0])
-        return Line(one[1] - per_token * one[0], per_token)
+        per_token = (second[1] - first[1]) / (second[0] - first[0])
+        return Line(first[1] - per_token * first[0], per_token)
 
     def most_tokens(self, room: float) -> int:
         """Most tokens that fit into so many bytes, a multiple of 256; 0 if not even those fit.
@@ -70,7 +70,7 @@ class Fits:
         """Level of checkpointing and most tokens at once on a card of so many GiB; None if it does not fit. The level
         is the one that training would take there (see `choice.choose`)."""
         fitting = [(level, tokens) for level, tokens in self.most_tokens(gib).items() if tokens]
-        taken = (one for one in fitting if one[1] >= enough(one[0], MOST_TOKENS))
+        taken = (choice for choice in fitting if choice[1] >= enough(choice[0], MOST_TOKENS))
         return next(taken, fitting[-1] if fitting else None)
 
 
@@ -105,7 +105,7 @@ class StageOutlook:
         return {
             "stage": self.stage,
             "tokens_per_device": self.tokens,
-            "memory": {level: told.to_json() for level, told in self.forecasts.items()},
+            "memory": {level: forecast.to_json() for level, forecast in self.forecasts.items()},
             "most_tokens_per_device": dict(self.most_tokens),
             "seconds": self.work.seconds,
         }
@@ -129,7 +129,7 @@ class Outlook:
             "stages": [stage.to_json() for stage in self.stages],
             "memory_gib": self.gib,
             "device": self.device,
-            "cards": {one.way: {str(gib): _as_json(one.on(gib)) for gib in CARDS} for one in self.fits},
+            "cards": {way.way: {str(gib): _as_json(way.on(gib)) for gib in CARDS} for way in self.fits},
         }
 
     def lines(self) -> list[str]:
@@ -141,8 +141,8 @@ class Outlook:
         yield "memory in GiB, by stage; with checkpointing none, selective, full or offload"
         yield f"{'stage':<{wide}}  {'':<9} {'tokens':>7}" + "".join(f"{name:>12}" for name in COLUMNS)
         for stage in self.stages:
-            for level, told in stage.forecasts.items():
-                row = "".join(f"{size / GIB:>12.2f}" for size in _row(told))
+            for level, forecast in stage.forecasts.items():
+                row = "".join(f"{size / GIB:>12.2f}" for size in _row(forecast))
                 yield f"{stage.stage:<{wide}}  {level:<9} {stage.tokens:>7,}{row}"
 
     def _room(self) -> Iterator[str]:
@@ -157,11 +157,11 @@ class Outlook:
 
     def _cards(self) -> Iterator[str]:
         yield "tokens at once that fit a card of so many GiB, without checkpointing or with (c); - is none"
-        wide = max(len(one.way) for one in self.fits)
+        wide = max(len(way.way) for way in self.fits)
         yield f"{'':<{wide}}" + "".join(f"{gib:>10}" for gib in CARDS)
-        for one in self.fits:
-            cells = (_cell(one.on(gib)) for gib in CARDS)
-            yield f"{one.way:<{wide}}" + "".join(f"{cell:>10}" for cell in cells)
+        for way in self.fits:
+            cells = (_cell(way.on(gib)) for gib in CARDS)
+            yield f"{way.way:<{wide}}" + "".join(f"{cell:>10}" for cell in cells)
 
     def _time(self) -> Iterator[str]:
         for stage in self.stages:
@@ -172,19 +172,25 @@ class Outlook:
             )
 
 
-def _row(told: Forecast) -> tuple[int, ...]:
-    sizes = (told.gradients, told.optimizer, told.activations, told.logits, told.workspace)
-    return (sum(told.weights.values()), *sizes, told.total, told.device)
+def _row(forecast: Forecast) -> tuple[int, ...]:
+    sizes = (
+        forecast.gradients,
+        forecast.optimizer,
+        forecast.activations,
+        forecast.logits,
+        forecast.workspace,
+    )
+    return (sum(forecast.weights.values()), *sizes, forecast.total, forecast.device)
 
 
-def _as_json(found: tuple[Level, int] | None) -> dict[str, Any] | None:
-    return None if found is None else {"checkpointing": found[0], "tokens_per_device": found[1]}
+def _as_json(choice: tuple[Level, int] | None) -> dict[str, Any] | None:
+    return None if choice is None else {"checkpointing": choice[0], "tokens_per_device": choice[1]}
 
 
-def _cell(found: tuple[Level, int] | None) -> str:
-    if found is None:
+def _cell(choice: tuple[Level, int] | None) -> str:
+    if choice is None:
         return "-"
-    level, tokens = found
+    level, tokens = choice
     return f"{_capped(tokens)}{'' if level == 'none' else ' c'}"
 
 
@@ -211,8 +217,8 @@ def _duration(seconds: float) -> str:
 def ways_of(methods: Mapping[str, Method], parts: tuple[str, ...], quantised: tuple[str, ...]) -> list[Way]:
     """The usual ways of training what a stage trains: its weights, adapters (as it has them, or of the default rank),
     and adapters on weights in each of the `quantised` precisions. A head stays as it is."""
-    heads = {part: one for part, one in methods.items() if part not in parts}
-    trained = [part for part, one in methods.items() if part in parts and one.kind != "frozen"]
+    heads = {part: method for part, method in methods.items() if part not in parts}
+    trained = [part for part, method in methods.items() if part in parts and method.kind != "frozen"]
     adapters = {part: methods[part] if methods[part].adds_adapter else Lora() for part in trained}
     bf16 = dict.fromkeys(parts, "bf16")
     if not trained:
@@ -227,14 +233,17 @@ def ways_of(methods: Mapping[str, Method], parts: tuple[str, ...], quantised: tu
 def fits(
     way: str,
     levels: Sequence[Level],
-    told: Callable[[Level, int], tuple[int, Forecast]],
+    forecast_for: Callable[[Level, int], tuple[int, Forecast]],
     least: float | None = None,
 ) -> Fits:
-    """Where a way fits, given its forecasts by level and tokens (each with the tokens that it is for). Levels
-    after one with which enough fits into `least` GiB are not looked at."""
+    """Where a way of training fits.
+
+    `forecast_for` returns a forecast for about so many tokens, and the exact number. Levels behind the first one with
+    which enough tokens fit into `least` GiB are left out.
+    """
     lines: dict[Level, Line] = {}
     for level in levels:
-        (few, small), (many, large) = (told(level, tokens) for tokens in ENDS)
+        (few, small), (many, large) = (forecast_for(level, tokens) for tokens in ENDS)
         lines[level] = Line.through((few, small.device), (many, large.device))
         if least is not None and lines[level].most_tokens(least * GIB) >= enough(level, MOST_TOKENS):
             break

@@ -1,4 +1,4 @@
-"""Long segments one by one: where they stand, and that nothing behind a segment reaches it."""
+"""LongSegment segments one by one: where they stand, and that nothing behind a segment reaches it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,44 @@ from torch.nn import functional
 
 from tunesmith.batching.batch import Segments
 from tunesmith.kernels.attention import long
-from tunesmith.kernels.attention.long import LEAST, Line, Long, attended, line_of, takes
+from tunesmith.kernels.attention.long import (
+    MIN_LENGTH,
+    LongSegment,
+    MixedLine,
+    line_of,
+    long_attention,
+    supports,
+)
 
 HEADS, KEPT, WIDTH = 4, 2, 16
 on_gpu = pytest.mark.skipif(
-    not takes(128, torch.bfloat16, torch.device("cuda" if torch.cuda.is_available() else "cpu")),
+    not supports(128, torch.bfloat16, torch.device("cuda" if torch.cuda.is_available() else "cpu")),
     reason="cuDNN's kernels for long segments need a Hopper GPU",
 )
 
 
 def test_long_segments_are_told_from_others() -> None:
-    line = line_of(Segments.end_to_end([5, LEAST, 70, LEAST + 1]))
+    line = line_of(Segments.end_to_end([5, MIN_LENGTH, 70, MIN_LENGTH + 1]))
     assert line is not None
-    assert [(one.start, one.size) for one in line.long] == [(5, LEAST), (5 + LEAST + 70, LEAST + 1)]
-    assert line.longest == 70
+    assert [(one.start, one.size) for one in line.long] == [
+        (5, MIN_LENGTH),
+        (5 + MIN_LENGTH + 70, MIN_LENGTH + 1),
+    ]
+    assert line.max_short_length == 70
     assert line.blocks is not None
-    assert line.blocks.tolist() == [[5 + LEAST, 70, 0], [5 + LEAST, 70, 64], [0, 5, 0]]
-    assert line_of(Segments.end_to_end([5, LEAST - 1])) is None
-    alone = line_of(Segments.end_to_end([LEAST]))
+    assert line.blocks.tolist() == [[5 + MIN_LENGTH, 70, 0], [5 + MIN_LENGTH, 70, 64], [0, 5, 0]]
+    assert line_of(Segments.end_to_end([5, MIN_LENGTH - 1])) is None
+    alone = line_of(Segments.end_to_end([MIN_LENGTH]))
     assert alone is not None
     assert alone.blocks is None
 
 
 def test_lengths_come_in_steps_of_no_more_than_an_eighth() -> None:
-    filled = {Long(0, size).filled for size in range(LEAST + 1, 4 * LEAST + 1)}
+    filled = {LongSegment(0, size).filled for size in range(MIN_LENGTH + 1, 4 * MIN_LENGTH + 1)}
     assert len(filled) == 16
-    assert all(0 <= Long(0, size).filled - size < size / 8 for size in range(LEAST, 3 * LEAST))
+    assert all(
+        0 <= LongSegment(0, size).filled - size < size / 8 for size in range(MIN_LENGTH, 3 * MIN_LENGTH)
+    )
 
 
 def plain(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -53,8 +65,8 @@ def by_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
             own = [one.detach().requires_grad_() for one in given[:3]]
             return torch.autograd.grad(plain(*own, scale), own, gradient)  # type: ignore[call-arg]
 
-    monkeypatch.setattr(long, "_of_one", lambda given, scale: [plain(*given, scale)])  # type: ignore[call-arg]
-    monkeypatch.setattr(long, "_through_one", through)
+    monkeypatch.setattr(long, "_cudnn_forward", lambda given, scale: [plain(*given, scale)])  # type: ignore[call-arg]
+    monkeypatch.setattr(long, "_cudnn_backward", through)
 
 
 def test_each_segment_sees_itself_alone_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +75,7 @@ def test_each_segment_sees_itself_alone_wherever_it_stands(monkeypatch: pytest.M
     sizes = [67, 66, 101]
     starts = [0, 67, 133]
     rows = torch.randn(sum(sizes), (HEADS + 2 * KEPT) * WIDTH)
-    line = Line(tuple(Long(*one) for one in zip(starts, sizes, strict=True)), None, 0)
+    line = MixedLine(tuple(LongSegment(*one) for one in zip(starts, sizes, strict=True)), None, 0)
     assert [one.filled for one in line.long] == [72, 72, 104]
     found, wanted = [], []
     for is_ours in (True, False):
@@ -73,7 +85,7 @@ def test_each_segment_sees_itself_alone_wherever_it_stands(monkeypatch: pytest.M
             for part in own.split([HEADS * WIDTH, KEPT * WIDTH, KEPT * WIDTH], dim=1)
         )
         if is_ours:
-            out = attended(query, key, value, line, 0.3)
+            out = long_attention(query, key, value, line, 0.3)
         else:
             parts = zip(*(one.split(sizes, dim=2) for one in (query, key, value)), strict=True)
             out = torch.cat([plain(*part, 0.3) for part in parts], dim=2).transpose(1, 2)  # type: ignore[call-arg]
@@ -85,7 +97,9 @@ def test_each_segment_sees_itself_alone_wherever_it_stands(monkeypatch: pytest.M
 
 
 @on_gpu
-@pytest.mark.parametrize("lengths", [[LEAST + 100, 700, 3, 5000], [LEAST], [600, 2 * LEAST + 1, 40]])
+@pytest.mark.parametrize(
+    "lengths", [[MIN_LENGTH + 100, 700, 3, 5000], [MIN_LENGTH], [600, 2 * MIN_LENGTH + 1, 40]]
+)
 @pytest.mark.parametrize(("heads", "kept", "width"), [(28, 4, 128), (16, 8, 128), (14, 2, 64)])
 def test_cudnns_kernels_give_what_flash_attention_gives(
     lengths: list[int], heads: int, kept: int, width: int
@@ -105,7 +119,7 @@ def test_cudnns_kernels_give_what_flash_attention_gives(
         own = rows.clone().requires_grad_()
         each = [part.unflatten(1, (-1, width)) for part in own.split(sizes, dim=1)]
         if is_ours:
-            out = attended(*(part.transpose(0, 1)[None] for part in each), line, width**-0.5)  # type: ignore[call-arg, arg-type]
+            out = long_attention(*(part.transpose(0, 1)[None] for part in each), line, width**-0.5)  # type: ignore[call-arg, arg-type]
         else:
             out = torch.ops.aten._flash_attention_forward.default(
                 *each, ends, ends, max(lengths), max(lengths), 0.0, True, False, scale=width**-0.5

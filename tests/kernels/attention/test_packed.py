@@ -187,13 +187,15 @@ def test_in_a_vision_tower_a_patch_sees_all_of_its_window_and_nothing_else(name:
         torch.testing.assert_close(out[:, start:end], wanted)
 
 
-def packed_without_data(continues: list[int] | None, window: int | None, causal: bool) -> packed.Packed:
+def packed_without_data(
+    continues: list[int] | None, window: int | None, causal: bool
+) -> packed.AttentionInputs:
     """What a layer is asked, of tensors on no device: such have shapes and derivatives only."""
     lines = [
         torch.empty(1, heads, 30, 16, device="meta", dtype=torch.bfloat16, requires_grad=True)
         for heads in (4, 2, 2)
     ]
-    return packed.Packed(  # type: ignore[call-arg]
+    return packed.AttentionInputs(  # type: ignore[call-arg]
         *lines, Segments.end_to_end(LENGTHS, continues), None, dropout=0.0, window=window, causal=causal
     )
 

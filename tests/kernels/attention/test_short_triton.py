@@ -7,8 +7,8 @@ from tests.kernels.triton_runs import needs_triton, run
 
 COMPARE = """
 from tunesmith.batching.batch import Segments
-from tunesmith.kernels.attention.packed import Packed, _plain
-from tunesmith.kernels.attention.short import attended, blocks_of
+from tunesmith.kernels.attention.packed import AttentionInputs, _eager
+from tunesmith.kernels.attention.short import query_blocks, short_attention
 
 
 def lines(tokens, heads, width, is_one):
@@ -29,10 +29,10 @@ def check(lengths, kept, group, width, causal, is_one=False, scale=None):
     given = lines(sum(lengths), (kept * group, kept, kept), width, is_one)
     exact = [one.detach().double().cpu().requires_grad_() for one in given]
     factor = scale or width**-0.5
-    blocks = blocks_of(segments).to(device)
-    out = attended(*given, blocks, max(lengths), factor, causal)
+    blocks = query_blocks(segments).to(device)
+    out = short_attention(*given, blocks, max(lengths), factor, causal)
     # Weights are taken in fp32 there; that is exact enough.
-    wanted = _plain(Packed(*exact, segments, factor, 0.0, None, causal))
+    wanted = _eager(AttentionInputs(*exact, segments, factor, 0.0, None, causal))
     name = lengths, kept, group, width, causal
     compare(name, out, wanted)
     gradient = torch.randn(out.shape).to(device, dtype)

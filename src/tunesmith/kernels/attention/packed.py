@@ -24,7 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from tunesmith.batching.batch import Segments
 from tunesmith.errors import ModelError
 from tunesmith.kernels.attention import long, short
-from tunesmith.kernels.attention.prefix_kv import Spread
+from tunesmith.kernels.attention.prefix_kv import PrefixGather
 from tunesmith.kernels.modules import transformers_model
 
 Setting = Literal["auto", "varlen", "flash_attention_2", "sdpa", "eager"]
@@ -111,8 +111,8 @@ def _why_no_flash() -> str:
     return "" if importlib.util.find_spec("flash_attn") else "flash-attn is not installed"
 
 
-class Packed(NamedTuple):
-    """What one attention layer is asked to do."""
+class AttentionInputs(NamedTuple):
+    """Arguments of one attention layer."""
 
     query: Queries
     key: Keys
@@ -126,7 +126,7 @@ class Packed(NamedTuple):
     """False if a token sees all tokens of its segment, those after it too (in a vision tower)."""
 
 
-def _registered(attend: Callable[[Packed], Attended]) -> Callable[..., tuple[Tensor, None]]:
+def _registered(attend: Callable[[AttentionInputs], Attended]) -> Callable[..., tuple[Tensor, None]]:
     """The function in the form that transformers calls."""
 
     def attention(
@@ -156,7 +156,7 @@ def _registered(attend: Callable[[Packed], Attended]) -> Callable[..., tuple[Ten
         # fp32; kernels want the precision of the products.
         kind = query.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
-        packed = Packed(
+        packed = AttentionInputs(
             query.to(compute),
             key.to(compute),
             value.to(compute),
@@ -176,7 +176,7 @@ def _model_type(module: Any) -> str:
     return str(vars(module)["config"].model_type) if "config" in vars(module) else "unknown"
 
 
-def _by_segment(packed: Packed) -> Attended:
+def _by_segment(packed: AttentionInputs) -> Attended:
     """One call of scaled_dot_product_attention for all segments of one shape."""
     on_cpu = packed.query.device.type == "cpu"
     sizes = packed.segments.lengths.tolist()
@@ -203,7 +203,7 @@ def _by_segment(packed: Packed) -> Attended:
     return torch.cat(attended, dim=2).transpose(1, 2).to(packed.value.dtype).contiguous()
 
 
-def _pieces(packed: Packed, sizes: list[int], shared_heads: bool) -> list[tuple[Tensor, ...]]:
+def _pieces(packed: AttentionInputs, sizes: list[int], shared_heads: bool) -> list[tuple[Tensor, ...]]:
     """Queries, keys and values of each segment; in fp32 and with keys as they are if heads may share them,
     else with the keys and values repeated for every head."""
     tensors = [packed.query, packed.key, packed.value]
@@ -215,7 +215,7 @@ def _pieces(packed: Packed, sizes: list[int], shared_heads: bool) -> list[tuple[
     return [tensor.split(sizes, dim=2) for tensor in tensors]
 
 
-def _plain(packed: Packed) -> Attended:
+def _eager(packed: AttentionInputs) -> Attended:
     """The definition, one segment at a time: softmax(q k / sqrt(d)) v (Vaswani et al. 2017, section
     3.2.1)."""
     sizes = packed.segments.lengths.tolist()
@@ -233,7 +233,7 @@ def _plain(packed: Packed) -> Attended:
     return torch.cat(attended, dim=2).transpose(1, 2)
 
 
-def _varlen(packed: Packed) -> Attended:
+def _varlen(packed: AttentionInputs) -> Attended:
     """The whole line by kernels for segments of unlike lengths: ours if they are short, cuDNN's for long ones, else
     PyTorch's."""
     if packed.dropout:
@@ -243,11 +243,11 @@ def _varlen(packed: Packed) -> Attended:
     scale = packed.scale or packed.query.shape[-1] ** -0.5
     line = short_line(packed.segments, packed.query, packed.window)
     if line is not None:
-        return short.attended(packed.query, packed.key, packed.value, *line, scale, packed.causal)
+        return short.short_attention(packed.query, packed.key, packed.value, *line, scale, packed.causal)
     query, key, value, table = _laid_out(packed)
     is_long = table.line is not None and packed.causal and _sees_all(packed.window, table)
-    if is_long and long.takes(query.shape[-1], query.dtype, query.device):
-        return long.attended(packed.query, packed.key, packed.value, table.line, scale)  # type: ignore[arg-type]
+    if is_long and long.supports(query.shape[-1], query.dtype, query.device):
+        return long.long_attention(packed.query, packed.key, packed.value, table.line, scale)  # type: ignore[arg-type]
     attend = _by_flash if _flash_is_known() else _by_varlen_attn
     return attend(packed, query, key, value, table)[None]
 
@@ -255,16 +255,16 @@ def _varlen(packed: Packed) -> Attended:
 def short_line(segments: Segments, heads: Tensor, window: int | None) -> tuple[Tensor, int] | None:
     """The blocks of attention and the tokens of the longest segment, if the kernels for short segments can do with
     heads like these (of that width, precision and device); else None."""
-    if not heads.is_cuda or not short.takes(heads.shape[-1], heads.dtype):
+    if not heads.is_cuda or not short.supports(heads.shape[-1], heads.dtype):
         return None
     table = _table(segments, heads.device)
     is_short = table.blocks is not None and _sees_all(window, table)
-    return (table.blocks, table.longest_query) if is_short else None  # type: ignore[return-value]
+    return (table.blocks, table.max_query_length) if is_short else None  # type: ignore[return-value]
 
 
-def _sees_all(window: int | None, table: Table) -> bool:
+def _sees_all(window: int | None, table: CuSeqlens) -> bool:
     """Whether a window leaves nothing of a segment out."""
-    return window is None or window >= table.longest_query
+    return window is None or window >= table.max_query_length
 
 
 FLASH = (
@@ -280,11 +280,13 @@ def _flash_is_known() -> bool:
     do without those that it may have besides."""
     schema = torch.ops.aten._flash_attention_forward.default._schema
     known, more = schema.arguments[: len(FLASH)], schema.arguments[len(FLASH) :]
-    can_do_without = all(one.has_default_value() for one in more)
-    return [one.name for one in known] == list(FLASH) and can_do_without and len(schema.returns) == 5
+    can_do_without = all(argument.has_default_value() for argument in more)
+    return (
+        [argument.name for argument in known] == list(FLASH) and can_do_without and len(schema.returns) == 5
+    )
 
 
-def _by_flash(packed: Packed, query: Tensor, key: Tensor, value: Tensor, table: Table) -> Tensor:
+def _by_flash(packed: AttentionInputs, query: Tensor, key: Tensor, value: Tensor, table: CuSeqlens) -> Tensor:
     """The operator below `varlen_attn`, with its own derivative. `varlen_attn` is an operator in Python: a call takes
     the CPU 0.6 ms forward and 0.8 ms backward beside an H100 (torch 2.11)."""
     left = packed.window - 1 if packed.window else -1
@@ -311,7 +313,9 @@ def _varlen_arguments() -> frozenset[str]:
     return frozenset(inspect.signature(varlen_attn).parameters)
 
 
-def _by_varlen_attn(packed: Packed, query: Tensor, key: Tensor, value: Tensor, table: Table) -> Tensor:
+def _by_varlen_attn(
+    packed: AttentionInputs, query: Tensor, key: Tensor, value: Tensor, table: CuSeqlens
+) -> Tensor:
     """PyTorch's public function, whose arguments have changed between versions."""
     from torch.nn.attention.varlen import varlen_attn
 
@@ -319,7 +323,7 @@ def _by_varlen_attn(packed: Packed, query: Tensor, key: Tensor, value: Tensor, t
     extras: dict[str, Any] = {"scale": packed.scale}
     if "window_size" in known:
         extras["window_size"] = (packed.window - 1 if packed.window else -1, 0 if packed.causal else -1)
-    elif packed.window and packed.window < table.longest_keys:
+    elif packed.window and packed.window < table.max_key_length:
         raise ModelError("model.attention: varlen of this PyTorch has no sliding window. Use attention: sdpa")
     else:
         extras["is_causal"] = packed.causal
@@ -329,7 +333,7 @@ def _by_varlen_attn(packed: Packed, query: Tensor, key: Tensor, value: Tensor, t
     return attended  # type: ignore[no-any-return]
 
 
-def _flash(packed: Packed) -> Attended:
+def _flash(packed: AttentionInputs) -> Attended:
     """The flash-attn package's variable-length kernel, one call for the whole line."""
     from flash_attn import flash_attn_varlen_func
 
@@ -348,7 +352,7 @@ def _flash(packed: Packed) -> Attended:
 
 
 for _name, _attend in {
-    "varlen": _varlen, "flash_attention_2": _flash, "sdpa": _by_segment, "eager": _plain
+    "varlen": _varlen, "flash_attention_2": _flash, "sdpa": _by_segment, "eager": _eager
 }.items():  # fmt: skip
     ALL_ATTENTION_FUNCTIONS.register(REGISTERED[_name], _registered(_attend))
 
@@ -392,27 +396,27 @@ def _with_parents(pieces: tuple[Tensor, ...], members: list[int], parents: list[
     ]
 
 
-class Table(NamedTuple):
-    """Where segments stand, as variable-length kernels want it."""
+class CuSeqlens(NamedTuple):
+    """Cumulative lengths of segments, and the layouts that the kernels need."""
 
-    query_ends: Int[Tensor, " segment+1"]
-    key_ends: Int[Tensor, " segment+1"]
-    longest_query: int
-    longest_keys: int
-    keys: Spread | None
+    query_cu_seqlens: Int[Tensor, " segment+1"]
+    key_cu_seqlens: Int[Tensor, " segment+1"]
+    max_query_length: int
+    max_key_length: int
+    keys: PrefixGather | None
     """How keys and values are laid out; None if they are as they stand."""
     blocks: Int[Tensor, "block 3"] | None
     """Blocks of segments; None if keys and values are laid out anew, or segments are long."""
-    line: long.Line | None
+    line: long.MixedLine | None
     """Long segments and the others; None if keys and values are laid out anew, or none is long."""
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor, int, int]:
         """Ends of queries and of keys and the longest of each, in the order in which such kernels take them."""
-        return self.query_ends, self.key_ends, self.longest_query, self.longest_keys
+        return self.query_cu_seqlens, self.key_cu_seqlens, self.max_query_length, self.max_key_length
 
 
-def _laid_out(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Table]:
+def _laid_out(packed: AttentionInputs) -> tuple[Tensor, Tensor, Tensor, CuSeqlens]:
     """Queries, keys and values as (token, head, width), and their table."""
     table = _table(packed.segments, packed.query.device)
     query, key, value = (
@@ -424,20 +428,20 @@ def _laid_out(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Table]:
 
 
 @lru_cache(maxsize=16)
-def _table(segments: Segments, device: torch.device) -> Table:
+def _table(segments: Segments, device: torch.device) -> CuSeqlens:
     sizes, parents = segments.lengths.tolist(), segments.continues.tolist()
     ends = segments.boundaries.to(device, non_blocking=True)
     if max(parents) < 0:
-        is_short = max(sizes) <= short.LONGEST
-        blocks = short.blocks_of(segments).to(device, non_blocking=True) if is_short else None
+        is_short = max(sizes) <= short.MAX_LENGTH
+        blocks = short.query_blocks(segments).to(device, non_blocking=True) if is_short else None
         line = long.line_of(segments)
         if line is not None and line.blocks is not None:
             line = line._replace(blocks=line.blocks.to(device, non_blocking=True))
-        return Table(ends, ends, max(sizes), max(sizes), None, blocks, line)
+        return CuSeqlens(ends, ends, max(sizes), max(sizes), None, blocks, line)
     lengths = torch.tensor(
         [size + (sizes[parent] if parent >= 0 else 0) for size, parent in zip(sizes, parents, strict=True)],
         dtype=torch.int32,
     )
-    key_ends = functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
-    spread = Spread.of(segments, device)
-    return Table(ends, key_ends.to(device), max(sizes), int(lengths.max()), spread, None, None)
+    key_cu_seqlens = functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
+    gather = PrefixGather.for_segments(segments, device)
+    return CuSeqlens(ends, key_cu_seqlens.to(device), max(sizes), int(lengths.max()), gather, None, None)

@@ -1,5 +1,9 @@
-"""Keys and values of a line in which segments go on from others, laid out so that each segment has all that it sees
-side by side, as variable-length kernels want it."""
+"""Prefix KV gather: keys and values laid out so that a segment follows the prefix that it continues.
+
+Several segments may continue the same prefix, which lies in the packed micro-batch once. Variable-length kernels want
+all keys of a segment next to each other, so the prefix is copied in front of each segment that continues it. The
+gradient of a prefix is the sum of those of its copies.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,19 @@ from tunesmith.batching.batch import Segments
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
-    """Where each row comes from, and where the gradients of a row are to be found again."""
+class PrefixGather:
+    """Where each row is gathered from, and which rows' gradients belong to a token."""
 
-    rows: Int[Tensor, " spread"]
+    rows: Int[Tensor, " gathered"]
     """Token of each row."""
     own: Int[Tensor, " token"]
-    """Row in which each token stands for its own segment."""
+    """Row of each token within its own segment."""
     shared: tuple[tuple[int, int, Int[Tensor, "_ _"]], ...]
-    """First token of each beginning, one after its last, and its rows, one line for each segment that goes on."""
+    """For each prefix: its first token, the token after its last, and its rows, (copy, token)."""
 
     @staticmethod
-    def of(segments: Segments, device: torch.device) -> Spread:
-        """For all segments, each with what it continues before it."""
+    def for_segments(segments: Segments, device: torch.device) -> PrefixGather:
+        """For all segments, each behind the prefix that it continues."""
         starts, sizes, parents = (
             column.tolist() for column in (segments.starts, segments.lengths, segments.continues)
         )
@@ -46,7 +50,7 @@ class Spread:
         def on_device(array: Any) -> Tensor:
             return torch.from_numpy(array).to(device)
 
-        return Spread(
+        return PrefixGather(
             on_device(np.concatenate(pieces)),
             on_device(np.concatenate(own)),
             tuple(
@@ -55,23 +59,23 @@ class Spread:
             ),
         )
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """The rows, one for each token, spread out."""
-        return _Spread.apply(rows, self)  # type: ignore[no-any-return]
+    def __call__(self, x: Tensor) -> Tensor:
+        """Keys or values, (token, head, head_dim), gathered."""
+        return _Gather.apply(x, self)  # type: ignore[no-any-return]
 
 
-class _Spread(torch.autograd.Function):
-    """Gradients are fetched and summed, which gives the same bits every time, rather than added up where they meet."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, spread: Spread) -> Tensor:
-        ctx.spread = spread
-        return rows[spread.rows]
+class _Gather(torch.autograd.Function):
+    """The gradients of copies are gathered and summed, not added atomically, so that results repeat to the last bit."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = gradients
-        found = gradient[ctx.spread.own]
-        for start, end, places in ctx.spread.shared:
-            found[start:end] += gradient[places].sum(0)
-        return found, None
+    def forward(ctx: Any, x: Tensor, gather: PrefixGather) -> Tensor:
+        ctx.gather = gather
+        return x[gather.rows]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (grad_output,) = grad_outputs
+        grad_x = grad_output[ctx.gather.own]
+        for start, end, places in ctx.gather.shared:
+            grad_x[start:end] += grad_output[places].sum(0)
+        return grad_x, None

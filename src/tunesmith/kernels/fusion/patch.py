@@ -158,7 +158,7 @@ def _enable_cuda_graphs(layers: list[Any]) -> None:
     ) -> Tensor:
         def attend(*heads: Tensor) -> Tensor:
             queries, keys, values = _by_head(attention, heads)
-            out = short.attended(queries, keys, values, table, max_length, attention.scaling, True)
+            out = short.short_attention(queries, keys, values, table, max_length, attention.scaling, True)
             return out.squeeze(0).flatten(1)
 
         for block in blocks:
