@@ -246,7 +246,7 @@ class OnGpu(torch.Tensor):
 def test_a_window_narrower_than_a_segment_is_left_to_pytorch(
     window: int | None, is_short: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed.short, "takes", lambda width, dtype: True)
+    monkeypatch.setattr(packed.short, "supports", lambda width, dtype: True)
     inputs = packed_without_data(None, window, causal=True)
     on_gpu = torch.empty(1, 4, 30, 16, dtype=torch.bfloat16).as_subclass(OnGpu)
     line = packed.short_line(inputs.segments, on_gpu, window)
@@ -265,7 +265,7 @@ def test_short_segments_give_what_pytorchs_kernel_gives(
     given = [torch.randn(1, heads, 398, 64, device="cuda", dtype=torch.bfloat16) for heads in (4, 2, 2)]
     found = []
     for takes in (True, False):
-        monkeypatch.setattr(packed.short, "takes", lambda width, dtype, takes=takes: takes)
+        monkeypatch.setattr(packed.short, "supports", lambda width, dtype, takes=takes: takes)
         leaves = [one.detach().requires_grad_() for one in given]
         out, _ = attend(torch.nn.Identity(), *leaves, None, segments=segments, is_causal=causal)
         out.square().sum().backward()
