@@ -67,7 +67,7 @@ def _store_rows(matrix, rows, size, stride, values, width: tl.constexpr, padded:
 @triton.jit
 @no_type_check
 def _load_block(table, number):
-    """A row of the table (block, 3) of int32: first token of the segment, its length, offset of the block in it."""
+    """Load a row of the int32 table (block, 3): segment's first token, its length, the block's offset."""
     address = table + number * 3
     return tl.load(address).to(tl.int64), tl.load(address + 1), tl.load(address + 2)
 
