@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.pipeline.small import QUICK, lora_stage, small_experiment, steps_of
 from tunesmith.errors import ExperimentError
+from tunesmith.evaluate.resumable_rows import PARTIAL_ROWS
 from tunesmith.files import read_json, write_json
 from tunesmith.pipeline.context import RunContext
-from tunesmith.pipeline.evaluation import baseline, evaluation
+from tunesmith.pipeline.evaluation import _is_evaluated, baseline, evaluation
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +84,14 @@ def test_an_interrupted_evaluation_of_the_same_settings_goes_on(path: Path) -> N
 def test_a_metric_that_the_engine_cannot_give_is_refused_by_name(path: Path) -> None:
     with pytest.raises(ExperimentError, match=r"'rouge_l' needs"):
         baseline(steps_of(path, "evaluate.metrics=[rouge_l]", "name=refused"))
+
+
+def test_an_evaluation_that_stopped_before_its_hashes_were_written_is_not_finished(tmp_path: Path) -> None:
+    said: list[str] = []
+    run: Any = SimpleNamespace(say=said.append)
+    (tmp_path / "rows.jsonl").write_text("{}")
+    (tmp_path / "scores.json").write_text("{}")
+    assert _is_evaluated(run, tmp_path)
+    (tmp_path / PARTIAL_ROWS).write_text("{}")
+    assert not _is_evaluated(run, tmp_path)
+    assert not said

@@ -88,7 +88,7 @@ class Result:
             asked = [self._question(row) for row in self._seen(rows, beside, pictures, Path(copies))]
             found: dict[int, Prediction | BadRow] = {}
             told = 0
-            for index, one in self._found(asked):
+            for index, one in self._outcomes(asked):
                 found[index] = one
                 advance()
                 while told in found:
@@ -126,7 +126,7 @@ class Result:
         except DataError as fault:
             return _bad(row.id, fault)
 
-    def _found(self, asked: Sequence[Conversation | BadRow]) -> Iterator[tuple[int, Prediction | BadRow]]:
+    def _outcomes(self, asked: Sequence[Conversation | BadRow]) -> Iterator[tuple[int, Prediction | BadRow]]:
         """Index and outcome of each, as they come; bad ones first."""
         places, questions = [], []
         for index, one in enumerate(asked):

@@ -55,21 +55,21 @@ def writer(form: Form, file: Lines, labels: Sequence[str] | None) -> Write:
     """A function that writes a prediction as a line. CSV begins with its header; `labels` are the classes whose
     probabilities it has."""
     if form == "jsonl":
-        return lambda one: _put(file, json.dumps(vars(one), ensure_ascii=False) + "\n")
+        return lambda row: _put(file, json.dumps(vars(row), ensure_ascii=False) + "\n")
     rows = csv.writer(_Safe(file), lineterminator="\n")
     rows.writerow([*_COLUMNS, *(f"probability of {label}" for label in labels or ())])
 
-    def write(one: Prediction) -> None:
-        known = one.probabilities or {}
-        rows.writerow([*map(_plain_cell, _cells(one)), *(known.get(label, "") for label in labels or ())])
+    def write(row: Prediction) -> None:
+        known = row.probabilities or {}
+        rows.writerow([*map(_plain_cell, _cells(row)), *(known.get(label, "") for label in labels or ())])
 
     return write
 
 
-def _cells(one: Prediction) -> Iterator[Any]:
+def _cells(row: Prediction) -> Iterator[Any]:
     """What stands in the columns; a value that is no text stands there as JSON."""
     for name in _COLUMNS:
-        value = vars(one)[name]
+        value = vars(row)[name]
         is_plain = value is None or isinstance(value, str)
         yield value if is_plain else json.dumps(value, ensure_ascii=False)
 

@@ -119,7 +119,7 @@ def _turns(where: str, name: str, turns: Iterable[Any]) -> list[Any]:
     messages: list[Any] = []
     for number, turn in enumerate(turns, 1):
         for one in _apart(turn):
-            message = _one(where, name, number, one)
+            message = _read_turn(where, name, number, one)
             before = messages[-1] if messages else {}
             if (
                 isinstance(message, Mapping)
@@ -149,7 +149,7 @@ def _apart(turn: Any) -> list[Any]:
     return [turn]
 
 
-def _one(where: str, name: str, number: int, turn: Any) -> Any:
+def _read_turn(where: str, name: str, number: int, turn: Any) -> Any:
     """A turn as a message with role and content; DataError for a turn of from and value that does not fit."""
     if not isinstance(turn, Mapping):
         if name == "conversations":

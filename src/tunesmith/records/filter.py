@@ -119,24 +119,24 @@ class _Parser:
             value = value[name]
         return value
 
-    def _ordered(self, record: Record, before: Callable[[Any, Any], bool], one: Any, other: Any) -> bool:
-        one, other = _alike(one, other)
+    def _ordered(self, record: Record, before: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
+        left, right = _alike(left, right)
         try:
-            return before(one, other)
+            return before(left, right)
         except TypeError as error:
             raise DataError(
-                f"{record.id}: where {self._text!r}: {one!r} and {other!r} cannot be put in order; "
+                f"{record.id}: where {self._text!r}: {left!r} and {right!r} cannot be put in order; "
                 "compare numbers with numbers and texts with texts."
             ) from error
 
-    def _among(self, record: Record, one: Any, many: Any) -> bool:
-        if isinstance(many, str) and isinstance(one, str):
-            return one in many
+    def _among(self, record: Record, value: Any, many: Any) -> bool:
+        if isinstance(many, str) and isinstance(value, str):
+            return value in many
         if not isinstance(many, list):
             raise DataError(
                 f"{record.id}: where {self._text!r}: `in` wants a list such as [1, 2], not {many!r}."
             )
-        return any(_equal(one, item) for item in many)
+        return any(_equal(value, item) for item in many)
 
     def _fault(self, node: ast.expr) -> ExperimentError:
         return ExperimentError(
@@ -154,18 +154,18 @@ def _dotted(node: ast.expr) -> str:
     return ""
 
 
-def _equal(one: Any, other: Any) -> bool:
-    one, other = _alike(one, other)
-    return bool(one == other)
+def _equal(left: Any, right: Any) -> bool:
+    left, right = _alike(left, right)
+    return bool(left == right)
 
 
-def _alike(one: Any, other: Any) -> tuple[Any, Any]:
-    """Both as numbers, if one is a number or a truth value and the other a text that states one."""
-    if isinstance(one, str) and isinstance(other, int | float):
-        return _number(one), other
-    if isinstance(other, str) and isinstance(one, int | float):
-        return one, _number(other)
-    return one, other
+def _alike(left: Any, right: Any) -> tuple[Any, Any]:
+    """Both as numbers, if one is a number or a truth value and the other a text that states a number."""
+    if isinstance(left, str) and isinstance(right, int | float):
+        return _number(left), right
+    if isinstance(right, str) and isinstance(left, int | float):
+        return left, _number(right)
+    return left, right
 
 
 def _number(text: str) -> Any:

@@ -212,9 +212,9 @@ def _scattered(shapes: Sequence[Size], canvas: Size, chance: Random) -> list[Cor
     return places
 
 
-def _near(one: Corners, other: Corners) -> bool:
-    across = one[0] < other[2] + GAP and other[0] < one[2] + GAP
-    return across and one[1] < other[3] + GAP and other[1] < one[3] + GAP
+def _near(first: Corners, other: Corners) -> bool:
+    across = first[0] < other[2] + GAP and other[0] < first[2] + GAP
+    return across and first[1] < other[3] + GAP and other[1] < first[3] + GAP
 
 
 def _on_a_grid(shapes: Sequence[Size], canvas: Size, size: int, chance: Random) -> Iterator[Corners]:

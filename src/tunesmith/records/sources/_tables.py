@@ -61,7 +61,7 @@ def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
     try:
         rows: list[dict[str, Any] | str] = list(batch.to_pylist())
     except (ValueError, OverflowError):
-        rows = [_one(batch.slice(index, 1)) for index in range(batch.num_rows)]
+        rows = [_only_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
     for fields in rows:
         if isinstance(fields, dict):
             fields.update({name: dict(fields[name]) for name in maps if fields[name] is not None})
@@ -69,7 +69,7 @@ def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
         yield fields
 
 
-def _one(batch: pa.RecordBatch) -> dict[str, Any] | str:
+def _only_row(batch: pa.RecordBatch) -> dict[str, Any] | str:
     """The values of the only row, or what is wrong with it."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:

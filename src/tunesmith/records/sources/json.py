@@ -57,9 +57,9 @@ class Json(FileSource):
                 others.append(key)
                 reader.value()
             elif self.key == key or (self.key is None and not arrays):
-                yield from _told(reader.elements(), key, arrays)
+                yield from _with_summary(reader.elements(), key, arrays)
             else:
-                for _ in _told(reader.elements(), key, arrays):
+                for _ in _with_summary(reader.elements(), key, arrays):
                     pass
         if self.key in arrays or (self.key is None and len(arrays) == 1):
             return
@@ -74,7 +74,7 @@ class Json(FileSource):
         )
 
 
-def _told(elements: Iterator[Any], key: str, arrays: dict[str, str]) -> Iterator[Any]:
+def _with_summary(elements: Iterator[Any], key: str, arrays: dict[str, str]) -> Iterator[Any]:
     """The elements, and in `arrays` how many there were and which keys the first one has."""
     count, keys = 0, ""
     for count, element in enumerate(elements, 1):
