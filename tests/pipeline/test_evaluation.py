@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -88,7 +86,8 @@ def test_a_metric_that_the_engine_cannot_give_is_refused_by_name(path: Path) -> 
 
 def test_an_evaluation_that_stopped_before_its_hashes_were_written_is_not_finished(tmp_path: Path) -> None:
     said: list[str] = []
-    run: Any = SimpleNamespace(say=said.append)
+    run = object.__new__(RunContext)
+    object.__setattr__(run, "say", said.append)
     (tmp_path / "rows.jsonl").write_text("{}")
     (tmp_path / "scores.json").write_text("{}")
     assert _is_evaluated(run, tmp_path)
