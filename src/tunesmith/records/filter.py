@@ -159,8 +159,8 @@ def _equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+def _alike(left: Any, right: Any) -> tuple[Any, Any]:
     """Both as numbers, if one is a number or a truth value and the other a text with one."""
-    """Both as numbers, if one is a number or a truth value and the other a text that states a number."""
     if isinstance(left, str) and isinstance(right, int | float):
         return _number(left), right
     if isinstance(right, str) and isinstance(left, int | float):
