@@ -48,8 +48,8 @@ from tunesmith.methods.full import Full
 from tunesmith.methods.lora import Lora
 from tunesmith.model.checkpointing import Level, checkpoint
 from tunesmith.model.families import Family
+from tunesmith.model.families import family_of as family_of_type
 from tunesmith.model.families._image_processor import ImageProcessorConfig
-from tunesmith.model.families.qwen2 import Qwen2
 from tunesmith.model.families.qwen2_5_vl import Qwen25Vl
 from tunesmith.model.heads import hidden_width, new_head
 from tunesmith.model.load import load
@@ -153,7 +153,8 @@ def family_of(shape: str) -> Family:
     words, small = tokenizer(), is_toy(shape)
     if not sees(shape):
         model = "qwen2.5-7b" if small else shape
-        return Qwen2(words, shapes.config_of(model, words, small))
+        config = shapes.config_of(model, words, small)
+        return family_of_type(config.model_type)(words, config)
     side = work_of(shape, 1).side
     image_processor = ImageProcessorConfig.from_file(Pixels(size=(side, side)), shapes.PICTURES)
     return Qwen25Vl(words, shapes.config_of(shapes.SEEING, words, small), image_processor=image_processor)
