@@ -111,7 +111,7 @@ def test_all_faults_are_named_at_once_with_file_and_line(tmp_path: Path) -> None
         "recipe.yaml:16: stages.0.optimizer.schedule: got 'cosin'; possible: constant, linear, cosine. "
         "Did you mean 'cosine'?",
         "recipe.yaml:17: evaluate.every: got 200; must be a number with its unit, such as '200 steps'",
-        "recipe.yaml:21: variants.qlora: model.weights: got 'fp4'; possible: bf16, fp32, nf4, nf4-fp8, int8, fp8.",
+        "recipe.yaml:21: variants.qlora: model.weights: got 'fp4'; possible: bf16, fp32, fp8, int8, nf4, nf4-fp8.",
     ):
         assert line in told
     for hint in ("'model'", "'hub'", "'classify'", "'rank'", "'nf4'"):
@@ -158,7 +158,7 @@ def test_a_fault_of_an_override_names_the_override(tmp_path: Path) -> None:
     told = fault(path, "modle.weights=nf4", "model.weights=nf5", "seed", "stages.1.epochs=2")
     assert "override 'modle.weights=nf4': modle: no such setting" in told
     assert (
-        "override 'model.weights=nf5': model.weights: got 'nf5'; possible: bf16, fp32, nf4, nf4-fp8, int8, fp8"
+        "override 'model.weights=nf5': model.weights: got 'nf5'; possible: bf16, fp32, fp8, int8, nf4, nf4-fp8"
         in told
     )
     assert "override 'seed': must be a dotted key and its value" in told
