@@ -51,7 +51,7 @@ def test_events_come_in_order_and_say_what_is_trained(tmp_path: Path) -> None:
     _, events = trained(tmp_path, trainable(tmp_path), stage())
     assert isinstance(events[0], StageStart)
     assert events[0].notes == ("hello",)
-    assert events[0].parts[0]["method"] == "lora"
+    assert events[0].parts[0].method == "lora"
     assert [type(event) for event in events[1:-1]] == [Update] * 9
     assert isinstance(events[-1], StageEnd)
     assert not events[-1].stopped_early
