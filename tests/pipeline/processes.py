@@ -66,5 +66,6 @@ def _run(said: Path, arguments: tuple[str, ...]) -> None:
     file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it.
     sys.argv = ["tunesmith", *arguments]
     main()
